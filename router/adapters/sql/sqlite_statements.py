@@ -1,0 +1,76 @@
+"""Every statement that SQLite executes for the ledger, as fixed text; values enter as parameters only."""
+
+from typing import Final
+
+from router.ports.ledger import UsageGroup
+
+BEGIN: Final = "BEGIN IMMEDIATE"
+COMMIT: Final = "COMMIT"
+ROLLBACK: Final = "ROLLBACK"
+
+ADD_EPOCH: Final = "INSERT INTO epochs (started_ns, host, pid) VALUES (?, ?, ?)"
+
+OPEN_CALL: Final = """
+INSERT INTO open_calls (
+    id, epoch, request_id, key_id, workflow_id, parent_call_id, agent, tags, asked_model, started_ns, hold_nano_usd
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+# The first settlement wins: a call that has a row in `calls` is left as it is. The trigger `calls_end` takes the
+# call out of `open_calls` in the same statement; a call refused before its reservation has no row there.
+SETTLE_CALL: Final = """
+INSERT INTO calls (
+    id, epoch, request_id, key_id, organization, team, user, workflow_id, parent_call_id, agent, tags,
+    route, stream, asked_model, served_deployment, served_model, started_ns, duration_ns, first_token_ns,
+    outcome, fault, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+    usage_estimated, cost_nano_usd, price_version, attempts, hold_nano_usd
+) VALUES (
+    ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24,
+    ?25, ?26, ?27, ?28, ?29, ?30, COALESCE((SELECT hold_nano_usd FROM open_calls WHERE id = ?1), 0)
+) ON CONFLICT (id) DO NOTHING
+"""
+
+# What the provider used is unknown, so a hold is posted in full; without a hold the cost is unknown too.
+RECOVER_CALLS: Final = """
+INSERT INTO calls (
+    id, epoch, request_id, key_id, workflow_id, parent_call_id, agent, tags, asked_model, started_ns,
+    outcome, cost_nano_usd, hold_nano_usd
+)
+SELECT
+    id, epoch, request_id, key_id, workflow_id, parent_call_id, agent, tags, asked_model, started_ns,
+    'recovered_held', NULLIF(hold_nano_usd, 0), hold_nano_usd
+FROM open_calls WHERE true
+ON CONFLICT (id) DO NOTHING
+"""
+
+FORGET_OPEN_CALLS: Final = "DELETE FROM open_calls"
+
+# One statement, so that a call which is settled meanwhile is seen once, open or settled. Columns of `CallRecord`.
+READ_CALL: Final = """
+SELECT
+    id, request_id, key_id, organization, team, user, workflow_id, parent_call_id, agent, tags, route, stream,
+    asked_model, served_deployment, served_model, started_ns, duration_ns, first_token_ns, outcome, fault,
+    input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, usage_estimated,
+    hold_nano_usd, cost_nano_usd, price_version, attempts
+FROM calls WHERE id = ?1
+UNION ALL
+SELECT
+    id, request_id, key_id, NULL, NULL, NULL, workflow_id, parent_call_id, agent, tags, NULL, NULL,
+    asked_model, NULL, NULL, started_ns, NULL, NULL, NULL, NULL,
+    0, 0, 0, 0, 0, 0,
+    hold_nano_usd, NULL, NULL, NULL
+FROM open_calls WHERE id = ?1
+"""
+
+_SUMS: Final = """
+    COUNT(*), SUM(outcome NOT IN ('completed', 'client_cancelled')),
+    SUM(input_tokens), SUM(cached_input_tokens), SUM(output_tokens),
+    SUM(COALESCE(cost_nano_usd, 0)), SUM(cost_nano_usd IS NULL)
+FROM calls WHERE started_ns >= ? GROUP BY 1 ORDER BY 7 DESC, 1
+"""
+
+USAGE: Final[dict[UsageGroup, str]] = {
+    "key": "SELECT key_id, " + _SUMS,
+    "model": "SELECT asked_model, " + _SUMS,
+    "agent": "SELECT COALESCE(agent, ''), " + _SUMS,
+}

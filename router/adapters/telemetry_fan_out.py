@@ -1,0 +1,28 @@
+"""Tell several sinks the same."""
+
+from router.domain.faults import Fault
+from router.domain.settlement import Settlement
+from router.ports.telemetry import Anomaly, Telemetry
+
+
+class FanOutTelemetry:
+    __slots__ = ("_sinks",)
+
+    def __init__(self, *sinks: Telemetry) -> None:
+        self._sinks = sinks
+
+    def call_opened(self) -> None:
+        for sink in self._sinks:
+            sink.call_opened()
+
+    def call_settled(self, settlement: Settlement) -> None:
+        for sink in self._sinks:
+            sink.call_settled(settlement)
+
+    def request_rejected(self, fault: Fault) -> None:
+        for sink in self._sinks:
+            sink.request_rejected(fault)
+
+    def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
+        for sink in self._sinks:
+            sink.noticed(anomaly, count)

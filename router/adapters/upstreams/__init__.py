@@ -1,0 +1,1 @@
+"""Providers: one module a way of answering, all of them behind the `Upstream` port."""

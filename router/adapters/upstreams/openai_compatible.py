@@ -1,0 +1,98 @@
+"""Ask a provider that speaks OpenAI's chat completions, and pass its bytes on."""
+
+import asyncio
+from typing import Final
+from urllib.parse import urlsplit
+
+from router import VERSION
+from router.adapters.upstreams.error_body import ErrorReader
+from router.adapters.upstreams.openai_reply import OpenAiReply
+from router.adapters.upstreams.watch import timeout_words
+from router.domain.catalog import Provider
+from router.domain.dispatch.failure import FailureKind
+from router.domain.instants import NS_PER_S
+from router.domain.stream import ReplyMode
+from router.ports.clock import Clock
+from router.ports.transport import HttpRequest, Transport, TransportFailed
+from router.ports.upstream import UpstreamFailed, UpstreamRequest
+
+_SECRET_HEADERS: Final = ("auth", "cookie", "key", "secret", "token")
+"""An operator's header with one of these in its name carries a credential."""
+
+
+class OpenAiCompatible:
+    """One provider behind `{base_url}/chat/completions`."""
+
+    def __init__(self, provider: Provider, transport: Transport, clock: Clock) -> None:
+        self._timeouts = provider.timeouts
+        self._transport = transport
+        self._clock = clock
+        url = urlsplit(provider.base_url)
+        query = f"?{url.query}" if url.query else ""
+        self._target = f"{url.path.rstrip('/')}/chat/completions{query}".encode("ascii")
+        self._heads = {
+            ReplyMode.UNARY: _head(provider, "application/json"),
+            ReplyMode.STREAM: _head(provider, "text/event-stream"),
+        }
+        self._errors = ErrorReader(provider.id, _secrets(provider))
+
+    async def open(self, request: UpstreamRequest) -> OpenAiReply:
+        """Connect, send and return at once. Raises `UpstreamFailed`."""
+        started_s = asyncio.get_running_loop().time()
+        total_ns = min(self._timeouts.total_ns, request.total_ns or self._timeouts.total_ns)
+        head = self._heads[request.mode]
+        if request.headers:
+            head += b"".join([b"%b: %b\r\n" % pair for pair in request.headers])
+        message = HttpRequest(target=self._target, head=head, body=request.body)
+        try:
+            if total_ns < self._timeouts.connect_ns:
+                async with asyncio.timeout(total_ns / NS_PER_S):
+                    reply = await self._transport.send(message)
+            else:
+                reply = await self._transport.send(message)
+        except TransportFailed as exc:
+            raise UpstreamFailed(self._errors.own(exc.kind, str(exc))) from exc
+        except TimeoutError as exc:
+            words = timeout_words(FailureKind.TOTAL_TIMEOUT, total_ns)
+            raise UpstreamFailed(self._errors.own(FailureKind.CONNECT_TIMEOUT, words)) from exc
+        return OpenAiReply(
+            reply,
+            mode=request.mode,
+            started_s=started_s,
+            timeouts=self._timeouts,
+            total_ns=total_ns,
+            errors=self._errors,
+            clock=self._clock,
+        )
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+
+def _head(provider: Provider, accept: str) -> bytes:
+    """Write the headers that never change. An operator's own header replaces ours of the same name."""
+    url = urlsplit(provider.base_url)
+    host = url.hostname or ""
+    lines = {
+        "host": (f"[{host}]" if ":" in host else host) + (f":{url.port}" if url.port else ""),
+        "user-agent": f"checkrein/{VERSION}",
+        "content-type": "application/json",
+        "accept": accept,
+        "accept-encoding": "identity",
+    }
+    if provider.api_key is not None:
+        lines["authorization"] = f"Bearer {provider.api_key.reveal()}"
+    lines |= {name.lower(): value for name, value in provider.network.headers}
+    for name, value in lines.items():
+        if not (name.isascii() and value.isprintable() and name.isprintable()):
+            raise ValueError(
+                f"header {name!r} of provider {provider.id!r} has characters that HTTP does not carry"
+            )
+    return "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode("latin-1")
+
+
+def _secrets(provider: Provider) -> list[str]:
+    own = [provider.api_key.reveal()] if provider.api_key is not None else []
+    return own + [
+        value for name, value in provider.network.headers if any(part in name.lower() for part in _SECRET_HEADERS)
+    ]

@@ -1,0 +1,116 @@
+"""Read of a chat completion request what the scripted provider reacts to, and decide which tool it calls."""
+
+from typing import Final
+
+import msgspec
+
+CHOICES_MAX: Final = 128
+_ARGUMENT_CHARS_MAX: Final = 200
+_INVALID_CHARS_MAX: Final = 200
+
+
+class _Part(msgspec.Struct):
+    text: str = ""
+
+
+class Message(msgspec.Struct):
+    role: str = ""
+    content: str | list[_Part] | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return " ".join(part.text for part in self.content)
+        return self.content or ""
+
+
+class _Property(msgspec.Struct):
+    type: str | list[str] = "string"
+
+
+class _Parameters(msgspec.Struct):
+    properties: dict[str, _Property] = {}
+    required: list[str] = []
+
+
+class Tool(msgspec.Struct):
+    name: str
+    parameters: _Parameters | None = None
+
+
+class _ToolEntry(msgspec.Struct):
+    function: Tool | None = None
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class ChatRequest(msgspec.Struct):
+    messages: list[Message]
+    model: str = ""
+    n: int | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    tools: list[_ToolEntry] | None = None
+    tool_choice: str | _ToolEntry | None = None
+    stream_options: _StreamOptions | None = None
+
+    @property
+    def choices(self) -> int:
+        return 1 if self.n is None else self.n
+
+    @property
+    def output_tokens_max(self) -> int | None:
+        limit = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+        return None if limit is None else max(limit, 0)
+
+    @property
+    def wants_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage is True
+
+
+_decoder: Final = msgspec.json.Decoder(ChatRequest)
+
+
+def read_request(body: bytes) -> ChatRequest:
+    """Raises ValueError, with words for the caller."""
+    try:
+        request = _decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise ValueError(str(exc)[:_INVALID_CHARS_MAX]) from exc
+    if not request.messages:
+        raise ValueError("messages must not be empty")
+    if not 1 <= request.choices <= CHOICES_MAX:
+        raise ValueError(f"n must be between 1 and {CHOICES_MAX}")
+    return request
+
+
+def called_tool(request: ChatRequest) -> Tool | None:
+    """Call a tool that the user names or that the caller requires, and never in answer to a tool's result."""
+    last = request.messages[-1]
+    tools = [entry.function for entry in request.tools or () if entry.function is not None]
+    choice = request.tool_choice
+    if not tools or last.role != "user" or choice == "none":
+        return None
+    if isinstance(choice, _ToolEntry):
+        wanted = choice.function.name if choice.function is not None else ""
+        return next((tool for tool in tools if tool.name == wanted), None)
+    named = next((tool for tool in tools if tool.name in last.text), None)
+    return named or (tools[0] if choice == "required" else None)
+
+
+def tool_arguments(tool: Tool, text: str) -> str:
+    """Write arguments that fit the required parameters of a flat schema: the user's words, or ones."""
+    parameters = tool.parameters or _Parameters()
+    written = []
+    for name in parameters.required:
+        kind = parameters.properties.get(name, _Property()).type
+        value = _VALUES.get(kind if isinstance(kind, str) else kind[0])
+        if value is None:
+            value = msgspec.json.encode(text[:_ARGUMENT_CHARS_MAX]).decode()
+        written.append(f"{msgspec.json.encode(name).decode()}: {value}")
+    return "{" + ", ".join(written) + "}"
+
+
+_VALUES: Final = {"integer": "1", "number": "1", "boolean": "true", "array": "[]", "object": "{}", "null": "null"}

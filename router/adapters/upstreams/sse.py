@@ -1,0 +1,122 @@
+"""Split a provider's event stream into events, and bring each to the one form that OpenAI's SDKs read.
+
+An event that already has the form goes on as the very same bytes. The result depends on the bytes alone, never on
+how the network cut them, and the work is linear in them. Content is never decoded.
+"""
+
+from typing import Final
+
+from router.domain.stream import END_EVENT, Event, EventKind
+
+EVENT_BYTES_MAX: Final = 8 * 1024 * 1024
+
+_BOM: Final = b"\xef\xbb\xbf"
+_PLAIN: Final = b"data: {"
+
+
+class Malformed(Exception):
+    """The stream cannot be split: an event has more than EVENT_BYTES_MAX bytes."""
+
+
+class SseSplitter:
+    """Feed it bytes, get events. After END it ignores everything, as the stream is over."""
+
+    __slots__ = ("_after_cr", "_at_start", "_overflowed", "_tail", "ended")
+
+    def __init__(self) -> None:
+        self.ended = False
+        """`[DONE]` was seen."""
+        self._tail = bytearray()  # the beginning of a block whose blank line has not arrived
+        self._at_start = True
+        self._after_cr = False
+        self._overflowed = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return the events that `data` completes, in order. Raises `Malformed` after those before it."""
+        self.check()
+        events: list[Event] = []
+        if self._at_start:
+            data = self._without_bom(data)
+        if self._after_cr or b"\r" in data:
+            data = self._with_line_feeds(data)
+        if self._tail:
+            data = self._complete_tail(data, events)
+        if data:
+            self._split(data, events)
+        if not events:
+            self.check()
+        return events
+
+    def check(self) -> None:
+        """Raise `Malformed` if an event was too long. At the end of the stream, what is incomplete is dropped."""
+        if self._overflowed:
+            raise Malformed(f"sent an event of more than {EVENT_BYTES_MAX} bytes")
+
+    def _without_bom(self, data: bytes) -> bytes:
+        start = bytes(self._tail) + data
+        self._tail.clear()
+        if len(start) < len(_BOM) and _BOM.startswith(start):
+            self._tail += start
+            return b""
+        self._at_start = False
+        return start.removeprefix(_BOM)
+
+    def _with_line_feeds(self, data: bytes) -> bytes:
+        """Turn CR LF and CR into LF. A CR counts at once; an LF that follows it in the next piece is dropped."""
+        if not data:
+            return data
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+        self._after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _complete_tail(self, data: bytes, events: list[Event]) -> bytes:
+        """Finish the block that began in an earlier piece; return what follows it."""
+        tail = self._tail
+        searched = max(0, len(tail) - 1)
+        tail += data
+        end = tail.find(b"\n\n", searched)
+        if end < 0:
+            self._overflowed = len(tail) > EVENT_BYTES_MAX
+            return b""
+        block = bytes(tail[: end + 2])
+        rest = bytes(tail[end + 2 :])
+        tail.clear()
+        self._take(block, events)
+        return rest
+
+    def _split(self, data: bytes, events: list[Event]) -> None:
+        start, size = 0, len(data)
+        while start < size and not (self.ended or self._overflowed):
+            end = data.find(b"\n\n", start)
+            if end < 0:
+                self._tail += data[start:]
+                self._overflowed = len(self._tail) > EVENT_BYTES_MAX
+                return
+            self._take(data[start : end + 2], events)
+            start = end + 2
+
+    def _take(self, block: bytes, events: list[Event]) -> None:
+        """Read one block: lines up to and with a blank one."""
+        if len(block) > EVENT_BYTES_MAX:
+            self._overflowed = True
+        elif block.startswith(_PLAIN) and block.find(b"\n") == len(block) - 2:
+            events.append(Event(EventKind.CHUNK, block))
+        else:
+            self._normalise(block, events)
+
+    def _normalise(self, block: bytes, events: list[Event]) -> None:
+        values: list[bytes] = []
+        for line in block.split(b"\n"):
+            name, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
+            if line and not name:
+                events.append(Event(EventKind.COMMENT, b": %b\n\n" % value))
+            elif name == b"data":
+                values.append(value)
+        if values == [b"[DONE]"]:
+            self.ended = True
+            events.append(END_EVENT)
+        elif any(values):  # an event without data tells nothing, and SDKs fail to parse it
+            raw = b"".join([b"data: %b\n" % value for value in values])
+            events.append(Event(EventKind.CHUNK, raw + b"\n"))

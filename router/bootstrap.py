@@ -1,0 +1,181 @@
+"""Join ports and adapters: the only file that names both."""
+
+import asyncio
+import gc
+import logging
+import sys
+from asyncio import TaskGroup
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.middleware.cors import CORSMiddleware
+
+from router.adapters.clock_system import SystemClock, SystemDraw
+from router.adapters.ledger_sqlite import open_sqlite_ledger, open_sqlite_reader
+from router.adapters.prices_litellm import litellm_catalogue
+from router.adapters.process_log import set_up_process_log
+from router.adapters.telemetry_fan_out import FanOutTelemetry
+from router.adapters.telemetry_log import LogTelemetry
+from router.adapters.telemetry_prometheus import PrometheusTelemetry
+from router.adapters.transport_httptools import transport_to
+from router.adapters.upstreams.registry import UpstreamRegistry
+from router.config import Loaded, Settings, Sources, notices
+from router.configured import Configured
+from router.facades.http.app import build_app
+from router.facades.http.asgi import App
+from router.facades.http.front import Front
+from router.facades.http.limits import HttpLimits
+from router.facades.http.ops import build_ops_app
+from router.lifecycle import Address, Drain, Lifecycle, Listener, Phase, Tls
+from router.pipeline.open import Pipeline
+from router.ports.ledger import UsageGroup, UsageTotal
+
+__all__ = ["Router", "Running", "litellm_catalogue", "log_to_stderr", "read_usage"]
+
+_log = logging.getLogger(__name__)
+
+_WATCH_S: Final = 1.0
+_GC_THRESHOLD: Final = (10_000, 20, 50)
+"""Requests make few cycles; memory growth is watched in the benchmark."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A router that serves: where, and how to tell it to reload or stop. Stopping twice hurries."""
+
+    http_port: int
+    ops_port: int
+    reload: Callable[[], None]
+    stop: Callable[[], None]
+
+
+class Router:
+    """A router put together and not yet serving."""
+
+    def __init__(self, loaded: Loaded, *, sources: Sources, first_key: str) -> None:
+        self._settings: Settings = loaded.settings
+        self._phase = Phase()
+        self._clock = SystemClock()
+        self._prometheus = PrometheusTelemetry()
+        self._log = LogTelemetry(sys.stdout.buffer, beside=self._prometheus)
+        self._telemetry = FanOutTelemetry(self._prometheus, self._log)
+        self.configured = Configured(
+            loaded, sources=sources, first_key=first_key, catalogue=litellm_catalogue(), clock=self._clock
+        )
+        self._registry = UpstreamRegistry(clock=self._clock, transport_to=transport_to)
+
+    async def serve(self, started: Callable[[Running], None]) -> None:
+        """Serve until told to stop, then drain and put everything away. Calls `started` once, when it listens."""
+        settings = self._settings
+        async with TaskGroup() as tasks:
+            ledger = await open_sqlite_ledger(
+                settings.store.url,
+                durability=settings.store.durability,
+                clock=self._clock,
+                telemetry=self._telemetry,
+                tasks=tasks,
+            )
+            await self._registry.apply(self.configured.current)
+            pipeline = Pipeline(
+                clock=self._clock,
+                draw=SystemDraw(),
+                ledger=ledger,
+                telemetry=self._telemetry,
+                upstreams=self._registry,
+                snapshots=self.configured,
+            )
+            http, ops = self._listeners(pipeline)
+            lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
+            reloads = asyncio.Event()
+            watching = tasks.create_task(self._watch(reloads))
+            _settle_memory()
+            _say_start(settings, http, ops)
+            started(
+                Running(http_port=http.port, ops_port=ops.port, reload=reloads.set, stop=lifecycle.told_to_stop)
+            )
+
+            async def release() -> None:
+                watching.cancel()
+                await self._registry.close()
+                await ledger.close()
+                self._log.close()
+
+            await lifecycle.run(release)
+
+    def _listeners(self, pipeline: Pipeline) -> tuple[Listener, Listener]:
+        http, ops = self._settings.server.http, self._settings.server.ops
+        limits = HttpLimits(
+            max_body=http.max_body,
+            max_headers=http.max_headers,
+            read_timeout_ns=http.read_timeout,
+            body_timeout_ns=http.body_timeout,
+            write_timeout_ns=http.write_timeout,
+            stream_ping_ns=http.stream_ping,
+        )
+        rest = build_app(pipeline=pipeline, health=self._phase)
+        app: App = Front(pipeline=pipeline, rest=rest, limits=limits)
+        if http.cors:
+            app = CORSMiddleware(
+                app,
+                allow_origins=http.cors,
+                allow_methods=["*"],
+                allow_headers=["*"],
+                expose_headers=["*"],
+            )
+        tls = None if http.tls is None else Tls(cert_file=http.tls.cert_file, key_file=http.tls.key_file)
+        ops_app = build_ops_app(health=self._phase, exposition=self._exposition)
+        return (
+            Listener(app, Address(host=http.host, port=http.port, tls=tls), limits),
+            Listener(ops_app, Address(host=ops.host, port=ops.port), limits),
+        )
+
+    def _exposition(self) -> tuple[bytes, str]:
+        return generate_latest(self._prometheus.registry), CONTENT_TYPE_LATEST
+
+    async def _watch(self, reloads: asyncio.Event) -> None:
+        """Reload when a file changes or when told to.."""
+        while True:
+            try:
+                async with asyncio.timeout(_WATCH_S):
+                    await reloads.wait()
+                reloads.clear()
+            except TimeoutError:
+                if not self.configured.files_changed():
+                    continue
+            await self.configured.reload(self._registry.apply)
+
+
+def _settle_memory() -> None:
+    """Take what start-up made out of the collector's sight, and let it run less often: 6 % of a request's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLD)
+
+
+def _drain(settings: Settings) -> Drain:
+    return Drain(delay_ns=settings.server.drain.delay, grace_ns=settings.server.drain.grace)
+
+
+def _say_start(settings: Settings, http: Listener, ops: Listener) -> None:
+    scheme = "https" if settings.server.http.tls else "http"
+    _log.info("serving %s://%s:%d/v1", scheme, settings.server.http.host, http.port)
+    _log.info("metrics and probes on http://%s:%d", settings.server.ops.host, ops.port)
+    for notice in notices(settings):
+        _log.warning(notice)
+
+
+def log_to_stderr(settings: Settings) -> None:
+    set_up_process_log(level=settings.logging.level, style=settings.logging.format)
+
+
+async def read_usage(
+    url: str, groups: Sequence[UsageGroup], since_ns: int
+) -> list[tuple[UsageGroup, Sequence[UsageTotal]]]:
+    """Read a ledger beside a server that may be writing it."""
+    reader = await open_sqlite_reader(url)
+    try:
+        return [(group, await reader.usage(group, since_ns)) for group in groups]
+    finally:
+        await reader.close()

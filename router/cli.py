@@ -1,0 +1,201 @@
+"""The `checkrein` command: one function a subcommand. Imports stay inside them, so that each starts as fast as it can."""
+
+import argparse
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from router import VERSION
+from router.ports.ledger import UsageGroup
+
+_USAGE_GROUPS: Final[tuple[UsageGroup, ...]] = ("key", "model", "agent")
+_EXIT_CONFIG: Final = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    run = options.run
+    result: int = run(options)
+    return result
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="checkrein", description="A model router for multi-agent workloads.")
+    parser.add_argument("--version", action="version", version=f"checkrein {VERSION}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="serve the HTTP API")
+    _add_config(serve)
+    serve.add_argument("--host", help="address to listen on (server.http.host)")
+    serve.add_argument("--port", type=int, help="port to listen on (server.http.port)")
+    serve.add_argument("--ops-port", type=int, help="port for metrics and probes (server.ops.port)")
+    serve.set_defaults(run=_serve)
+
+    init = commands.add_parser("init", help="write a first configuration")
+    init.add_argument("file", nargs="?", type=Path, default=Path("checkrein.yaml"))
+    init.set_defaults(run=_init)
+
+    config = commands.add_parser("config", help="check or describe the configuration")
+    actions = config.add_subparsers(required=True, metavar="ACTION")
+    check = actions.add_parser("check", help="name every problem with path, line and fix; exit 2 if there is one")
+    check.add_argument("file", nargs="?", type=Path)
+    _add_config(check)
+    check.set_defaults(run=_config_check)
+    actions.add_parser("schema", help="print the JSON Schema").set_defaults(run=_config_schema)
+    actions.add_parser("reference", help="print the page of all keys").set_defaults(run=_config_reference)
+
+    usage = commands.add_parser("usage", help="print what was used and what it cost")
+    _add_config(usage)
+    usage.add_argument("--by", choices=_USAGE_GROUPS, help="only this grouping")
+    usage.add_argument("--since", default="30d", help="how far back, such as 24h or 30d")
+    usage.set_defaults(run=_usage)
+
+    health = commands.add_parser("healthcheck", help="ask a running router whether it lives; exit 1 if not")
+    _add_config(health)
+    health.set_defaults(run=_healthcheck)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file, above all other layers")
+
+
+def _serve(options: argparse.Namespace) -> int:
+    import asyncio
+    import signal
+
+    import uvloop
+
+    from router.bootstrap import Router, Running, log_to_stderr
+    from router.config import ConfigInvalid, Sources, load
+
+    flags = {
+        "server.http.host": options.host,
+        "server.http.port": options.port,
+        "server.ops.port": options.ops_port,
+    }
+    sources = Sources.of_process(
+        os.environ,
+        explicit=options.config,
+        overrides={path: value for path, value in flags.items() if value is not None},
+    )
+    first_key = f"sk-{secrets.token_hex(8)}-{secrets.token_urlsafe(32)}"
+    try:
+        loaded = load(sources, new_admin_key=first_key)
+        log_to_stderr(loaded.settings)
+        for sentence in loaded.greeting:
+            print(sentence, file=sys.stderr, flush=True)
+        router = Router(loaded, sources=sources, first_key=first_key)
+    except ConfigInvalid as exc:
+        return _report(exc.problems)
+
+    def obey_signals(running: Running) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, running.stop)
+        loop.add_signal_handler(signal.SIGHUP, running.reload)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(router.serve(obey_signals))
+    return 0
+
+
+def _init(options: argparse.Namespace) -> int:
+    from router.config import starter_yaml
+
+    try:
+        with options.file.open("x", encoding="utf-8") as file:
+            file.write(starter_yaml())
+    except FileExistsError:
+        print(f"{options.file} is there already; it was not touched", file=sys.stderr)
+        return 1
+    print(f"wrote {options.file}; run `checkrein serve` next")
+    return 0
+
+
+def _config_check(options: argparse.Namespace) -> int:
+    from router.bootstrap import litellm_catalogue
+    from router.config import ConfigInvalid, Sources, compile_snapshot, load, notices
+
+    try:
+        loaded = load(Sources.of_process(os.environ, explicit=options.file or options.config))
+        compile_snapshot(
+            loaded.settings,
+            revision=1,
+            created_s=0,
+            catalogue=litellm_catalogue(),
+            fingerprint=loaded.fingerprint,
+            tree=loaded.tree,
+        )
+    except ConfigInvalid as exc:
+        return _report(exc.problems)
+    for notice in notices(loaded.settings):
+        print(notice)
+    files = ", ".join(str(file) for file in loaded.files) or "no file"
+    print(f"configuration is good: {files}, fingerprint {loaded.fingerprint[:12]}")
+    return 0
+
+
+def _config_schema(_options: argparse.Namespace) -> int:
+    import json
+
+    from router.config import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+    return 0
+
+
+def _config_reference(_options: argparse.Namespace) -> int:
+    from router.config import render_page
+
+    print(render_page(), end="")
+    return 0
+
+
+def _usage(options: argparse.Namespace) -> int:
+    import asyncio
+    import time
+
+    from router.bootstrap import read_usage
+    from router.config import Sources, load
+    from router.domain.instants import parse_duration_ns
+    from router.usage_report import render_usage
+
+    try:
+        since_ns = time.time_ns() - parse_duration_ns(options.since)
+    except ValueError as exc:
+        print(f"--since: {exc}", file=sys.stderr)
+        return _EXIT_CONFIG
+    url = load(Sources.of_process(os.environ, explicit=options.config), new_admin_key="never-used").settings.store.url
+    groups: tuple[UsageGroup, ...] = (options.by,) if options.by else _USAGE_GROUPS
+    print(render_usage(asyncio.run(read_usage(url, groups, since_ns))))
+    return 0
+
+
+def _healthcheck(options: argparse.Namespace) -> int:
+    import http.client
+
+    from router.config import Sources, load
+
+    ops = load(Sources.of_process(os.environ, explicit=options.config), new_admin_key="never-used").settings.server.ops
+    connection = http.client.HTTPConnection(ops.host, ops.port, timeout=3)
+    try:
+        connection.request("GET", "/livez")
+        alive = connection.getresponse().status == 200
+    except OSError as exc:
+        print(f"no answer from {ops.host}:{ops.port}: {exc.strerror or exc}", file=sys.stderr)
+        return 1
+    finally:
+        connection.close()
+    return 0 if alive else 1
+
+
+def _report(problems: Sequence[object]) -> int:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(f"{len(problems)} problem(s) in the configuration", file=sys.stderr)
+    return _EXIT_CONFIG

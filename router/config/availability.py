@@ -1,0 +1,50 @@
+"""Decide whether a provider can serve in this release, and with which key."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from router.config.presets import PRESETS
+from router.config.schema_providers import ProviderSettings
+from router.domain.catalog import ProviderKind
+from router.domain.secret import Secret
+
+LATER_KINDS: Final = (ProviderKind.ANTHROPIC, ProviderKind.LITELLM)
+"""Kinds that are understood, and come to life in a later release."""
+
+_NO_KEY: Final = "none"
+
+
+def key_of(provider: ProviderSettings) -> Secret | None:
+    """Return the key to send: its own, or the first credential's. None: it has none, or needs none."""
+    for secret in (provider.api_key, *(credential.api_key for credential in provider.credentials)):
+        if secret is not None and secret.reveal() not in ("", _NO_KEY):
+            return secret
+    return None
+
+
+def find_gaps(provider: ProviderSettings) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Yield what a provider lacks: the key of the file, what is wrong, and what to do."""
+    if provider.kind is ProviderKind.SCRIPTED:
+        return
+    needs_no_key = provider.api_key is not None and provider.api_key.reveal() == _NO_KEY
+    if key_of(provider) is None and not needs_no_key:
+        preset = PRESETS.get(provider.preset or provider.name)
+        variable = preset.key_variable if preset else None
+        fix = f"set {variable}" if variable else "write api_key: ${NAME}, or api_key: none if it needs no key"
+        yield ("api_key",), "no key", fix
+    if not provider.base_url and provider.kind is not ProviderKind.LITELLM:
+        yield ("base_url",), "no address", "write base_url: https://host/v1"
+    if provider.network.ca_file == "":
+        yield ("network", "ca_file"), "no file", "set its variable"
+    for header, value in provider.network.headers.items():
+        if not value.reveal():
+            yield ("network", "headers", header), "no value", "set its variable"
+
+
+def why_left_out(provider: ProviderSettings) -> str | None:
+    """Say why a provider takes no calls; None when it does."""
+    if provider.kind in LATER_KINDS:
+        return f"providers of kind {provider.kind} come to life in a later release"
+    for _, message, fix in find_gaps(provider):
+        return f"{message}: {fix}"
+    return None

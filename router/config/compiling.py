@@ -1,0 +1,223 @@
+"""Compile settings into the snapshot that calls use: prices become integers, names resolved, secrets digests."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from types import MappingProxyType
+
+from router.config.availability import key_of, why_left_out
+from router.config.identity import digest_of, id_of, is_local
+from router.config.problems import ConfigInvalid, Problem, problem_in
+from router.config.schema import Settings
+from router.config.schema_models import DeploymentSettings, ModelSettings, PriceSettings, RateSettings
+from router.config.schema_providers import ProviderSettings
+from router.config.schema_tenants import KeySettings
+from router.config.tree import KeyPath, Node, format_path
+from router.domain.catalog import (
+    Deployment,
+    Model,
+    Network,
+    Provider,
+    ProviderKind,
+    Script,
+    Snapshot,
+    Timeouts,
+)
+from router.domain.ids import DeploymentId, KeyId, ModelName, ProviderId
+from router.domain.money import nano_usd
+from router.domain.pricing import Catalogue, ModelFacts, PriceCard, Rates
+from router.domain.principal import KeyEntry, Permission, Principal
+
+_VERSION_DIGITS = 12
+
+
+def compile_snapshot(
+    settings: Settings,
+    *,
+    revision: int,
+    created_s: int,
+    catalogue: Catalogue,
+    fingerprint: str,
+    tree: Node | None = None,
+) -> Snapshot:
+    """Compile everything that can serve in this release; `notices` says what was left out.
+
+    Asks the catalogue only about deployments that do not say everything themselves. Raises `ConfigInvalid` for a
+    `price_as` that it does not know; `tree` (of `Loaded`) gives the line.
+    """
+    compiler = _Compiler(settings, catalogue, f"config:{fingerprint[:_VERSION_DIGITS]}")
+    models = {model.name: model for model in compiler.models()}
+    if compiler.unknown_prices:
+        raise ConfigInvalid(_unknown_price(path, name, tree) for path, name in compiler.unknown_prices)
+    return Snapshot(
+        revision=revision,
+        fingerprint=fingerprint,
+        providers=MappingProxyType(compiler.providers),
+        models=MappingProxyType(models),
+        keys=MappingProxyType({entry.sha256: entry for entry in map(_compile_key, settings.keys)}),
+        created_s=created_s,
+        direct=MappingProxyType(_direct(models)),
+    )
+
+
+def _unknown_price(path: KeyPath, name: str, tree: Node | None) -> Problem:
+    message, fix = f"'{name}' is not in the price catalogue", "write its provider/model, or a price of your own"
+    if tree is None:
+        return Problem(path=format_path(path), message=message, fix=fix)
+    return problem_in(tree, path, message, fix)
+
+
+class _Compiler:
+    """Compile models; keep what the deployments share."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, price_version: str) -> None:
+        self._settings = settings
+        self._by_name = {provider.name: provider for provider in settings.providers}
+        self._look_up = cache(catalogue)
+        self._price_version = price_version
+        self.providers = {
+            ProviderId(provider.name): _compile_provider(provider)
+            for provider in settings.providers
+            if why_left_out(provider) is None
+        }
+        self.unknown_prices: list[tuple[KeyPath, str]] = []
+
+    def models(self) -> Iterator[Model]:
+        """Yield the models that have a deployment left, each deployment list ordered by tier."""
+        for index, model in enumerate(self._settings.models):
+            deployments = tuple(sorted(self._deployments(index, model), key=lambda deployment: deployment.tier))
+            if deployments:
+                yield Model(name=ModelName(model.name), deployments=deployments, reply_model=model.reply_model)
+
+    def _deployments(self, row: int, model: ModelSettings) -> Iterator[Deployment]:
+        for column, deployment in enumerate(model.deployments):
+            if deployment.provider in self.providers:
+                yield self._compile(deployment, ("models", row, "deployments", column))
+
+    def _compile(self, deployment: DeploymentSettings, path: KeyPath) -> Deployment:
+        facts = self._facts(deployment, path)
+        price = deployment.price
+        return Deployment(
+            id=DeploymentId(id_of(deployment)),
+            provider=ProviderId(deployment.provider),
+            upstream_model=deployment.model,
+            tier=deployment.tier,
+            price=_compile_price(price, self._price_version) if price else facts.price,
+            context_window=deployment.context_window or facts.context_window,
+            max_output_tokens=deployment.max_output_tokens or facts.max_output_tokens,
+            capabilities=facts.capabilities
+            if deployment.capabilities is None
+            else frozenset(deployment.capabilities),
+        )
+
+    def _facts(self, deployment: DeploymentSettings, path: KeyPath) -> ModelFacts:
+        """Ask the catalogue about what the deployment does not say: as `price_as` first, then by its own name."""
+        own = (deployment.price, deployment.context_window, deployment.max_output_tokens, deployment.capabilities)
+        provider = self._by_name[deployment.provider]
+        if None not in own or provider.kind is ProviderKind.SCRIPTED:
+            return ModelFacts()
+        named = self._look_up(deployment.price_as) if deployment.price_as else None
+        if deployment.price_as and named is None:
+            self.unknown_prices.append(((*path, "price_as"), deployment.price_as))
+        same = self._look_up(f"{provider.preset or provider.name}/{deployment.model}")
+        first, second = named or ModelFacts(), same or ModelFacts()
+        return ModelFacts(
+            price=first.price or second.price,
+            context_window=second.context_window or first.context_window,
+            max_output_tokens=second.max_output_tokens or first.max_output_tokens,
+            capabilities=second.capabilities or first.capabilities,
+        )
+
+
+def _direct(models: Mapping[ModelName, Model]) -> dict[ModelName, Model]:
+    """Name every deployment as provider/model and provider:model; where two share a name, the first one has it."""
+    direct: dict[ModelName, Model] = {}
+    for model in models.values():
+        for deployment in model.deployments:
+            for joint in "/:":
+                name = ModelName(f"{deployment.provider}{joint}{deployment.upstream_model}")
+                alone = Model(name=name, deployments=(deployment,), reply_model=model.reply_model)
+                direct.setdefault(name, alone)
+    return direct
+
+
+def _compile_provider(provider: ProviderSettings) -> Provider:
+    timeouts, network, script = provider.timeouts, provider.network, provider.script
+    scripted = provider.kind is ProviderKind.SCRIPTED
+    return Provider(
+        id=ProviderId(provider.name),
+        kind=provider.kind,
+        base_url=provider.base_url,
+        api_key=key_of(provider),
+        timeouts=Timeouts(
+            connect_ns=timeouts.connect,
+            stream_first_event_ns=timeouts.stream_first_event,
+            stream_idle_ns=timeouts.stream_idle,
+            total_ns=timeouts.total,
+        ),
+        network=Network(
+            ca_file=network.ca_file,
+            headers=tuple((name, value.reveal()) for name, value in network.headers.items()),
+        ),
+        script=(
+            Script(
+                first_token_ns=script.first_token,
+                tokens_per_s=script.tokens_per_s,
+                reply=script.reply,
+                reply_tokens=script.reply_tokens,
+                error_rate=script.error_rate,
+                error_status=script.error_status,
+                cut_after_tokens=script.cut_after_tokens,
+                report_usage=script.report_usage,
+            )
+            if script
+            else Script()
+        )
+        if scripted
+        else None,
+    )
+
+
+def _compile_price(price: PriceSettings, version: str) -> PriceCard:
+    steps = sorted(price.above, key=lambda step: step.input_tokens)
+    return PriceCard(
+        version=version,
+        base=_compile_rates(price),
+        above=tuple((step.input_tokens, _compile_rates(step)) for step in steps),
+        per_request=nano_usd(price.request),
+        per_second=nano_usd(price.second),
+    )
+
+
+def _compile_rates(rates: RateSettings) -> Rates:
+    """USD per million tokens are, in nano-USD, exact down to $0.000000001 per million; beyond, rounded up."""
+    cached = rates.input if rates.cached_input is None else rates.cached_input
+    written = rates.input if rates.cache_write is None else rates.cache_write
+    return Rates(
+        input=nano_usd(rates.input),
+        cached_input=nano_usd(cached),
+        cache_write=nano_usd(written),
+        output=nano_usd(rates.output),
+    )
+
+
+def _compile_key(key: KeySettings) -> KeyEntry:
+    organization, _, team = (key.team or "").partition("/")
+    permissions = frozenset(key.permissions)
+    if Permission.ADMIN in permissions:
+        permissions |= {Permission.INFERENCE}
+    digest = digest_of(key)
+    assert digest is not None, "a key without a secret does not load"
+    return KeyEntry(
+        sha256=digest,
+        principal=Principal(
+            key_id=KeyId(key.name),
+            organization=organization or None,
+            team=team or None,
+            user=key.user,
+            models=key.models,
+            permissions=permissions,
+        ),
+        local_only=is_local(key),
+        expires_ns=key.expires,
+        revoked=key.revoked,
+    )

@@ -1,0 +1,48 @@
+"""Know the providers that people name without explaining them: where they are, how they speak, whose key fits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from router.domain.catalog import ProviderKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    base_url: str
+    kind: ProviderKind = ProviderKind.OPENAI_COMPATIBLE
+    key_variable: str | None = None
+    """None: it is open, as servers on one's own machine are."""
+    allow_private: bool = False
+
+
+def _local(base_url: str) -> Preset:
+    return Preset(base_url=base_url, allow_private=True)
+
+
+PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
+    {
+        "openai": Preset(base_url="https://api.openai.com/v1", key_variable="OPENAI_API_KEY"),
+        "anthropic": Preset(
+            base_url="https://api.anthropic.com/v1", kind=ProviderKind.ANTHROPIC, key_variable="ANTHROPIC_API_KEY"
+        ),
+        "gemini": Preset(
+            base_url="https://generativelanguage.googleapis.com/v1beta/openai", key_variable="GEMINI_API_KEY"
+        ),
+        "openrouter": Preset(base_url="https://openrouter.ai/api/v1", key_variable="OPENROUTER_API_KEY"),
+        "mistral": Preset(base_url="https://api.mistral.ai/v1", key_variable="MISTRAL_API_KEY"),
+        "groq": Preset(base_url="https://api.groq.com/openai/v1", key_variable="GROQ_API_KEY"),
+        "deepseek": Preset(base_url="https://api.deepseek.com/v1", key_variable="DEEPSEEK_API_KEY"),
+        "together": Preset(base_url="https://api.together.xyz/v1", key_variable="TOGETHER_API_KEY"),
+        "fireworks": Preset(base_url="https://api.fireworks.ai/inference/v1", key_variable="FIREWORKS_API_KEY"),
+        "xai": Preset(base_url="https://api.x.ai/v1", key_variable="XAI_API_KEY"),
+        "cerebras": Preset(base_url="https://api.cerebras.ai/v1", key_variable="CEREBRAS_API_KEY"),
+        "nvidia": Preset(base_url="https://integrate.api.nvidia.com/v1", key_variable="NVIDIA_API_KEY"),
+        "perplexity": Preset(base_url="https://api.perplexity.ai", key_variable="PERPLEXITY_API_KEY"),
+        "ollama": _local("http://127.0.0.1:11434/v1"),
+        "vllm": _local("http://127.0.0.1:8000/v1"),
+        "llamacpp": _local("http://127.0.0.1:8080/v1"),
+        "lmstudio": _local("http://127.0.0.1:1234/v1"),
+    }
+)

@@ -1,0 +1,102 @@
+"""Describe what clients may ask for: models, the deployments behind them, prices and stand-ins."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from router.config.section import Section
+from router.config.units import Count, ModelAlias, Name, Percent, Text, Usd
+from router.domain.catalog import ReplyModel
+
+Strategy = Literal["weighted", "least_busy", "latency", "cost", "expected_ttft"]
+Capability = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
+
+class LimitSettings(Section):
+    concurrency: Count | None = Field(default=None, description="Calls at the same time; null is no limit.")
+    rpm: Count | None = Field(default=None, description="Requests a minute; null is no limit.")
+    tpm: Count | None = Field(default=None, description="Tokens a minute; null is no limit.")
+
+
+class RateSettings(Section):
+    input: Usd = Field(description="USD per million input tokens.")
+    cached_input: Usd | None = Field(default=None, description="Of them, read from a cache; null: as input.")
+    cache_write: Usd | None = Field(default=None, description="Of them, written to a cache; null: as input.")
+    output: Usd = Field(description="USD per million output tokens.")
+
+
+class PriceStepSettings(RateSettings):
+    input_tokens: Count = Field(description="With more input than this, all tokens of the call cost these rates.")
+
+
+class PriceSettings(RateSettings):
+    request: Usd = Field(default=Decimal(0), description="USD per request.")
+    second: Usd = Field(default=Decimal(0), description="USD per second of the provider's work.")
+    above: tuple[PriceStepSettings, ...] = Field(default=(), description="Dearer rates for long inputs.")
+
+
+class DeploymentSettings(Section):
+    name: Text | None = Field(
+        default=None, description="Stable id under which state is kept; null: provider/model."
+    )
+    provider: Name = Field(description="Name of one of the providers.")
+    model: Text = Field(description="The model's name at the provider.")
+    tier: Annotated[int, Field(ge=1, le=100)] = Field(default=1, description="Lower tiers are tried first.")
+    weight: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
+        default=1.0, description="Share of calls within the tier."
+    )
+    limits: LimitSettings = Field(default=LimitSettings(), description="What the deployment can take.")
+    price: PriceSettings | None = Field(default=None, description="Own price; null: price_as or the catalogue.")
+    price_as: Text | None = Field(default=None, description="Price as the catalogue's provider/model.")
+    context_window: Count | None = Field(default=None, description="Tokens that fit; null: the catalogue's.")
+    max_output_tokens: Count | None = Field(default=None, description="Longest reply; null: the catalogue's.")
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = Field(
+        default=None, description="The body's member that limits a reply; null: as the caller wrote it."
+    )
+    capabilities: tuple[Capability, ...] | None = Field(
+        default=None, description="Such as tools, json_schema, vision; null: the catalogue's."
+    )
+
+
+class BudgetUsedSettings(Section):
+    gte: Percent = Field(description="At or above so many percent.")
+
+
+class ConditionSettings(Section):
+    budget_used_pct: BudgetUsedSettings | None = Field(
+        default=None, description="The fullest budget on the call's path."
+    )
+    priority: Name | None = Field(default=None, description="The call's priority class.")
+
+
+class SubstituteSettings(Section):
+    model: ModelAlias = Field(description="The stand-in.")
+    when: ConditionSettings = Field(description="When it stands in; all conditions must hold.")
+
+
+class ModelSettings(Section):
+    name: ModelAlias = Field(description="What clients ask for.")
+    strategy: Strategy = Field(default="weighted", description="How a deployment is chosen within a tier.")
+    deployments: tuple[DeploymentSettings, ...] = Field(min_length=1, description="Where the model runs.")
+    fallbacks: tuple[ModelAlias, ...] = Field(default=(), description="Models to try when this one fails.")
+    context_window_fallbacks: tuple[ModelAlias, ...] = Field(
+        default=(), description="Models to try when the prompt does not fit."
+    )
+    content_policy_fallbacks: tuple[ModelAlias, ...] = Field(
+        default=(), description="Models to try when a provider's policy refuses."
+    )
+    reply_model: ReplyModel = Field(
+        default=ReplyModel.UPSTREAM,
+        description="What the reply's `model` says: the provider's own bytes, or the name that was asked for.",
+    )
+    substitutes: tuple[SubstituteSettings, ...] = Field(
+        default=(), description="Stand-ins chosen before dispatch, always announced."
+    )
+
+
+class PricesSettings(Section):
+    files: tuple[Text, ...] = Field(default=(), description="Further price files, the last one wins.")
+    unknown: Literal["refuse", "assume"] = Field(
+        default="refuse", description="A model without a price under a USD budget: refuse, or assume the dearest."
+    )

@@ -1,0 +1,1 @@
+"""Decide what to do about the attempts of one call."""

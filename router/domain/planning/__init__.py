@@ -1,0 +1,1 @@
+"""Decide which deployments may serve a call, in which order."""

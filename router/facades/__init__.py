@@ -1,0 +1,1 @@
+"""Decode, call the pipeline, encode: nothing else happens here, whatever the wire."""

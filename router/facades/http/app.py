@@ -1,0 +1,133 @@
+"""Serve everything that is not an inference route: models, calls, health, documentation. FastAPI: time matters less."""
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+
+from router import VERSION
+from router.domain.faults import Fault, Refusal, RouterError, refuse
+from router.domain.ids import ModelName, parse_call_id
+from router.domain.metadata import Metadata, read_metadata
+from router.domain.principal import Permission, Principal
+from router.domain.settlement import Labels
+from router.facades.http.errors import error_body, error_headers
+from router.facades.http.health import health_router
+from router.facades.http.openapi import CHAT_PATH_ITEM, ERROR_SCHEMA
+from router.facades.http.peer import is_local
+from router.facades.http.schema import CallView, ModelList, ModelView, view_call
+from router.pipeline.open import Pipeline
+from router.ports.health import Health
+from router.ports.ledger import LedgerUnavailable
+
+_BY_STATUS: Final = {
+    404: Refusal(fault=Fault.ROUTE_NOT_FOUND, message="There is no such route here. See /docs for those there are."),
+    405: Refusal(fault=Fault.METHOD_NOT_ALLOWED, message="This route does not take this method. See /docs."),
+}
+_INVALID: Final = Refusal(fault=Fault.INVALID_REQUEST, message="The request is not valid. See /docs.")
+_NO_CALL: Final = "No call of this key has this id. Take it from the `x-checkrein-call` header of a reply."
+
+
+def build_app(*, pipeline: Pipeline, health: Health) -> FastAPI:
+    """Build the application behind the hot routes. Every route but health and documentation needs a key."""
+    app = FastAPI(title="Checkrein", version=VERSION, redoc_url=None)
+    _describe(app)
+    _answer_errors(app, pipeline)
+    app.include_router(health_router(health))
+
+    def principal(request: Request) -> Principal:
+        metadata = read_metadata(request.scope["headers"])
+        if isinstance(metadata, Refusal):
+            raise RouterError(metadata)
+        return pipeline.authenticate(metadata, peer_local=is_local(request.scope))
+
+    Caller = Annotated[Principal, Depends(principal)]  # noqa: N806 - a type
+
+    @app.get("/v1/models", tags=["models"], summary="List the models that this key may use.")
+    @app.get("/models", include_in_schema=False)
+    async def list_models(caller: Caller) -> ModelList:
+        models = pipeline.snapshot.models
+        return ModelList(data=[_view_model(pipeline, name) for name in sorted(models) if caller.may_use(name)])
+
+    @app.get("/v1/models/{model_id:path}", tags=["models"], summary="Show one model that this key may use.")
+    @app.get("/models/{model_id:path}", include_in_schema=False)
+    async def show_model(model_id: str, caller: Caller) -> ModelView:
+        name = ModelName(model_id)
+        if name not in pipeline.snapshot.models or not caller.may_use(name):
+            raise refuse(
+                Fault.MODEL_NOT_FOUND, f"The model {model_id!r} does not exist for this key. See GET /v1/models.", param="model"
+            )
+        return _view_model(pipeline, name)
+
+    @app.get("/checkrein/v1/calls/{call_id}", tags=["calls"], summary="Show what became of a call, and its cost.")
+    async def show_call(call_id: str, caller: Caller) -> CallView:
+        number = parse_call_id(call_id)
+        try:
+            record = None if number is None else await pipeline.ledger.read_call(number)
+        except LedgerUnavailable as exc:
+            raise refuse(Fault.OVERLOADED, "The ledger cannot be read now. Try again shortly.") from exc
+        if record is None or (record.key_id != caller.key_id and Permission.ADMIN not in caller.permissions):
+            raise refuse(Fault.NOT_FOUND, _NO_CALL)
+        return view_call(record)
+
+    return app
+
+
+def _view_model(pipeline: Pipeline, name: ModelName) -> ModelView:
+    snapshot = pipeline.snapshot
+    owners = sorted({deployment.provider for deployment in snapshot.models[name].deployments})
+    return ModelView(id=name, created=snapshot.created_s, owned_by=",".join(owners))
+
+
+def _answer_errors(app: FastAPI, pipeline: Pipeline) -> None:
+    """Give every error of every route, the framework's own included, the one documented shape."""
+
+    def answer(request: Request, refusal: Refusal, extra: Sequence[tuple[bytes, bytes]] = ()) -> Response:
+        pipeline.telemetry.request_rejected(refusal.fault)
+        metadata = read_metadata(request.scope["headers"])
+        known = metadata if isinstance(metadata, Metadata) else Metadata(labels=Labels())
+        body = error_body(refusal)
+        response = Response(body, status_code=refusal.status)
+        response.raw_headers = [
+            *error_headers(refusal),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", pipeline.request_id(known).encode()),
+            *extra,
+        ]
+        return response
+
+    async def on_router_error(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, RouterError)
+        return answer(request, exc.refusal)
+
+    async def on_http_error(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, HTTPException)
+        allow = (exc.headers or {}).get("Allow")
+        extra = [(b"allow", allow.encode())] if allow else []
+        return answer(request, _BY_STATUS.get(exc.status_code, _INVALID), extra)
+
+    async def on_invalid(request: Request, _exc: Exception) -> Response:
+        return answer(request, _INVALID)
+
+    app.add_exception_handler(RouterError, on_router_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+
+
+def _describe(app: FastAPI) -> None:
+    """Add the hot routes, the error shape and the key to the document that FastAPI makes of the others."""
+
+    def openapi() -> dict[str, object]:
+        if app.openapi_schema is None:
+            document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+            document["paths"]["/v1/chat/completions"] = CHAT_PATH_ITEM
+            components = document.setdefault("components", {})
+            components.setdefault("schemas", {})["Error"] = ERROR_SCHEMA
+            components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to extend the document

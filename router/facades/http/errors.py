@@ -1,0 +1,35 @@
+"""Write a refusal in the one shape that every error of every OpenAI route has."""
+
+from typing import Final
+
+import msgspec
+
+from router.domain.faults import Refusal
+
+Headers = list[tuple[bytes, bytes]]
+
+_encoder: Final = msgspec.json.Encoder()
+_JSON: Final = (b"content-type", b"application/json")
+
+
+def error_body(refusal: Refusal) -> bytes:
+    error: dict[str, object] = {
+        "message": refusal.message,
+        "type": refusal.wire.type,
+        "param": refusal.param,
+        "code": refusal.code or refusal.wire.code,
+    }
+    if refusal.details:
+        error["details"] = dict(refusal.details)
+    return _encoder.encode({"error": error})
+
+
+def error_headers(refusal: Refusal) -> Headers:
+    """`retry-after` in whole seconds and exactly; `x-should-retry: false` stops SDKs that would retry by status."""
+    headers: Headers = [_JSON]
+    if refusal.retry_after_ms is not None:
+        headers.append((b"retry-after", b"%d" % -(-refusal.retry_after_ms // 1000)))
+        headers.append((b"retry-after-ms", b"%d" % refusal.retry_after_ms))
+    if not refusal.wire.retryable:
+        headers.append((b"x-should-retry", b"false"))
+    return headers

@@ -1,0 +1,176 @@
+"""Make uvicorn's connection tell when its peer is gone, and bound what a peer may cost: bytes, pauses, a slow reader.
+
+Everything else is uvicorn's. An ASGI application reaches its connection through
+`connection_of(scope)`; under another server there is none, and callers fall back to what ASGI offers.
+"""
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from router.domain.faults import Fault, Refusal
+from router.facades.http.asgi import Scope
+from router.facades.http.errors import error_body, error_headers
+from router.facades.http.limits import HttpLimits
+
+_EXTENSION: Final = "checkrein.connection"
+
+_INVALID: Final = Refusal(fault=Fault.INVALID_REQUEST, message="This is not a valid HTTP/1.1 request.")
+_TOO_LARGE: Final = Refusal(fault=Fault.HEADERS_TOO_LARGE, message="The headers are too large. Send fewer or shorter ones.")
+_TOO_SLOW: Final = Refusal(fault=Fault.REQUEST_TIMEOUT, message="The request did not arrive in time. Send it again.")
+
+
+def connection_of(scope: Scope) -> "FrontProtocol | None":
+    """Return the connection that a request came over; None under another server."""
+    found = scope.get("extensions", {}).get(_EXTENSION)
+    return found if isinstance(found, FrontProtocol) else None
+
+
+class HeadersTooLarge(Exception):
+    """Raised inside the parser to stop it."""
+
+
+class FrontProtocol(HttpToolsProtocol):
+    """One connection of the HTTP listener."""
+
+    def __init__(  # type: ignore[explicit-any] # uvicorn's own signature
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        limits: HttpLimits,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.on_gone: Callable[[], None] | None = None
+        """Called once, at the moment the peer is gone, while a request is being served."""
+        self._limits = limits
+        self._extensions: dict[str, object] = {_EXTENSION: self}
+        self._header_bytes = 0
+        self._unread_bytes = 0
+        self._arriving = False
+        self._arrival_began = 0.0
+        self._arrival_timer: asyncio.TimerHandle | None = None
+        self._progress = 0.0
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._serving: RequestResponseCycle
+
+    @property
+    def serving(self) -> RequestResponseCycle:
+        """The request whose application is being started: of several on one connection the others still wait."""
+        return self._serving
+
+    # -- what arrives ------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._arriving:
+            self._progress = self.loop.time()
+            self._drop_unread(len(data))
+        super().data_received(data)
+        # A request that came whole, as nearly all do, costs no timer.
+        if self._arriving and self._arrival_timer is None and not self.transport.is_closing():
+            self._arrival_began = self._progress = self.loop.time()
+            self._arm_arrival()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item] # ASGI lets a server add its own
+        self._header_bytes = self._unread_bytes = 0
+        self._arriving = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > self._limits.max_headers:  # counts trailers too
+            raise HeadersTooLarge
+        super().on_header(name, value)
+
+    def on_url(self, url: bytes) -> None:
+        self._header_bytes += len(url)
+        if self._header_bytes > self._limits.max_headers:
+            raise HeadersTooLarge
+        super().on_url(url)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._serving = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._arriving = False
+        if self._arrival_timer is not None:
+            self._arrival_timer.cancel()
+            self._arrival_timer = None
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what cannot be parsed; uvicorn calls this for every parser error."""
+        too_large = self._header_bytes > self._limits.max_headers
+        self._answer_raw(_TOO_LARGE if too_large else _INVALID)
+
+    def _drop_unread(self, size: int) -> None:
+        """Let go of a peer that keeps sending a body long after it was answered."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and cycle.response_complete:
+            self._unread_bytes += size
+            if self._unread_bytes > self._limits.max_body:
+                self.transport.abort()
+
+    def _arm_arrival(self) -> None:
+        pause = self._progress + self._limits.read_timeout_ns / 1e9
+        whole = self._arrival_began + self._limits.body_timeout_ns / 1e9
+        self._arrival_timer = self.loop.call_at(min(pause, whole), self._arrival_overdue)
+
+    def _arrival_overdue(self) -> None:
+        self._arrival_timer = None
+        now = self.loop.time()
+        paused = now - self._progress >= self._limits.read_timeout_ns / 1e9
+        if paused or now - self._arrival_began >= self._limits.body_timeout_ns / 1e9:
+            self._answer_raw(_TOO_SLOW)
+        else:
+            self._arm_arrival()
+
+    def _answer_raw(self, refusal: Refusal) -> None:
+        """Answer beside the application, unless it has begun to answer itself, and close."""
+        if self.transport.is_closing():
+            return
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or not cycle.response_started or cycle.response_complete:
+            body = error_body(refusal)
+            phrase = HTTPStatus(refusal.status).phrase.encode()
+            head = b"HTTP/1.1 %d %b\r\nconnection: close\r\ncontent-length: %d\r\n" % (refusal.status, phrase, len(body))
+            fields = b"".join([b"%b: %b\r\n" % field for field in error_headers(refusal)])
+            self.transport.write(head + fields + b"\r\n" + body)
+        self.transport.close()
+
+    # -- what leaves -------------------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stall_timer = self.loop.call_later(self._limits.write_timeout_ns / 1e9, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unset_stall_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unset_stall_timer()
+        if self._arrival_timer is not None:
+            self._arrival_timer.cancel()
+            self._arrival_timer = None
+        super().connection_lost(exc)
+        if self.on_gone is not None:
+            gone, self.on_gone = self.on_gone, None
+            gone()
+
+    def _unset_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+

@@ -1,0 +1,106 @@
+"""Write a reply to an HTTP caller: which headers go out, and how a stream of events becomes SSE."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from router.domain.faults import Fault, Refusal
+from router.domain.ids import format_call_id
+from router.domain.money import format_usd
+from router.domain.stream import Event, EventKind
+from router.facades.http.errors import Headers, error_body, error_headers
+from router.facades.http.outlet import Outlet
+from router.pipeline.call import Call
+
+_DONE: Final = b"data: [DONE]\n\n"
+
+_FORWARDED_PREFIXES: Final = (b"openai-", b"x-ratelimit-", b"retry-after")
+"""The provider's headers that callers know what to do with; all others stay here."""
+
+_JSON: Final = (b"content-type", b"application/json")
+_SSE: Final = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-store"),
+    (b"x-accel-buffering", b"no"),
+)
+
+Pairs = Iterable[tuple[bytes, bytes]]
+
+
+class ReplyWriter:
+    """Write one call's reply. Whatever goes wrong, `fail` still knows what can be said to the caller."""
+
+    __slots__ = ("_call", "_ended", "_outlet", "_started")
+
+    def __init__(self, outlet: Outlet, call: Call) -> None:
+        self._outlet = outlet
+        self._call = call
+        self._started = False
+        self._ended = False
+
+    async def unary(self, body: bytes, upstream_headers: Pairs) -> None:
+        self._started = self._ended = True
+        await self._outlet.whole(200, [_JSON, *_call_headers(self._call, upstream_headers)], body)
+
+    async def begin_stream(self, upstream_headers: Pairs) -> None:
+        self._started = True
+        await self._outlet.begin(200, [*_SSE, *_call_headers(self._call, upstream_headers)])
+
+    async def more(self, batch: Sequence[Event]) -> None:
+        """Write a batch that is not the last one. Waits while the reader is behind: that is the back-pressure."""
+        raw = batch[0].raw if len(batch) == 1 else b"".join([event.raw for event in batch])
+        await self._outlet.more(raw)
+
+    async def end_stream(self, batch: Sequence[Event]) -> None:
+        """Write the last batch: a good end is `[DONE]`, a broken one a single error event and nothing after it."""
+        self._ended = True
+        parts = [event.raw for event in batch]
+        if batch[-1].kind is EventKind.END:
+            parts.append(_DONE)
+        else:
+            assert self._call.refusal is not None, "a broken reply says why"
+            parts.append(_error_event(self._call.refusal))
+        await self._outlet.end(b"".join(parts))
+
+    async def fail(self, refusal: Refusal) -> None:
+        """Say what went wrong in the way that is still open: a status, an error event, or nothing more."""
+        if self._ended:
+            return
+        self._ended = True
+        if self._started:
+            await self._outlet.end(_error_event(refusal))
+        else:
+            call_header = (b"x-checkrein-call", format_call_id(self._call.id).encode())
+            await send_refusal(self._outlet, refusal, self._call.request_id, call_header)
+
+
+def is_last(batch: Sequence[Event]) -> bool:
+    return batch[-1].kind in (EventKind.COMPLETE, EventKind.END, EventKind.ERROR)
+
+
+async def send_refusal(outlet: Outlet, refusal: Refusal, request_id: str, *more: tuple[bytes, bytes]) -> None:
+    """Answer with a refusal, whole."""
+    body = error_body(refusal)
+    headers = [*error_headers(refusal), (b"x-request-id", request_id.encode()), *more]
+    if refusal.fault is Fault.METHOD_NOT_ALLOWED:
+        headers.append((b"allow", b"POST"))
+    await outlet.whole(refusal.status, headers, body)
+
+
+def _call_headers(call: Call, upstream_headers: Pairs) -> Headers:
+    """Say what serves, after how many attempts, and the cost where it is already known."""
+    attempt = call.attempts[-1]
+    headers: Headers = [
+        (b"x-request-id", call.request_id.encode()),
+        (b"x-checkrein-call", format_call_id(call.id).encode()),
+        (b"x-checkrein-deployment", attempt.deployment.id.encode()),
+        (b"x-checkrein-model", attempt.deployment.upstream_model.encode()),
+        (b"x-checkrein-attempts", b"%d" % len(call.attempts)),
+    ]
+    if call.settlement is not None and call.settlement.cost_nano_usd is not None:
+        headers.append((b"x-checkrein-cost-usd", format_usd(call.settlement.cost_nano_usd).encode()))
+    headers += [field for field in upstream_headers if field[0].startswith(_FORWARDED_PREFIXES)]
+    return headers
+
+
+def _error_event(refusal: Refusal) -> bytes:
+    return b"data: " + error_body(refusal) + b"\n\n"

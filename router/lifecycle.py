@@ -1,0 +1,159 @@
+"""Start and stop the listeners in the right order, in one TaskGroup, and say meanwhile whether traffic is welcome."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import uvicorn
+
+from router.domain.faults import Fault, Refusal
+from router.facades.http.asgi import App
+from router.facades.http.limits import HttpLimits
+from router.facades.http.protocol import FrontProtocol
+from router.pipeline.open import Pipeline
+
+_log = logging.getLogger(__name__)
+
+_KEEP_ALIVE_S: Final = 75
+_LAST_WORDS_S: Final = 5.0
+"""After a drain's grace: how long interrupted replies get to reach their readers."""
+
+_DRAINED: Final = Refusal(
+    fault=Fault.OVERLOADED,
+    message="The router is stopping and this reply took longer than its grace. Send the request again.",
+    retry_after_ms=1_000,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    cert_file: str
+    key_file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    host: str
+    port: int
+    tls: Tls | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """Nanoseconds. `delay_ns`: still accepting, so that balancers can notice; `grace_ns`: running calls finish."""
+
+    delay_ns: int
+    grace_ns: int
+
+
+class Phase:
+    """Where the process is in its life: what the probes report."""
+
+    def __init__(self) -> None:
+        self.not_ready: str | None = "starting"
+
+
+class Listener(uvicorn.Server):
+    """A uvicorn server that leaves signals to us and is bound before it serves."""
+
+    def __init__(self, app: App, address: Address, limits: HttpLimits) -> None:
+        tls = address.tls
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=partial(FrontProtocol, limits=limits),  # type: ignore[arg-type] # called, never subclassed
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                ssl_certfile=tls.cert_file if tls else None,
+                ssl_keyfile=tls.key_file if tls else None,
+            )
+        )
+        self._socket = _bind(address)
+        self.port: int = self._socket.getsockname()[1]
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def run_until_told(self) -> None:
+        await self.serve(sockets=[self._socket])
+
+
+class Lifecycle:
+    """Run `http` and `ops` until told to stop, then drain."""
+
+    def __init__(self, *, pipeline: Pipeline, http: Listener, ops: Listener, phase: Phase, drain: Drain) -> None:
+        self._pipeline = pipeline
+        self._http = http
+        self._ops = ops
+        self._phase = phase
+        self._drain = drain
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    def told_to_stop(self) -> None:
+        """Drain; told again, hurry."""
+        (self._hurry if self._stop.is_set() else self._stop).set()
+
+    async def run(self, release: Callable[[], Awaitable[None]]) -> None:
+        """Serve; return when everything is stopped and `release` has put the stores away.
+
+        The ops listener goes last, so that probes and metrics tell the truth to the end.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            ops = tasks.create_task(self._ops.run_until_told())
+            http = tasks.create_task(self._http.run_until_told())
+            self._phase.not_ready = None
+            stopping = tasks.create_task(self._stop.wait())
+            await asyncio.wait([stopping, http, ops], return_when=asyncio.FIRST_COMPLETED)
+            self._phase.not_ready = "draining"
+            stopping.cancel()
+            await self._drain_http(http)
+            await release()
+            self._ops.should_exit = True
+
+    async def _drain_http(self, http: "asyncio.Task[None]") -> None:
+        _log.info("draining: %d calls open", self._pipeline.open_calls)
+        await self._pause(self._drain.delay_ns)
+        self._http.should_exit = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._drain.grace_ns / 1e9):
+                await self._finished(http)
+        if not http.done():
+            _log.warning("grace is over: %d calls interrupted", self._pipeline.open_calls)
+            self._pipeline.interrupt_all(_DRAINED)
+            await asyncio.wait([http], timeout=_LAST_WORDS_S)
+        if not http.done():
+            self._http.force_exit = True
+
+    async def _finished(self, http: "asyncio.Task[None]") -> None:
+        """Wait for the listener to end, or for an operator who cannot wait."""
+        async with asyncio.TaskGroup() as waiting:
+            hurry = waiting.create_task(self._hurry.wait())
+            await asyncio.wait([http, hurry], return_when=asyncio.FIRST_COMPLETED)
+            hurry.cancel()
+
+    async def _pause(self, delay_ns: int) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_ns / 1e9):
+                await self._hurry.wait()
+
+
+def _bind(address: Address) -> socket.socket:
+    """Bind before anything else is started, so that a port in use is said at once. Raises `OSError`."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind((address.host, address.port))
+    bound.setblocking(False)
+    return bound

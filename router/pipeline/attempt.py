@@ -1,0 +1,81 @@
+"""Keep the facts of one dispatch to one deployment until its row is written."""
+
+from typing import Final
+
+from router.domain.catalog import Deployment
+from router.domain.dispatch.failure import Failure, FailureKind, fault_of
+from router.domain.money import NanoUsd
+from router.domain.pricing import PriceCard, bill
+from router.domain.settlement import AttemptRow
+from router.domain.usage import NO_USAGE, TokenUsage, estimate_usage
+from router.pipeline.flight import Flight
+
+_UNBILLED: Final = frozenset(
+    {FailureKind.CONNECT, FailureKind.CONNECT_TIMEOUT, FailureKind.STATUS, FailureKind.ERROR_EVENT}
+)
+"""Failures after which the provider has nothing to charge, as long as no token was seen."""
+
+
+class Attempt:
+    """One attempt, from the moment before it is dispatched. Times: `started_ns` wall, the others monotonic."""
+
+    __slots__ = ("_begun", "_first_token", "deployment", "failure", "flight", "number", "started_ns")
+
+    def __init__(self, number: int, deployment: Deployment, *, started_ns: int, begun: int) -> None:
+        self.number = number
+        self.deployment = deployment
+        self.started_ns = started_ns
+        self._begun = begun
+        self._first_token: int | None = None
+        self.failure: Failure | None = None
+        self.flight: Flight | None = None
+
+    def token_seen(self, now: int) -> None:
+        """Note when the reply became real; later tokens change nothing."""
+        if self._first_token is None:
+            self._first_token = now
+
+    def fail(self, failure: Failure) -> None:
+        """Record why the attempt failed. The first failure is the cause, later ones are its echo."""
+        if self.failure is None:
+            self.failure = failure
+
+    @property
+    def first_token(self) -> int | None:
+        return self._first_token
+
+    def row(self, now: int, input_bytes: int) -> AttemptRow:
+        """Price the attempt as it stands and write its row. `input_bytes` is for estimates only."""
+        card = self.deployment.price
+        usage = self._usage(input_bytes)
+        duration_ns = now - self._begun
+        return AttemptRow(
+            number=self.number,
+            deployment=self.deployment.id,
+            provider=self.deployment.provider,
+            upstream_model=self.deployment.upstream_model,
+            started_ns=self.started_ns,
+            duration_ns=duration_ns,
+            first_token_ns=None if self._first_token is None else self._first_token - self._begun,
+            fault=None if self.failure is None else fault_of(self.failure),
+            upstream_status=None if self.failure is None else self.failure.status,
+            usage=usage,
+            cost_nano_usd=_cost(card, usage, duration_ns),
+            price_version=None if card is None else card.version,
+        )
+
+    def _usage(self, input_bytes: int) -> TokenUsage:
+        meter = None if self.flight is None else self.flight.meter
+        seen = meter is not None and (meter.usage is not None or meter.counted_tokens > 0)
+        if self.failure is not None and self.failure.kind in _UNBILLED and not seen:
+            return NO_USAGE
+        if meter is None:
+            return estimate_usage(input_bytes=input_bytes, output_tokens=0)
+        return meter.measured(input_bytes)
+
+
+def _cost(card: PriceCard | None, usage: TokenUsage, duration_ns: int) -> NanoUsd | None:
+    """Price what was used; nothing used costs nothing, also where a request has a price of its own."""
+    if card is None:
+        return None
+    return NanoUsd(0) if usage is NO_USAGE else bill(usage, card, duration_ns)

@@ -1,0 +1,84 @@
+"""Carry one call through the steps and make sure that it ends exactly once."""
+
+from collections.abc import Callable
+
+from router.domain.catalog import Snapshot
+from router.domain.chat import ChatRequest
+from router.domain.faults import Refusal
+from router.domain.ids import CallId
+from router.domain.planning.plan import RoutePlan
+from router.domain.principal import Principal
+from router.domain.settlement import Labels, Outcome, Settlement
+from router.pipeline.attempt import Attempt
+
+
+class Call:
+    """One request of one caller. `arrived_ns` is wall time, `arrived` monotonic; it keeps its snapshot to its end."""
+
+    __slots__ = (
+        "_settle",
+        "arrived",
+        "arrived_ns",
+        "attempts",
+        "id",
+        "labels",
+        "outcome",
+        "plan",
+        "principal",
+        "refusal",
+        "request",
+        "request_id",
+        "route",
+        "settlement",
+        "snapshot",
+        "timeout_ns",
+        "traceparent",
+    )
+
+    def __init__(
+        self,
+        *,
+        id: CallId,  # noqa: A002 - the word for it everywhere else
+        request_id: str,
+        route: str,
+        principal: Principal,
+        request: ChatRequest,
+        labels: Labels,
+        snapshot: Snapshot,
+        arrived_ns: int,
+        arrived: int,
+        timeout_ns: int | None,
+        traceparent: str | None,
+        settle: "Callable[[Call], Settlement]",
+    ) -> None:
+        self.id = id
+        self.request_id = request_id
+        self.route = route
+        self.principal = principal
+        self.request = request
+        self.labels = labels
+        self.snapshot = snapshot
+        self.arrived_ns = arrived_ns
+        self.arrived = arrived
+        self.timeout_ns = timeout_ns
+        self.traceparent = traceparent
+        self.plan: RoutePlan | None = None
+        self.attempts: list[Attempt] = []
+        self.outcome: Outcome | None = None
+        self.refusal: Refusal | None = None
+        self.settlement: Settlement | None = None
+        self._settle = settle
+
+    def close(self, outcome: Outcome, refusal: Refusal | None = None) -> None:
+        """Record how the call ended and settle it. The first outcome wins; never waits, never fails.
+
+        Closing also leaves the flight, so an upstream that nobody listens to any more stops at once.
+        """
+        if self.outcome is not None:
+            return
+        self.outcome = outcome
+        self.refusal = refusal
+        self.settlement = self._settle(self)
+        for attempt in self.attempts:
+            if attempt.flight is not None:
+                attempt.flight.leave()

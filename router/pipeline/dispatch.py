@@ -1,0 +1,29 @@
+"""Send one attempt to its deployment. Retries and fallbacks are further attempts of the same kind."""
+
+from router.domain.chat import upstream_body
+from router.domain.metering import Meter
+from router.pipeline.attempt import Attempt
+from router.pipeline.call import Call
+from router.pipeline.flight import Flight
+from router.ports.upstream import Upstream, UpstreamFailed, UpstreamRequest
+
+
+async def dispatch(call: Call, attempt: Attempt, upstream: Upstream) -> Flight:
+    """Open the upstream and return the flight of its reply. Raises `UpstreamFailed`, recorded in the attempt."""
+    headers: tuple[tuple[bytes, bytes], ...] = ((b"x-request-id", call.request_id.encode()),)
+    if call.traceparent is not None:
+        headers += ((b"traceparent", call.traceparent.encode("latin-1")),)
+    request = UpstreamRequest(
+        deployment=attempt.deployment,
+        body=upstream_body(call.request, attempt.deployment.upstream_model),
+        mode=call.request.mode,
+        headers=headers,
+        total_ns=call.timeout_ns,
+    )
+    try:
+        stream = await upstream.open(request)
+    except UpstreamFailed as exc:
+        attempt.fail(exc.failure)
+        raise
+    attempt.flight = flight = Flight(stream, Meter(wants_usage=call.request.wants_usage))
+    return flight

@@ -1,0 +1,192 @@
+"""Run the steps of a call in their order. This page is the map of the request path."""
+
+from types import TracebackType
+from typing import Final
+
+from router.domain.catalog import ReplyModel, Snapshot
+from router.domain.chat import ChatRequest
+from router.domain.dispatch.failure import refusal_of
+from router.domain.faults import Fault, Refusal, RouterError
+from router.domain.ids import CallId, CallIds
+from router.domain.metadata import Metadata
+from router.domain.planning.plan import plan_route
+from router.domain.principal import Principal
+from router.domain.settlement import Outcome
+from router.domain.stream import Event, ReplyMode
+from router.pipeline.admit import admit
+from router.pipeline.attempt import Attempt
+from router.pipeline.authenticate import authenticate
+from router.pipeline.call import Call
+from router.pipeline.dispatch import dispatch
+from router.pipeline.lookup import lookup
+from router.pipeline.relay import Relay
+from router.pipeline.screen import screen
+from router.pipeline.settle import Settler
+from router.ports.clock import Clock, Draw
+from router.ports.ledger import Ledger
+from router.ports.snapshots import Snapshots
+from router.ports.telemetry import Telemetry
+from router.ports.upstream import UpstreamFailed, Upstreams
+
+INTERNAL: Final = Refusal(
+    fault=Fault.INTERNAL,
+    message="The router failed on this call. Tell its operator the request id.",
+)
+
+
+class Pipeline:
+    """The one path of every call, whichever façade it came through."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        draw: Draw,
+        ledger: Ledger,
+        telemetry: Telemetry,
+        upstreams: Upstreams,
+        snapshots: Snapshots,
+    ) -> None:
+        self.clock = clock
+        self.ledger = ledger
+        self.telemetry = telemetry
+        self.upstreams = upstreams
+        self._draw = draw
+        self._snapshots = snapshots
+        self._ids = CallIds(ledger.epoch)
+        self._settler = Settler(clock=clock, ledger=ledger, telemetry=telemetry)
+        self._open: dict[CallId, Call] = {}
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self._snapshots.current
+
+    @property
+    def open_calls(self) -> int:
+        return len(self._open)
+
+    def request_id(self, metadata: Metadata) -> str:
+        """Return the caller's own request id, else a new one."""
+        return metadata.request_id or self._draw.token()
+
+    def authenticate(self, metadata: Metadata, *, peer_local: bool) -> Principal:
+        """Recognise the caller. Raises `RouterError`."""
+        return authenticate(
+            metadata.credential,
+            snapshot=self._snapshots.current,
+            wall_ns=self.clock.wall_ns(),
+            local=peer_local and not metadata.forwarded,
+        )
+
+    def call(
+        self, request: ChatRequest, *, principal: Principal, metadata: Metadata, request_id: str, route: str, arrived: int
+    ) -> Call:
+        """Make the call of a decoded request. `arrived`: monotonic time at which its head was here."""
+        wall_ns = self.clock.wall_ns()
+        return Call(
+            id=self._ids.take(wall_ns),
+            request_id=request_id,
+            route=route,
+            principal=principal,
+            request=request,
+            labels=metadata.labels,
+            snapshot=self._snapshots.current,
+            arrived_ns=wall_ns - (self.clock.monotonic_ns() - arrived),
+            arrived=arrived,
+            timeout_ns=metadata.timeout_ns,
+            traceparent=metadata.traceparent,
+            settle=self._settler,
+        )
+
+    def open(self, call: Call, *, ping_ns: int | None = None) -> "OpenCall":
+        """Hold `call` open while its reply is read. `ping_ns`: a stream's longest silence before a comment."""
+        return OpenCall(self, call, ping_ns if call.request.mode is ReplyMode.STREAM else None)
+
+    def interrupt_all(self, refusal: Refusal) -> None:
+        """End every open call now, saying why: the last act of a drain that ran out of patience."""
+        for call_id in sorted(self._open):
+            self._open[call_id].close(Outcome.INTERRUPTED, refusal)
+
+    def opened(self, call: Call) -> None:
+        self._open[call.id] = call
+
+    def closed(self, call: Call) -> None:
+        del self._open[call.id]
+
+
+class OpenCall:
+    """A call being served. Whatever happens inside the `async with`, the call is closed when it is left."""
+
+    __slots__ = ("_call", "_ping_ns", "_pipeline", "_relay")
+
+    def __init__(self, pipeline: Pipeline, call: Call, ping_ns: int | None) -> None:
+        self._pipeline = pipeline
+        self._call = call
+        self._ping_ns = ping_ns
+        self._relay: Relay | None = None
+
+    async def __aenter__(self) -> "OpenCall":
+        self._pipeline.opened(self._call)
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, exc: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._pipeline.closed(self._call)
+        if self._relay is not None:
+            self._relay.close()
+        if isinstance(exc, RouterError):
+            self._call.close(Outcome.FAILED if self._call.attempts else Outcome.REFUSED, exc.refusal)
+        elif isinstance(exc, Exception):
+            self._call.close(Outcome.FAILED, INTERNAL)
+        else:  # cancelled, or left before the end was read: nobody is there to read it
+            self._call.close(Outcome.CLIENT_CANCELLED)
+
+    async def read(self) -> list[Event]:
+        """Return the next batch of events; the last ends with COMPLETE, END or ERROR (see `Call.refusal`).
+
+        The first read runs the steps up to a reply that is known to be real. Raises `RouterError` when there
+        will be none.
+        """
+        if self._relay is None:
+            self._relay = await self._begin()
+        return await self._relay.read()
+
+    @property
+    def upstream_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The provider's headers; of the attempt that served."""
+        flight = self._call.attempts[-1].flight if self._call.attempts else None
+        return () if flight is None else tuple(flight.headers)
+
+    async def _begin(self) -> Relay:
+        pipeline, call = self._pipeline, self._call
+        stopped = screen(call)
+        if stopped is not None:
+            raise RouterError(stopped)
+        plan = plan_route(call.request.model, call.principal, call.snapshot)
+        if isinstance(plan, Refusal):
+            raise RouterError(plan)
+        call.plan = plan
+        lookup(call)
+        await admit(call, pipeline.ledger)
+        attempt = Attempt(
+            1, plan.candidates[0], started_ns=pipeline.clock.wall_ns(), begun=pipeline.clock.monotonic_ns()
+        )
+        call.attempts.append(attempt)
+        pipeline.telemetry.call_opened()
+        try:
+            flight = await dispatch(call, attempt, pipeline.upstreams.find(attempt.deployment.provider))
+        except UpstreamFailed as exc:
+            raise RouterError(call.refusal or refusal_of(exc.failure)) from exc
+        relay = Relay(
+            call,
+            attempt,
+            flight,
+            clock=pipeline.clock,
+            ping_ns=self._ping_ns,
+            stamp=call.request.model if plan.model.reply_model is ReplyModel.ALIAS else None,
+        )
+        await relay.start()
+        return relay
+
+

@@ -1,0 +1,132 @@
+"""Bring a reply to the façade honestly: nothing before it is real, nothing after it broke, one end.
+
+The status of a stream is committed only when its first real event is known, or when the caller has waited so long
+that a proxy between us would hang up; from then on silence is filled with comments.
+"""
+
+from asyncio import TimerHandle, get_running_loop
+from typing import Final, NoReturn
+
+from router.domain.chat import restamp_event
+from router.domain.dispatch.failure import Failure, FailureKind, interruption_of, refusal_of
+from router.domain.faults import RouterError
+from router.domain.settlement import Outcome
+from router.domain.stream import END_EVENT, ERROR_EVENT, KEEP_ALIVE, Event, EventKind
+from router.pipeline.attempt import Attempt
+from router.pipeline.call import Call
+from router.pipeline.flight import Flight
+from router.ports.clock import Clock
+from router.ports.upstream import UpstreamFailed
+
+_HELD_BYTES_MAX: Final = 64 * 1024
+"""Start-up events kept back until the first real one; a provider that sends more than this is taken at its word."""
+
+_CUT: Final = Failure(kind=FailureKind.CUT, message="The provider's reply ended before it was complete.")
+_EMPTY: Final = Failure(kind=FailureKind.EMPTY, message="The provider's reply ended before it began.")
+
+
+class Relay:
+    """Pass one flight on to one call. `stamp`: the name to put into the reply's `model`, or None to leave it."""
+
+    __slots__ = ("_attempt", "_call", "_clock", "_flight", "_held", "_last_event", "_overdue", "_ping_ns", "_stamp", "_timer")
+
+    def __init__(
+        self, call: Call, attempt: Attempt, flight: Flight, *, clock: Clock, ping_ns: int | None, stamp: str | None
+    ) -> None:
+        self._call = call
+        self._attempt = attempt
+        self._flight = flight
+        self._clock = clock
+        self._stamp = stamp
+        self._held: list[Event] = []
+        self._overdue = False
+        self._last_event = clock.monotonic_ns()
+        self._ping_ns = ping_ns or 0
+        self._timer: TimerHandle | None = None
+        if ping_ns is not None:
+            self._arm(ping_ns)
+
+    async def start(self) -> None:
+        """Wait until the reply is known to be real, or until its caller needs a sign of life.
+
+        Raises `RouterError` for a reply that fails before that.
+        """
+        meter = self._flight.meter
+        held_bytes = 0
+        while not meter.started and held_bytes < _HELD_BYTES_MAX:
+            try:
+                batch = await self._flight.read()
+            except UpstreamFailed as exc:
+                self._refuse(exc.failure)
+            if meter.failure is not None:
+                self._refuse(meter.failure)
+            if batch and batch[-1].kind is EventKind.END and not meter.started:
+                self._refuse(_EMPTY)
+            self._held += [event for event in batch if event.kind is not EventKind.COMMENT]
+            held_bytes += sum([len(event.raw) for event in batch])
+            if self._overdue:
+                self._held.append(KEEP_ALIVE)
+                break
+
+    async def read(self) -> list[Event]:
+        """Return the next batch; the last one ends with COMPLETE, END or ERROR, after which there is none."""
+        batch, self._held = self._held, []
+        while not batch and self._flight.meter.failure is None:
+            try:
+                batch = await self._flight.read()
+            except UpstreamFailed as exc:
+                return [self._broken(exc.failure)]
+            if self._overdue and not batch:
+                batch = [KEEP_ALIVE]
+        return self._passed(batch)
+
+    def close(self) -> None:
+        """Stop the timer. The flight is the call's to leave."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _passed(self, batch: list[Event]) -> list[Event]:
+        """Note the progress in `batch` and end the call where the batch ends the reply."""
+        meter = self._flight.meter
+        self._overdue = False
+        self._last_event = now = self._clock.monotonic_ns()
+        if meter.started:
+            self._attempt.token_seen(now)
+        if meter.failure is not None:
+            return [*batch, self._broken(meter.failure)]
+        last = batch[-1].kind
+        if last is EventKind.END:
+            batch[-1] = self._broken(_CUT)
+        elif last is EventKind.COMPLETE:
+            self._call.close(Outcome.COMPLETED)
+        if self._stamp is not None:
+            return [restamp_event(event, self._stamp) for event in batch]
+        return batch
+
+    def _broken(self, failure: Failure) -> Event:
+        """End a reply whose upstream has ended, somehow: well if every choice was finished, else with an error."""
+        if self._flight.meter.finished:
+            self._call.close(Outcome.COMPLETED)
+            return END_EVENT
+        self._attempt.fail(failure)
+        self._call.close(Outcome.INTERRUPTED, interruption_of(failure))
+        return ERROR_EVENT
+
+    def _refuse(self, failure: Failure) -> NoReturn:
+        self._attempt.fail(failure)
+        # A call that was ended from elsewhere (a drain) aborted its flight: its own reason counts, not the abort.
+        raise RouterError(self._call.refusal or refusal_of(failure))
+
+    def _arm(self, delay_ns: int) -> None:
+        self._timer = get_running_loop().call_later(delay_ns / 1e9, self._tick)
+
+    def _tick(self) -> None:
+        """Wake the reader when nothing was passed on for a whole interval. One timer a stream, not one an event."""
+        silent_ns = self._clock.monotonic_ns() - self._last_event
+        if silent_ns < self._ping_ns:
+            self._arm(self._ping_ns - silent_ns)
+            return
+        self._overdue = True
+        self._arm(self._ping_ns)
+        self._flight.nudge()

@@ -1,0 +1,104 @@
+"""Price how a call ended and tell everybody who keeps a record. The one path by which any call is settled."""
+
+from router.domain.faults import Fault
+from router.domain.money import NanoUsd
+from router.domain.settlement import AttemptRow, Outcome, Settlement
+from router.domain.usage import NO_USAGE, TokenUsage
+from router.pipeline.call import Call
+from router.ports.clock import Clock
+from router.ports.ledger import Ledger
+from router.ports.telemetry import Anomaly, Telemetry
+
+
+class Settler:
+    """Called once by every call as it closes; all it does is hand values over."""
+
+    __slots__ = ("_clock", "_ledger", "_telemetry")
+
+    def __init__(self, *, clock: Clock, ledger: Ledger, telemetry: Telemetry) -> None:
+        self._clock = clock
+        self._ledger = ledger
+        self._telemetry = telemetry
+
+    def __call__(self, call: Call) -> Settlement:
+        settlement = settlement_of(call, self._clock.monotonic_ns())
+        self._ledger.settle(settlement)
+        self._telemetry.call_settled(settlement)
+        self._notice(call, settlement)
+        return settlement
+
+    def _notice(self, call: Call, settlement: Settlement) -> None:
+        if settlement.attempts and settlement.cost_nano_usd is None:
+            self._telemetry.noticed(Anomaly.UNPRICED_CALL)
+        if settlement.usage.clamped:
+            self._telemetry.noticed(Anomaly.USAGE_CLAMPED)
+        for attempt in call.attempts:
+            if attempt.flight is not None and attempt.flight.meter.malformed:
+                self._telemetry.noticed(Anomaly.MALFORMED_EVENT, attempt.flight.meter.malformed)
+
+
+def settlement_of(call: Call, now: int) -> Settlement:
+    """Add up what the attempts of a closed call used and cost. Pure."""
+    outcome = call.outcome
+    assert outcome is not None, "only a closed call is settled"
+    attempts = tuple([attempt.row(now, call.request.size) for attempt in call.attempts])
+    last = call.attempts[-1] if call.attempts else None
+    flight = None if last is None else last.flight
+    served = last is not None and flight is not None and flight.meter.started
+    first_token = None if last is None else last.first_token
+    return Settlement(
+        id=call.id,
+        request_id=call.request_id,
+        key_id=call.principal.key_id,
+        organization=call.principal.organization,
+        team=call.principal.team,
+        user=call.principal.user,
+        labels=call.labels,
+        route=call.route,
+        mode=call.request.mode,
+        asked_model=call.request.model,
+        served_deployment=last.deployment.id if last is not None and served else None,
+        served_model=None if flight is None else flight.meter.served_model,
+        started_ns=call.arrived_ns,
+        duration_ns=now - call.arrived,
+        first_token_ns=None if first_token is None else first_token - call.arrived,
+        outcome=outcome,
+        fault=_fault(call),
+        usage=_total_usage(attempts),
+        cost_nano_usd=_total_cost(attempts),
+        price_version=attempts[-1].price_version if attempts else None,
+        attempts=attempts,
+    )
+
+
+def _fault(call: Call) -> Fault | None:
+    if call.refusal is not None:
+        return call.refusal.fault
+    return Fault.CLIENT_CLOSED if call.outcome is Outcome.CLIENT_CANCELLED else None
+
+
+def _total_cost(attempts: tuple[AttemptRow, ...]) -> NanoUsd | None:
+    """Sum the attempts; unknown as soon as one is, and nothing where nothing was dispatched."""
+    total = 0
+    for attempt in attempts:
+        if attempt.cost_nano_usd is None:
+            return None
+        total += attempt.cost_nano_usd
+    return NanoUsd(total)
+
+
+def _total_usage(attempts: tuple[AttemptRow, ...]) -> TokenUsage:
+    if len(attempts) == 1:
+        return attempts[0].usage
+    used = [attempt.usage for attempt in attempts]
+    if not used:
+        return NO_USAGE
+    return TokenUsage(
+        input=sum(usage.input for usage in used),
+        cached_input=sum(usage.cached_input for usage in used),
+        cache_write=sum(usage.cache_write for usage in used),
+        output=sum(usage.output for usage in used),
+        reasoning=sum(usage.reasoning for usage in used),
+        estimated=any(usage.estimated for usage in used),
+        clamped=any(usage.clamped for usage in used),
+    )

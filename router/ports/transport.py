@@ -1,0 +1,82 @@
+"""Carry one HTTP request to a provider and its reply back, without knowing what they mean."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from router.domain.dispatch.failure import FailureKind
+
+
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A POST. `head` is everything between the request line and `content-length`, each line ended by CRLF."""
+
+    target: bytes
+    head: bytes
+    body: bytes
+
+
+class TransportFailed(Exception):
+    """No reply, or not all of it. `str()` continues a sentence that begins with the provider's name.
+
+    `kind` is CONNECT or CONNECT_TIMEOUT when not a byte of the request was written; RESET, CUT, MALFORMED or
+    ABORTED when the peer may have it, and may bill it.
+    """
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    @property
+    def sent(self) -> bool:
+        return self.kind not in (FailureKind.CONNECT, FailureKind.CONNECT_TIMEOUT)
+
+
+class HttpReply(Protocol):
+    """The answer to a request that was written. One reader at a time."""
+
+    @property
+    def status(self) -> int:
+        """0 until the head has arrived; never 1xx."""
+        ...
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """Lower case names; empty until the head has arrived."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """The last byte has arrived, read or not."""
+        ...
+
+    async def read(self) -> bytes:
+        """Wait for news and return the body bytes that have arrived.
+
+        b"" when the news is something else: the head, the end (`complete`) or a nudge. A cancelled read loses
+        nothing. Raises `TransportFailed` when the connection ends early or the reply is not HTTP.
+        """
+        ...
+
+    def nudge(self) -> None:
+        """Make a waiting `read` return."""
+        ...
+
+    def abort(self) -> None:
+        """Close the connection at once; a waiting `read` raises. Nothing happens once the reply is complete."""
+        ...
+
+
+class Transport(Protocol):
+    """Connections to one origin (scheme, host, port)."""
+
+    async def send(self, request: HttpRequest) -> HttpReply:
+        """Write the request, over a new connection if none is idle.
+
+        The caller reads the reply to its end or aborts it. Cancelling writes nothing. Raises `TransportFailed`.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close idle connections and keep no others; those that are busy close when their reply is done."""
+        ...

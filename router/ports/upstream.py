@@ -1,0 +1,76 @@
+"""Ask a provider, and receive its reply as a stream of events."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from router.domain.catalog import Deployment
+from router.domain.dispatch.failure import Failure
+from router.domain.ids import ProviderId
+from router.domain.stream import Event, ReplyMode
+
+
+class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt: the body as the provider must receive it, byte for byte."""
+
+    deployment: Deployment
+    body: bytes
+    mode: ReplyMode
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Headers of this call to pass on, already chosen (request id, traceparent). Lower case names."""
+    total_ns: int | None = None
+    """The caller's own limit for the whole attempt, when it is tighter than the provider's."""
+
+
+class UpstreamFailed(Exception):
+    """The attempt failed: by `open` before the request was sent, by `read` after."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class LiveStream(Protocol):
+    """A reply that is on its way. Exactly one reader at a time.
+
+    `headers` are the upstream's, lower case, empty until the first batch. `read` waits for at least one event
+    and returns all that have arrived, in order; the last batch ends with COMPLETE or END, after which `read`
+    must not be called. An error status is a failure of the first `read`.
+    A cancelled `read` loses nothing. `nudge` makes a waiting `read` return an empty list (nobody waiting:
+    nothing happens); it is how a relay gets to act while the upstream is silent. `abort` closes the upstream
+    at once, may be called at any time and more than once, and makes a waiting `read` raise `UpstreamFailed`
+    of kind ABORTED.
+    """
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]: ...
+
+    async def read(self) -> list[Event]: ...
+
+    def nudge(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Upstream(Protocol):
+    """One configured provider."""
+
+    async def open(self, request: UpstreamRequest) -> LiveStream:
+        """Connect, send the request and return without waiting for an answer.
+
+        A cancelled `open` closes the connection. Raises `UpstreamFailed`.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release idle connections; running replies are the callers' to finish or abort."""
+        ...
+
+
+class Upstreams(Protocol):
+    """All configured providers."""
+
+    def find(self, provider: ProviderId) -> Upstream:
+        """Return the upstream of a provider that the call's snapshot names; it outlives the snapshot's last call."""
+        ...

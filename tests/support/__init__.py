@@ -1,0 +1,1 @@
+"""What tests stand on: fakes of the world outside the router."""

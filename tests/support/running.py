@@ -1,0 +1,128 @@
+"""Run a whole router in the test's own loop: real listeners, a real SQLite ledger, real sockets."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import httpx
+import yaml
+
+from router.bootstrap import Router, Running
+from router.config import Sources, load
+from tests.support.fake_upstream import FakeUpstream
+
+KEY = "sk-test-key"
+ADMIN = "sk-test-admin"
+UPSTREAM_KEY = "sk-upstream-canary-0123456789"
+"""The provider's credential. No caller, log line, row or metric may ever see it."""
+
+_PRICE = {"input": 2.0, "cached_input": 0.2, "cache_write": 2.5, "output": 10.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningRouter:
+    http_port: int
+    ops_port: int
+    folder: Path
+    running: Running
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def ops_url(self) -> str:
+        return f"http://127.0.0.1:{self.ops_port}"
+
+    def client(self, key: str | None = KEY) -> httpx.AsyncClient:
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20, trust_env=False)
+
+    async def call(self, call_id: str) -> dict[str, object]:
+        """Read one call's row as its operator sees it."""
+        async with self.client(ADMIN) as client:
+            reply = await client.get(f"/checkrein/v1/calls/{call_id}")
+        assert 200 == reply.status_code, reply.text
+        row: dict[str, object] = reply.json()
+        return row
+
+
+def config_for(upstream: FakeUpstream, **sections: object) -> dict[str, object]:
+    """A configuration with one provider that is `upstream`; `sections` replace whole sections or provider members."""
+    provider: dict[str, object] = {
+        "name": "fake",
+        "kind": "openai_compatible",
+        "base_url": upstream.base_url,
+        "api_key": UPSTREAM_KEY,
+        "network": {"allow_private": True},
+    }
+    provider |= {name: sections.pop(name) for name in ("timeouts",) if name in sections}
+    http = sections.pop("http", {})
+    assert isinstance(http, Mapping)
+    config: dict[str, object] = {
+        "version": 1,
+        "server": {
+            "http": {"port": 0, **http},
+            "ops": {"port": 0},
+            "drain": sections.pop("drain", {"grace": "2s"}),
+        },
+        "providers": [provider],
+        "models": [
+            {
+                "name": "small",
+                "deployments": [{"provider": "fake", "model": "fake-model", "price": _PRICE}],
+            }
+        ],
+        "keys": [
+            {"name": "test", "key": KEY, "models": ["*"]},
+            {"name": "admin", "key": ADMIN, "models": ["*"], "permissions": ["admin"]},
+        ],
+    }
+    return config | sections
+
+
+@contextlib.asynccontextmanager
+async def running_router(config: Mapping[str, object], folder: Path) -> AsyncIterator[RunningRouter]:
+    """Serve `config` from `folder` until the block is left, then drain."""
+    file = folder / "checkrein.yaml"
+    file.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+    nowhere = folder / "nowhere.yaml"
+    store = {"store.url": f"sqlite:///{folder / 'ledger.db'}"}
+    sources = Sources(
+        explicit=file, env=dict(os.environ), overrides=store, system=nowhere, user=nowhere, project=nowhere
+    )
+    router = Router(load(sources), sources=sources, first_key="sk-unused")
+    started: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(router.serve(started.set_result))
+        done, _ = await asyncio.wait([serving, started], return_when=asyncio.FIRST_COMPLETED)
+        if started not in done:
+            return
+        running = started.result()
+        try:
+            yield RunningRouter(
+                http_port=running.http_port, ops_port=running.ops_port, folder=folder, running=running
+            )
+        finally:
+            running.stop()
+
+
+def chat(**members: object) -> dict[str, object]:
+    """A chat request with sensible members; `members` replace or add."""
+    return {"model": "small", "messages": [{"role": "user", "content": "hi"}], **members}
+
+
+def sse(text: str) -> list[str]:
+    """The data of each event of a stream, checked to be nothing but data lines and comments."""
+    events = []
+    for block in dedent(text).split("\n\n")[:-1]:
+        lines = block.split("\n")
+        assert all(line.startswith((":", "data:")) for line in lines), block
+        data = [line[5:].strip() for line in lines if line.startswith("data:")]
+        if data:
+            events.append("\n".join(data))
+    return events

@@ -1,0 +1,32 @@
+"""A load never leaves this machine."""
+
+import pytest
+
+from load_tests.loopback import require_loopback
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "http://127.9.9.9:1", "http://[::1]:8080/v1", "http://localhost:8080"]
+)
+def test_loopback_may_be_loaded(url: str) -> None:
+    require_loopback(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1:8080",
+        "http://10.0.0.1:8080",
+        "http://192.0.2.1",
+        "http://0.0.0.0:8080",
+        "http://example.com",
+        "http://localhost.example.com",
+        "http://127.0.0.1@example.com/",
+        "http://127.0.0.1.example.com/",
+        "http://[::ffff:10.0.0.1]/",
+    ],
+)
+def test_nothing_else_may(url: str) -> None:
+    with pytest.raises(ValueError, match="not on loopback"):
+        require_loopback(url)

@@ -1,0 +1,468 @@
+"""What the SQLite ledger survives: kill -9, a full disk, rows that cannot be held, a second server, other schemas."""
+
+import asyncio
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from router.adapters import ledger_sqlite
+from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger, open_sqlite_reader
+from router.adapters.sql.sqlite_store import StoreUnusable, latest_version, sqlite_path
+from router.domain.faults import Fault
+from router.domain.ids import CallId, Epoch
+from router.domain.settlement import Outcome
+from router.domain.usage import NO_USAGE, TokenUsage
+from router.ports.ledger import CallRecord, LedgerUnavailable
+from router.ports.telemetry import Anomaly
+from tests.support.fakes import FakeClock, RecordingTelemetry
+from tests.support.ledger_facts import attempt, open_record, reservation, settled_record, settlement
+
+ROOT = Path(__file__).parents[3]
+REFUSED = Outcome.REFUSED
+
+
+@asynccontextmanager
+async def opened(path: Path, telemetry: RecordingTelemetry | None = None) -> AsyncIterator[SqliteLedger]:
+    async with asyncio.TaskGroup() as tasks:
+        ledger = await open_sqlite_ledger(
+            f"sqlite:///{path}",
+            durability="process",
+            clock=FakeClock(),
+            telemetry=telemetry or RecordingTelemetry(),
+            tasks=tasks,
+        )
+        try:
+            yield ledger
+        finally:
+            await ledger.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "calls.db"
+
+
+# --- URLs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expected", "url"),
+    [
+        (Path("./checkrein.db"), "sqlite:///./checkrein.db"),
+        (Path("/var/lib/checkrein.db"), "sqlite:////var/lib/checkrein.db"),
+        (None, "sqlite:///:memory:"),
+    ],
+)
+def test_a_url_names_a_relative_or_an_absolute_file_or_memory(expected: Path | None, url: str) -> None:
+    assert expected == sqlite_path(url)
+
+
+@pytest.mark.parametrize("url", ["sqlite://checkrein.db", "checkrein.db", "postgresql:///x", "sqlite:///"])
+def test_another_url_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="not a SQLite store"):
+        sqlite_path(url)
+
+
+# --- kill -9 -----------------------------------------------------------------------------------------------------
+
+
+async def reported_before_kill(path: Path, *, calls: int, kill_after: int) -> list[tuple[str, int]]:
+    """Run a victim, kill it after so many of its lines, return those lines and what it had said besides."""
+    victim = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.support.ledger_victim",
+        f"sqlite:///{path}",
+        str(calls),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert victim.stdout is not None
+    lines = [await victim.stdout.readline() for _ in range(kill_after)]
+    victim.kill()
+    lines += (await victim.stdout.read()).splitlines()
+    await victim.wait()
+    said = [line.decode().split() for line in lines]
+    return [(line[0], int(line[1])) for line in said if len(line) == 2]
+
+
+@pytest.mark.parametrize("kill_after", [61, 400])
+async def test_after_kill_9_nothing_promised_is_lost_or_doubled(path: Path, kill_after: int) -> None:
+    calls = 40 if kill_after == 61 else 5_000  # the victim waits after 61 lines, or is killed at work
+    reports = await reported_before_kill(path, calls=calls, kill_after=kill_after)
+    promised = {number for what, number in reports if what == "open"}
+    settled = {number for what, number in reports if what == "settled"}
+
+    async with opened(path) as ledger:
+        records = {number: await ledger.read_call(CallId(number)) for number in promised}
+        (totals,) = await ledger.usage("key", 0)
+
+    assert Epoch(2) == ledger.epoch
+    for number in settled:
+        hold = number * 10 if number % 3 == 0 else 0
+        assert settled_record(number, hold=hold, attempts=(attempt(1),)) == records[number]
+    # The last call may have been committed, or settled, after its last report was read.
+    assert totals.calls - len(promised) in (0, 1)
+    recovered = [record for record in records.values() if record and record.outcome is Outcome.RECOVERED_HELD]
+    assert len(promised - settled) - len(recovered) in (0, 1)
+    for record in recovered:
+        hold = record.id * 10 if record.id % 3 == 0 else 0
+        assert recovered_record(record.id, hold=hold) == record
+    assert kill_after == 400 or (40, 20, 20) == (totals.calls, len(settled), len(recovered))
+
+
+def recovered_record(number: int, *, hold: int) -> CallRecord:
+    opened = open_record(number, hold=hold)
+    return CallRecord(
+        **{
+            **{name: getattr(opened, name) for name in CallRecord.__struct_fields__},
+            "outcome": Outcome.RECOVERED_HELD,
+            "cost_nano_usd": hold or None,
+        }
+    )
+
+
+async def test_a_recovered_call_stays_recovered(path: Path) -> None:
+    await reported_before_kill(path, calls=1, kill_after=2)
+
+    async with opened(path) as ledger:
+        ledger.settle(settlement(1))
+        assert recovered_record(1, hold=0) == await ledger.read_call(CallId(1))
+    async with opened(path) as ledger:
+        assert recovered_record(1, hold=0) == await ledger.read_call(CallId(1))
+
+
+async def test_an_open_call_of_a_closed_ledger_is_recovered_at_the_next_start(path: Path) -> None:
+    async with opened(path) as ledger:
+        await ledger.reserve(reservation(1, hold=70))
+
+    async with opened(path) as ledger:
+        assert recovered_record(1, hold=70) == await ledger.read_call(CallId(1))
+
+
+# --- a store that cannot commit ----------------------------------------------------------------------------------
+
+
+async def fill(ledger: SqliteLedger, path: Path) -> None:
+    """Let the file grow no further, and use up the pages it has: from here on commits fail as on a full disk."""
+
+    def limit(connection: sqlite3.Connection) -> None:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+
+    await ledger._writer.run(limit)
+
+
+async def free(ledger: SqliteLedger) -> None:
+    def lift(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA max_page_count = 1000000").fetchone()
+
+    await ledger._writer.run(lift)
+
+
+async def recovered(ledger: SqliteLedger) -> None:
+    """Return once the ledger has committed again; each round is a trip to the writer's thread."""
+    async with asyncio.timeout(10):
+        while ledger._down:
+            await ledger._writer.run(lambda connection: connection.total_changes)
+
+
+async def refused_reservations(ledger: SqliteLedger, numbers: range) -> list[int]:
+    refused = []
+
+    async def reserve(number: int) -> None:
+        try:
+            await ledger.reserve(reservation(number))
+        except LedgerUnavailable:
+            refused.append(number)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in numbers:
+            tasks.create_task(reserve(number))
+    return refused
+
+
+async def test_on_a_full_disk_reservations_fail_and_settlements_arrive_once_it_is_free(path: Path) -> None:
+    telemetry = RecordingTelemetry()
+    numbers = range(1, 201)
+    async with opened(path, telemetry) as ledger:
+        assert [] == await refused_reservations(ledger, range(1, 101))
+        await fill(ledger, path)
+
+        assert list(range(101, 201)) == await refused_reservations(ledger, range(101, 201))
+        for number in numbers:
+            ledger.settle(settlement(number))
+        with pytest.raises(LedgerUnavailable):
+            await ledger.reserve(reservation(999))
+        with pytest.raises(LedgerUnavailable):
+            await ledger.read_call(CallId(1))
+        async with await open_sqlite_reader(f"sqlite:///{path}") as reader:
+            assert open_record(100) == await reader.read_call(CallId(100))
+            assert await reader.read_call(CallId(101)) is None
+
+        await free(ledger)
+        await recovered(ledger)
+        await ledger.reserve(reservation(1_000))
+
+        (totals,) = await ledger.usage("key", 0)
+        assert (200, 200 * 3_556_000) == (totals.calls, totals.cost_nano_usd)
+        assert settled_record(150, attempts=(attempt(1),)) == await ledger.read_call(CallId(150))
+        assert open_record(1_000) == await ledger.read_call(CallId(1_000))
+    assert (Anomaly.LEDGER_RETRY, 1) in telemetry.anomalies
+
+
+async def test_a_reservation_is_the_probe_when_no_settlement_waits(path: Path) -> None:
+    async with opened(path) as ledger:
+        assert [] == await refused_reservations(ledger, range(1, 101))
+        await fill(ledger, path)
+        assert 100 == len(await refused_reservations(ledger, range(101, 201)))
+
+        await free(ledger)
+        await recovered(ledger)
+
+        assert [] == await refused_reservations(ledger, range(101, 201))
+
+
+async def test_a_ledger_that_cannot_write_says_at_close_what_is_left_and_frees_the_store(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_sqlite, "BACKOFF_S_MIN", 0.001)
+    async with asyncio.TaskGroup() as tasks:
+        ledger = await open_sqlite_ledger(
+            f"sqlite:///{path}",
+            durability="power",
+            clock=FakeClock(),
+            telemetry=RecordingTelemetry(),
+            tasks=tasks,
+        )
+        assert [] == await refused_reservations(ledger, range(1, 101))
+        await fill(ledger, path)
+        for number in range(1, 101):
+            ledger.settle(settlement(number))
+
+        with pytest.raises(LedgerUnavailable, match="100 settlements"):
+            await ledger.close()
+
+    async with opened(path) as ledger:
+        assert [(100, 100)] == [(total.calls, total.failed_calls) for total in await ledger.usage("key", 0)]
+
+
+async def test_refusals_beyond_the_bound_are_counted_and_money_is_kept(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_sqlite, "REFUSALS_KEPT_MAX", 150)
+    telemetry = RecordingTelemetry()
+    async with opened(path, telemetry) as ledger:
+        await fill(ledger, path)
+        assert 200 == len(await refused_reservations(ledger, range(1, 201)))
+        for number in range(1, 201):
+            ledger.settle(
+                settlement(number, outcome=REFUSED, fault=Fault.OVERLOADED, cost=0, attempts=0, usage=NO_USAGE)
+            )
+        ledger.settle(settlement(201))
+
+        await free(ledger)
+        await recovered(ledger)
+
+        (totals,) = await ledger.usage("key", 0)
+        assert (151, 3_556_000) == (totals.calls, totals.cost_nano_usd)
+    assert 50 == sum(count for anomaly, count in telemetry.anomalies if anomaly is Anomaly.LEDGER_ROW_DROPPED)
+
+
+async def test_a_row_that_cannot_be_held_harms_no_other_row(path: Path) -> None:
+    telemetry = RecordingTelemetry()
+    async with opened(path, telemetry) as ledger:
+        await ledger.reserve(reservation(2))
+        ledger.settle(settlement(1))
+        ledger.settle(settlement(2, usage=TokenUsage(input=2**63)))
+        ledger.settle(settlement(3, request_id="\ud800"))
+        ledger.settle(settlement(4))
+
+        assert settled_record(1, attempts=(attempt(1),)) == await ledger.read_call(CallId(1))
+        assert open_record(2) == await ledger.read_call(CallId(2))
+        assert await ledger.read_call(CallId(3)) is None
+        assert settled_record(4, attempts=(attempt(1),)) == await ledger.read_call(CallId(4))
+    assert [(Anomaly.LEDGER_ROW_DROPPED, 2)] == telemetry.anomalies
+
+
+async def test_a_cancelled_writer_loses_nothing_that_close_can_write(path: Path) -> None:
+    with pytest.raises(ExceptionGroup):
+        async with asyncio.TaskGroup() as tasks:
+            ledger = await open_sqlite_ledger(
+                f"sqlite:///{path}",
+                durability="process",
+                clock=FakeClock(),
+                telemetry=RecordingTelemetry(),
+                tasks=tasks,
+            )
+            for number in range(1, 101):
+                ledger.settle(settlement(number))
+            raise RuntimeError("another task of the group failed")
+    with pytest.raises(LedgerUnavailable):
+        await ledger.reserve(reservation(101))
+    await ledger.close()
+
+    async with opened(path) as ledger:
+        assert [(100, 0)] == [(total.calls, total.failed_calls) for total in await ledger.usage("key", 0)]
+
+
+# --- who may open a store ----------------------------------------------------------------------------------------
+
+
+async def test_a_second_server_is_refused_until_the_first_is_gone(path: Path) -> None:
+    async with opened(path):
+        with pytest.raises(StoreUnusable, match="another server uses"):
+            async with asyncio.TaskGroup() as tasks:
+                try:
+                    await open_sqlite_ledger(
+                        f"sqlite:///{path}",
+                        durability="process",
+                        clock=FakeClock(),
+                        telemetry=RecordingTelemetry(),
+                        tasks=tasks,
+                    )
+                except StoreUnusable as refused:
+                    error = refused
+            raise error
+
+    async with opened(path) as ledger:
+        assert Epoch(2) == ledger.epoch
+
+
+async def test_a_store_of_a_newer_release_is_refused_and_left_alone(path: Path) -> None:
+    async with opened(path):
+        pass
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version = {latest_version() + 1}")
+    connection.close()
+
+    with pytest.raises(StoreUnusable, match=f"schema {latest_version() + 1}"):
+        await open_sqlite_reader(f"sqlite:///{path}")
+    error: StoreUnusable | None = None
+    try:
+        async with opened(path):
+            pass
+    except* StoreUnusable as group:
+        (error,) = group.exceptions
+    assert f"schema {latest_version() + 1}" in str(error)
+    with sqlite3.connect(path) as connection:
+        assert (1,) == connection.execute("SELECT COUNT(*) FROM epochs").fetchone()
+    connection.close()
+
+
+async def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    path.write_text("not a database" * 100)
+
+    with pytest.raises(ExceptionGroup) as group:
+        async with opened(path):
+            pass
+    assert group.group_contains(StoreUnusable, match="cannot be opened")
+
+
+async def test_a_directory_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExceptionGroup) as group:
+        async with opened(tmp_path / "missing" / "calls.db"):
+            pass
+    assert group.group_contains(StoreUnusable, match="Create its directory")
+
+
+async def test_a_reader_reads_beside_the_server_and_cannot_write(path: Path) -> None:
+    async with opened(path) as ledger:
+        async with await open_sqlite_reader(f"sqlite:///{path}") as reader:
+            await ledger.reserve(reservation(1))
+            assert open_record(1) == await reader.read_call(CallId(1))
+
+            ledger.settle(settlement(1))
+            await ledger.read_call(CallId(1))
+            assert [1] == [total.calls for total in await reader.usage("model", 0)]
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                await reader._thread.run(lambda connection: connection.execute("DELETE FROM calls"))
+
+
+async def test_a_reader_reads_a_store_that_no_server_holds(path: Path) -> None:
+    async with opened(path) as ledger:
+        ledger.settle(settlement(1))
+
+    async with await open_sqlite_reader(f"sqlite:///{path}") as reader:
+        assert settled_record(1, attempts=(attempt(1),)) == await reader.read_call(CallId(1))
+
+
+@pytest.mark.parametrize("url", ["sqlite:////nowhere/calls.db", "sqlite:///:memory:"])
+async def test_a_reader_of_nothing_is_refused(url: str) -> None:
+    with pytest.raises(StoreUnusable, match="there is no store"):
+        await open_sqlite_reader(url)
+
+
+async def test_a_reader_that_was_closed_is_unavailable(path: Path) -> None:
+    async with opened(path):
+        async with await open_sqlite_reader(f"sqlite:///{path}") as reader:
+            pass
+        with pytest.raises(LedgerUnavailable):
+            await reader.read_call(CallId(1))
+
+
+# --- how it is stored --------------------------------------------------------------------------------------------
+
+
+async def test_a_call_takes_at_most_600_bytes(path: Path) -> None:
+    calls = 2_000
+    async with opened(path) as ledger:
+        for number in range(1, calls + 1):
+            ledger.settle(settlement((1 << 60) + number))
+
+    assert 600 * calls >= path.stat().st_size
+
+
+async def test_attempts_can_be_asked_in_sql(path: Path) -> None:
+    async with opened(path) as ledger:
+        ledger.settle(settlement(1, attempts=2, fault=Fault.UPSTREAM_ERROR))
+
+    connection = sqlite3.connect(path)
+    connection.row_factory = sqlite3.Row
+    row = dict(connection.execute("SELECT * FROM attempts WHERE call_id = 1 AND number = 2").fetchone())
+    connection.close()
+    assert {
+        "call_id": 1,
+        "number": 2,
+        "deployment": "local:mock",
+        "provider": "local",
+        "upstream_model": "mock",
+        "started_ns": 1_800_000_000_000_000_002,
+        "duration_ns": 800_000_002,
+        "first_token_ns": 200_000_000,
+        "fault": "upstream_error",
+        "upstream_status": 529,
+        "input_tokens": 2_006,
+        "cached_input_tokens": 1_920,
+        "cache_write_tokens": 16,
+        "output_tokens": 300,
+        "reasoning_tokens": 40,
+        "usage_estimated": 1,
+        "usage_clamped": 1,
+        "cost_nano_usd": 3_556_000,
+        "price_version": "config-1",
+    } == row
+
+
+@pytest.mark.parametrize(("expected", "durability"), [(1, "process"), (2, "power")])
+async def test_durability_says_when_the_disk_is_waited_for(tmp_path: Path, expected: int, durability: str) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        ledger = await open_sqlite_ledger(
+            f"sqlite:///{tmp_path / 'calls.db'}",
+            durability="power" if durability == "power" else "process",
+            clock=FakeClock(),
+            telemetry=RecordingTelemetry(),
+            tasks=tasks,
+        )
+        settings = await ledger._writer.run(
+            lambda connection: [
+                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")
+            ]
+        )
+        await ledger.close()
+
+    assert [expected, "wal"] == settings

@@ -1,0 +1,131 @@
+"""Provider errors in every usual shape, and what must never be in them."""
+
+import json
+
+import pytest
+
+from router.adapters.upstreams.error_body import RETRY_AFTER_MS_MAX, ErrorReader, read_retry_after_ms, redact
+from router.domain.dispatch.failure import Failure, FailureKind
+
+NOW_NS = 1_767_225_600_000_000_000  # Thu, 01 Jan 2026 00:00:00 GMT
+READER = ErrorReader("fake", ["sk-proj-0123456789"])
+
+
+def refused(body: bytes, status: int = 400) -> Failure:
+    return READER.from_status(status, (), body, NOW_NS)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"error":{"message":"no"}}', "no"),
+        (b'{"error":"no"}', "no"),
+        (b'{"message":"no"}', "no"),
+        (b'{"detail":"no"}', "no"),
+        (b'{"detail":[{"msg":"no"}]}', '[{"msg":"no"}]'),
+        (b' [{"error":{"message":"no"}}]', "no"),
+        (b'{"error":{"message":{"a":1}}}', '{"a":1}'),
+        (b"Bad Gateway\n", "Bad Gateway"),
+        (b"", "fake answered with status 400"),
+        (b"<html>no</html>", "fake answered with status 400"),
+        (b"{}", "fake answered with status 400"),
+        (b"[]", "fake answered with status 400"),
+        (b'{"error":null}', "fake answered with status 400"),
+        (b'{"error":{"message":""}}', "fake answered with status 400"),
+        (b"x" * 201, "fake answered with status 400"),
+        (b"[" * 100_000, "fake answered with status 400"),
+    ],
+)
+def test_a_message_is_found_in_every_usual_shape(body: bytes, message: str) -> None:
+    assert message == refused(body).message
+
+
+def test_members_beside_the_message_are_kept_as_text() -> None:
+    said = {"message": "m", "type": "t", "param": "p", "code": 42}
+
+    failure = refused(json.dumps({"error": said}).encode(), 429)
+
+    assert Failure(
+        kind=FailureKind.STATUS, message="m", status=429, type="t", param="p", code="42"
+    ) == failure
+
+
+def test_googles_status_serves_as_type() -> None:
+    assert "RESOURCE_EXHAUSTED" == refused(b'{"error":{"message":"m","status":"RESOURCE_EXHAUSTED"}}').type
+
+
+@pytest.mark.parametrize("body", [b'{"id":1}', b'{"id":1,"error":null}', b'{"message":"hello"}', b"not json", b""])
+def test_a_good_reply_hides_no_error(body: bytes) -> None:
+    assert READER.from_success(body) is None
+
+
+def test_an_error_behind_a_success_says_its_status_in_its_code() -> None:
+    failure = READER.from_success(b'{"error":{"message":"m","code":429}}')
+
+    assert Failure(kind=FailureKind.ERROR_EVENT, message="m", status=429, code="429") == failure
+
+
+def test_long_messages_are_cut() -> None:
+    assert "x" * 1_000 == refused(json.dumps({"message": "x" * 5_000}).encode()).message
+
+
+@pytest.mark.parametrize("member", ["message", "type", "param", "code"])
+def test_no_member_repeats_the_key(member: str) -> None:
+    said = {"message": "m"} | {member: "a sk-proj-0123456789 b"}
+
+    failure = refused(json.dumps({"error": said}).encode())
+
+    assert "a [redacted] b" == getattr(failure, member)
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("key abcdefghijkl!", "key [redacted]!"),
+        ("abcdefgh", "[redacted]"),
+        ("abcdefg", "abcdefg"),
+        ("xx fghijklm yy", "xx [redacted] yy"),
+        ("efghijkl", "[redacted]"),
+        ("abcdefghabcdefgh", "[redacted][redacted]"),
+        ("", ""),
+    ],
+)
+def test_runs_of_eight_characters_of_a_secret_are_hidden(text: str, clean: str) -> None:
+    assert clean == redact(text, "abcdefghijklm")
+
+
+def test_a_short_secret_is_hidden_as_a_whole() -> None:
+    assert "[redacted] none pas" == redact("pass none pas", "pass")
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected_ms"),
+    [
+        ([], None),
+        ([(b"retry-after", b"2")], 2_000),
+        ([(b"retry-after", b"1.5")], 1_500),
+        ([(b"retry-after", b"0")], 0),
+        ([(b"retry-after-ms", b"250"), (b"retry-after", b"9")], 250),
+        ([(b"retry-after-ms", b"0.2")], 1),
+        ([(b"retry-after-ms", b"junk"), (b"retry-after", b"9")], 9_000),
+        ([(b"retry-after", b"Thu, 01 Jan 2026 00:00:30 GMT")], 30_000),
+        ([(b"retry-after", b"Thu, 01 Jan 2026 01:00:30 +0100")], 30_000),
+        ([(b"retry-after", b"Wed, 31 Dec 2025 23:59:00 GMT")], 0),
+        ([(b"retry-after", b"-1")], None),
+        ([(b"retry-after", b"NaN")], None),
+        ([(b"retry-after", b"1e309")], None),
+        ([(b"retry-after", b"inf")], None),
+        ([(b"retry-after", b"")], None),
+        ([(b"retry-after", b"soon")], None),
+        ([(b"retry-after", b"Thu, 99 Jan 2026 00:00:30 GMT")], None),
+        ([(b"retry-after", b"1e300")], RETRY_AFTER_MS_MAX),
+    ],
+)
+def test_retry_after_is_read_in_every_form_and_nonsense_is_not(
+    headers: list[tuple[bytes, bytes]], expected_ms: int | None
+) -> None:
+    assert expected_ms == read_retry_after_ms(headers, NOW_NS)
+
+
+def test_our_own_words_name_the_provider() -> None:
+    assert Failure(kind=FailureKind.RESET, message="fake went away") == READER.own(FailureKind.RESET, "went away")

@@ -1,0 +1,257 @@
+import hashlib
+from dataclasses import replace
+
+import pytest
+
+from router.config import ConfigInvalid, Loaded, compile_snapshot
+from router.domain.catalog import ProviderKind, Script, Snapshot
+from router.domain.ids import ModelName, ProviderId
+from router.domain.money import NanoUsd
+from router.domain.pricing import ModelFacts, PriceCard, Rates
+from router.domain.principal import Permission
+from tests.unit.config.conftest import Load
+
+CARD = PriceCard(version="litellm-1", base=Rates(input=1, cached_input=2, cache_write=3, output=4))
+FACTS = ModelFacts(price=CARD, context_window=1_000, max_output_tokens=100, capabilities=frozenset({"tools"}))
+PROVIDERS = """
+providers:
+  - { name: openai, api_key: sk-provider }
+  - { name: demo, kind: scripted, script: { first_token: 20ms, tokens_per_s: 200, reply: hi } }
+  - { name: azure, kind: litellm, api_key: none }
+"""
+
+
+class Catalogue:
+    """Knows what it is told, and remembers what it was asked."""
+
+    def __init__(self, **known: ModelFacts) -> None:
+        self.known = {name.replace("__", "/"): facts for name, facts in known.items()}
+        self.asked: list[str] = []
+
+    def __call__(self, name: str) -> ModelFacts | None:
+        self.asked.append(name)
+        return self.known.get(name)
+
+
+def build(loaded: Loaded, catalogue: Catalogue | None = None) -> Snapshot:
+    return compile_snapshot(
+        loaded.settings,
+        revision=7,
+        created_s=1_800_000_000,
+        catalogue=catalogue or Catalogue(),
+        fingerprint=loaded.fingerprint,
+        tree=loaded.tree,
+    )
+
+
+def models(*deployments: str, rest: str = "") -> str:
+    return PROVIDERS + f"models: [{{ name: m, deployments: [{', '.join(deployments)}] {rest} }}]\n"
+
+
+def test_prices_become_exact_integers_of_their_digits(load_text: Load) -> None:
+    price = "input: 2.10, cached_input: 0.1000000001, cache_write: 2.625, output: 10, request: 0.01, second: 1e-9"
+    loaded = load_text(models(f"{{ provider: openai, model: x, price: {{ {price} }} }}"))
+    card = build(loaded).models[ModelName("m")].deployments[0].price
+
+    assert card == PriceCard(
+        version=f"config:{loaded.fingerprint[:12]}",
+        base=Rates(
+            input=2_100_000_000, cached_input=100_000_001, cache_write=2_625_000_000, output=10_000_000_000
+        ),
+        per_request=NanoUsd(10_000_000),
+        per_second=NanoUsd(1),
+    )
+
+
+def test_cached_and_written_tokens_cost_as_input_unless_said(load_text: Load) -> None:
+    text = models(
+        "{ provider: openai, model: x, price: { input: 3, output: 4, "
+        "above: [{ input_tokens: 9, input: 7, output: 8 }, { input_tokens: 5, input: 5, output: 6 }] } }"
+    )
+    card = build(load_text(text)).models[ModelName("m")].deployments[0].price
+
+    assert card is not None
+    assert [3, 3, 3, 4] == _usd(card.base)
+    assert [(5, [5, 5, 5, 6]), (9, [7, 7, 7, 8])] == [(tokens, _usd(rates)) for tokens, rates in card.above]
+
+
+def _usd(rates: Rates) -> list[int]:
+    return [each // 10**9 for each in (rates.input, rates.cached_input, rates.cache_write, rates.output)]
+
+
+@pytest.mark.parametrize(
+    ("deployment", "known", "version"),
+    [
+        ("price: { input: 1, output: 1 }, price_as: b/y", {"b__y": FACTS, "openai__x": FACTS}, "config"),
+        (
+            "price_as: b/y",
+            {"b__y": FACTS, "openai__x": replace(FACTS, price=replace(CARD, version="no"))},
+            "litellm-1",
+        ),
+        ("tier: 1", {"openai__x": FACTS}, "litellm-1"),
+        ("tier: 1", {}, None),
+    ],
+)
+def test_the_own_price_wins_over_price_as_over_the_own_name(
+    load_text: Load, deployment: str, known: dict[str, ModelFacts], version: str | None
+) -> None:
+    loaded = load_text(models(f"{{ provider: openai, model: x, {deployment} }}"))
+    card = build(loaded, Catalogue(**known)).models[ModelName("m")].deployments[0].price
+
+    assert version == (card.version.partition(":")[0] if card else None)
+
+
+def test_what_a_deployment_says_wins_over_the_catalogue(load_text: Load) -> None:
+    own = "{ provider: openai, model: x, context_window: 5, capabilities: [] }"
+    deployment = build(load_text(models(own)), Catalogue(openai__x=FACTS)).models[ModelName("m")].deployments[0]
+
+    assert (5, 100, frozenset(), CARD) == (
+        deployment.context_window,
+        deployment.max_output_tokens,
+        deployment.capabilities,
+        deployment.price,
+    )
+
+
+def test_the_catalogue_is_asked_only_about_what_is_not_said(load_text: Load) -> None:
+    whole = "price: { input: 1, output: 1 }, context_window: 1, max_output_tokens: 1, capabilities: [tools]"
+    catalogue = Catalogue(openai__y=FACTS)
+    build(
+        load_text(
+            models(
+                f"{{ provider: openai, model: x, {whole} }}",
+                "{ provider: openai, model: y }",
+                "{ provider: openai, model: y, tier: 2 }",
+                "{ provider: demo, model: z }",
+            )
+        ),
+        catalogue,
+    )
+
+    assert ["openai/y"] == catalogue.asked
+
+
+def test_a_provider_is_looked_up_by_its_preset(load_text: Load) -> None:
+    catalogue = Catalogue()
+    build(
+        load_text(
+            "providers: [{ name: eu, preset: openai, api_key: k }]\n"
+            "models: [{ name: m, deployments: [{ provider: eu, model: x }] }]"
+        ),
+        catalogue,
+    )
+
+    assert ["openai/x"] == catalogue.asked
+
+
+def test_an_unknown_price_as_is_a_problem_with_its_line(load_text: Load) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        build(load_text(models("{ provider: openai, model: x, price_as: open/gpt }")))
+
+    problem = caught.value.problems[0]
+    assert ("models[0].deployments[0].price_as", 6) == (problem.path, problem.line)
+    assert "'open/gpt' is not in the price catalogue" == problem.message
+
+
+def test_deployments_stand_in_the_order_of_their_tiers(load_text: Load) -> None:
+    text = models(
+        *(f"{{ provider: demo, model: {name}, tier: {tier} }}" for name, tier in [("c", 2), ("a", 1), ("b", 1)])
+    )
+
+    assert ["a", "b", "c"] == [d.upstream_model for d in build(load_text(text)).models[ModelName("m")].deployments]
+
+
+def test_what_cannot_serve_yet_is_left_out_and_a_model_without_deployments_with_it(load_text: Load) -> None:
+    text = models("{ provider: azure, model: x }", "{ provider: demo, model: y }")
+    snapshot = build(load_text(text))
+    alone = build(load_text(models("{ provider: azure, model: x }")))
+
+    assert {"openai", "demo"} == set(snapshot.providers)
+    assert ["demo/y"] == [deployment.id for deployment in snapshot.models[ModelName("m")].deployments]
+    assert {} == dict(alone.models) == dict(alone.direct)
+
+
+def test_every_deployment_can_be_named_directly_and_a_model_of_that_name_wins(load_text: Load) -> None:
+    text = models("{ provider: demo, model: y, name: stable }", rest=", reply_model: alias")
+    snapshot = build(load_text(text))
+    direct = snapshot.find_model("demo/y")
+
+    assert {"demo/y", "demo:y"} == set(snapshot.direct)
+    assert direct is not None
+    assert ["stable"] == [deployment.id for deployment in direct.deployments]
+
+
+def test_a_provider_is_compiled_with_its_key_its_waits_and_its_script(load_text: Load) -> None:
+    text = PROVIDERS.replace(
+        "sk-provider }", "sk-provider, timeouts: { connect: 1s }, network: { headers: { x-a: b } } }"
+    )
+    providers = build(load_text(text)).providers
+    openai, demo = providers[ProviderId("openai")], providers[ProviderId("demo")]
+
+    assert ("sk-provider", 10**9, (("x-a", "b"),), None) == (
+        openai.api_key.reveal() if openai.api_key else "",
+        openai.timeouts.connect_ns,
+        openai.network.headers,
+        openai.script,
+    )
+    assert (ProviderKind.SCRIPTED, Script(first_token_ns=20_000_000, tokens_per_s=200.0, reply="hi")) == (
+        demo.kind,
+        demo.script,
+    )
+
+
+def test_keys_are_known_by_the_digest_of_their_secret(load_text: Load) -> None:
+    digest = hashlib.sha256(b"sk-of-a-service").hexdigest()
+    text = f"""
+organizations: [{{ name: acme, teams: [{{ name: platform }}] }}]
+keys:
+  - {{ name: mine, key: sk-work-local, team: acme/platform, user: u, models: ["gpt-*"], expires: 1970-01-02 }}
+  - {{ name: service, key_sha256: {digest.upper()}, revoked: true }}
+  - {{ name: root, key: sk-administrator, permissions: [admin] }}
+"""
+    keys = build(load_text(text)).keys
+    mine, service, root = (
+        keys[hashlib.sha256(secret).digest()]
+        for secret in (b"sk-work-local", b"sk-of-a-service", b"sk-administrator")
+    )
+
+    assert (True, 86_400 * 10**9, False) == (mine.local_only, mine.expires_ns, mine.revoked)
+    assert ("mine", "acme", "platform", "u", ("gpt-*",)) == (
+        mine.principal.key_id,
+        mine.principal.organization,
+        mine.principal.team,
+        mine.principal.user,
+        mine.principal.models,
+    )
+    assert (False, True, frozenset({Permission.INFERENCE})) == (
+        service.local_only,
+        service.revoked,
+        service.principal.permissions,
+    )
+    assert frozenset({Permission.ADMIN, Permission.INFERENCE}) == root.principal.permissions
+
+
+def test_the_snapshot_bears_its_revision_and_cannot_be_changed(load_text: Load) -> None:
+    loaded = load_text(PROVIDERS)
+    snapshot = build(loaded)
+
+    assert (7, 1_800_000_000, loaded.fingerprint) == (snapshot.revision, snapshot.created_s, snapshot.fingerprint)
+    with pytest.raises(TypeError):
+        snapshot.providers[ProviderId("x")] = snapshot.providers[ProviderId("demo")]  # type: ignore[index]
+
+
+def test_price_as_also_tells_the_window_of_a_deployment_that_the_catalogue_does_not_know(load_text: Load) -> None:
+    loaded = load_text(
+        models(*(f"{{ provider: openai, model: {name}, price_as: b/y }}" for name in ("ours", "x")))
+    )
+    catalogue = Catalogue(b__y=replace(FACTS, context_window=1), openai__x=replace(FACTS, context_window=2))
+    deployments = build(loaded, catalogue).models[ModelName("m")].deployments
+
+    assert [1, 2] == [deployment.context_window for deployment in deployments]
+
+
+def test_of_two_deployments_of_one_name_the_first_is_the_direct_one(load_text: Load) -> None:
+    named = (f"{{ provider: demo, model: y, name: {name} }}" for name in ("a", "b"))
+    direct = build(load_text(models(*named))).direct[ModelName("demo/y")]
+
+    assert ["a"] == [deployment.id for deployment in direct.deployments]

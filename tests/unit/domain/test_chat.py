@@ -1,0 +1,139 @@
+"""What of a chat request is read, and that nothing else of it changes on the way."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.domain.chat import DESTINATION_FIELDS, ChatRequest, read_chat_request, restamp_event, upstream_body
+from router.domain.faults import Fault, Refusal
+from router.domain.stream import Event, EventKind, ReplyMode
+
+
+def read(text: str) -> ChatRequest:
+    request = read_chat_request(text.encode())
+    assert isinstance(request, ChatRequest), request
+    return request
+
+
+def refused(body: bytes) -> Refusal:
+    refusal = read_chat_request(body)
+    assert isinstance(refusal, Refusal)
+    return refusal
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+MEMBERS = st.dictionaries(
+    st.text(min_size=1).filter(lambda name: name not in {*DESTINATION_FIELDS, "stream", "stream_options"}), JSON, max_size=6
+)
+
+
+@given(MEMBERS, st.booleans())
+def test_everything_but_the_model_reaches_the_upstream_unchanged_and_in_order(
+    members: dict[str, object], ascii_only: bool
+) -> None:
+    sent = {"model": "small", **members, "messages": [{"role": "user", "content": "hi"}]}
+    sent["model"] = "small"
+    received = upstream_body(read(json.dumps(sent, ensure_ascii=ascii_only)), "gpt-5")
+
+    assert list(sent) == list(json.loads(received))
+    assert {**sent, "model": "gpt-5"} == json.loads(received)
+
+
+def test_the_bytes_of_every_member_are_the_callers_own() -> None:
+    body = '{"model":"small", "messages":[ ],"seed":123456789012345678901234567890,"x":1.50e+1,"n":null,"s":"\\u00e9"}'
+
+    assert (
+        b'{"model":"gpt-5","messages":[ ],"seed":123456789012345678901234567890,"x":1.50e+1,"n":null,"s":"\\u00e9"}'
+        == upstream_body(read(body), "gpt-5")
+    )
+
+
+def test_of_a_member_that_comes_twice_the_last_counts_and_only_it_is_sent() -> None:
+    request = read('{"model":"a","messages":[],"model":"b","seed":1,"seed":2}')
+
+    assert "b" == request.model
+    assert b'{"model":"up","messages":[],"seed":2}' == upstream_body(request, "up")
+
+
+def test_a_stream_is_always_asked_for_its_usage() -> None:
+    body = upstream_body(read('{"model":"a","messages":[],"stream":true,"stream_options":{"x":[1]}}'), "up")
+
+    assert {"x": [1], "include_usage": True} == json.loads(body)["stream_options"]
+
+
+@pytest.mark.parametrize("options", ["null", "{}", '{"include_usage":false}'])
+def test_usage_that_the_caller_did_not_ask_for_is_not_wanted(options: str) -> None:
+    assert not read(f'{{"model":"a","messages":[],"stream":true,"stream_options":{options}}}').wants_usage
+
+
+def test_a_caller_who_asks_for_usage_gets_its_own_options_through_untouched() -> None:
+    body = '{"model":"up","messages":[],"stream":true,"stream_options":{ "include_usage":true }}'
+    request = read(body)
+
+    assert request.wants_usage
+    assert body.encode() == upstream_body(request, "up")
+
+
+def test_a_unary_request_gets_no_stream_options() -> None:
+    assert b"stream_options" not in upstream_body(read('{"model":"a","messages":[],"stream":false}'), "up")
+
+
+@pytest.mark.parametrize(("stream", "mode"), [("true", ReplyMode.STREAM), ("false", ReplyMode.UNARY), ("null", ReplyMode.UNARY)])
+def test_stream_says_the_mode(stream: str, mode: ReplyMode) -> None:
+    assert mode is read(f'{{"model":"a","messages":[],"stream":{stream}}}').mode
+
+
+@pytest.mark.parametrize("name", DESTINATION_FIELDS)
+def test_a_request_cannot_say_where_it_goes(name: str) -> None:
+    refusal = refused(f'{{"model":"a","messages":[],"{name}":null}}'.encode())
+
+    assert Fault.UNSUPPORTED_PARAMETER is refusal.fault
+    assert name == refusal.param
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b"", None),
+        (b"{", None),
+        (b"[]", None),
+        (b'"x"', None),
+        (b'{"model":"a","messages":[],"temperature":NaN}', None),
+        (b'{"model":"a","messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}", None),
+        (b'{"messages":[]}', "model"),
+        (b'{"model":7,"messages":[]}', "model"),
+        (b'{"model":"","messages":[]}', "model"),
+        (b'{"model":"' + b"a" * 300 + b'","messages":[]}', "model"),
+        (b'{"model":"a"}', "messages"),
+        (b'{"model":"a","messages":null}', "messages"),
+        (b'{"model":"a","messages":{}}', "messages"),
+        (b'{"model":"a","messages":[],"stream":"yes"}', "stream"),
+        (b'{"model":"a","messages":[],"stream":true,"stream_options":[]}', "stream_options"),
+    ],
+)
+def test_what_is_not_a_chat_request_is_refused_naming_the_member(body: bytes, param: str | None) -> None:
+    refusal = refused(body)
+
+    assert (Fault.INVALID_REQUEST, param) == (refusal.fault, refusal.param)
+
+
+def test_a_refusal_never_quotes_the_body() -> None:
+    assert "canary" not in refused(b'{"model":"a","messages":[canary]}').message
+
+
+def test_restamping_puts_the_callers_name_into_a_chunk_and_changes_nothing_else() -> None:
+    event = Event(EventKind.CHUNK, b'data: {"id":"1","model":"gpt-5-2026","choices":[ ]}\n\n')
+
+    assert b'data: {"id":"1","model":"small","choices":[ ]}\n\n' == restamp_event(event, "small").raw
+
+
+def test_restamping_leaves_what_has_no_model_alone() -> None:
+    event = Event(EventKind.COMPLETE, b'{"id":"1"}')
+
+    assert event == restamp_event(event, "small")
