@@ -132,9 +132,7 @@ def main() -> None:
     snapshot = Snapshot(
         revision=1,
         fingerprint="f",
-        providers={
-            ProviderId("mock"): Provider(id=ProviderId("mock"), kind=ProviderKind.SCRIPTED, timeouts=timeouts)
-        },
+        providers={ProviderId("mock"): Provider(id=ProviderId("mock"), kind=ProviderKind.SCRIPTED, timeouts=timeouts)},
         models={model.name: model},
         keys={digest: KeyEntry(sha256=digest, principal=principal)},
         created_s=0,

@@ -92,9 +92,7 @@ class Router:
             watching = tasks.create_task(self._watch(reloads))
             _settle_memory()
             _say_start(settings, http, ops)
-            started(
-                Running(http_port=http.port, ops_port=ops.port, reload=reloads.set, stop=lifecycle.told_to_stop)
-            )
+            started(Running(http_port=http.port, ops_port=ops.port, reload=reloads.set, stop=lifecycle.told_to_stop))
 
             async def release() -> None:
                 watching.cancel()

@@ -18,9 +18,7 @@ Follow = Callable[[Snapshot], Awaitable[None]]
 class Configured:
     """The `Snapshots` port, and what a reload changes."""
 
-    def __init__(
-        self, loaded: Loaded, *, sources: Sources, first_key: str, catalogue: Catalogue, clock: Clock
-    ) -> None:
+    def __init__(self, loaded: Loaded, *, sources: Sources, first_key: str, catalogue: Catalogue, clock: Clock) -> None:
         """`first_key`: the admin key of a start without any configuration, kept until there is one."""
         self._sources = sources
         self._first_key = first_key

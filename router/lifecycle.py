@@ -67,6 +67,7 @@ class Listener(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=partial(FrontProtocol, limits=limits),  # type: ignore[arg-type] # called, never subclassed
+                interface="asgi3",  # uvicorn would guess from the signature, and `Front` is a plain function of it
                 ws="none",
                 lifespan="off",
                 log_config=None,

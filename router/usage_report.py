@@ -23,7 +23,9 @@ def _table(group: UsageGroup, totals: Sequence[UsageTotal]) -> list[str]:
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     name, *numbers = row
-    return "  ".join([name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True))])
+    return "  ".join(
+        [name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True))]
+    )
 
 
 def _cells(total: UsageTotal) -> tuple[str, ...]:

@@ -108,9 +108,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(_POLL_S)
-    raise SystemExit(
-        f"the router did not become ready; it said:\n{log.read_text(encoding='utf-8', errors='replace')}"
-    )
+    raise SystemExit(f"the router did not become ready; it said:\n{log.read_text(encoding='utf-8', errors='replace')}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

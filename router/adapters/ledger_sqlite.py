@@ -140,25 +140,29 @@ class SqliteLedger:
             with suppress(sqlite3.Error):  # the log is as durable as the file; the next start reads it
                 await self._writer.run(checkpoint)
 
-    async def write(self) -> None:
-        """Be the writer until the ledger closes. Started once, by `open_sqlite_ledger`."""
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Start the writer. Done once, by `open_sqlite_ledger`."""
+        # A callback, for a task that is cancelled before its first step never reaches its own clean-up.
+        tasks.create_task(self._write_until_closed(), name="ledger-writer").add_done_callback(self._writer_ended)
+
+    async def _write_until_closed(self) -> None:
         backoff_s = BACKOFF_S_MIN
-        try:
-            while not self._closing.is_set():
-                await self._wake.wait()
-                self._wake.clear()
-                while self._queued() and not self._closing.is_set():
-                    if await self._commit():
-                        backoff_s = BACKOFF_S_MIN
-                        continue
-                    await _elapse(backoff_s, unless=self._closing)
-                    backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
-                    # A settlement that waits is the next attempt. Without one, the next reservation has to be.
-                    self._down = bool(self._settlements)
-        finally:
-            self._stopped.set()
-            _refuse([waiter for _, waiter in self._opens] + self._readers)
-            self._opens, self._readers = [], []
+        while not self._closing.is_set():
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queued() and not self._closing.is_set():
+                if await self._commit():
+                    backoff_s = BACKOFF_S_MIN
+                    continue
+                await _elapse(backoff_s, unless=self._closing)
+                backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
+                # A settlement that waits is the next attempt. Without one, the next reservation has to be.
+                self._down = bool(self._settlements)
+
+    def _writer_ended(self, _: asyncio.Task[None]) -> None:
+        self._stopped.set()
+        _refuse([waiter for _, waiter in self._opens] + self._readers)
+        self._opens, self._readers = [], []
 
     async def _commit(self) -> bool:
         """Commit everything that is queued; False, with nothing lost, if the store cannot."""
@@ -246,13 +250,11 @@ async def open_sqlite_ledger(
             # A database in memory belongs to its connection, so there the writer reads too.
             reads = writer if path is None else await stack.enter_async_context(open_reader(path))
         except sqlite3.Error as exc:
-            raise StoreUnusable(
-                f"the store {url} cannot be opened: {exc}. Check the file and its directory"
-            ) from exc
+            raise StoreUnusable(f"the store {url} cannot be opened: {exc}. Check the file and its directory") from exc
         ledger = SqliteLedger(
             epoch=epoch, writer=writer, reader=SqliteReader(reads), telemetry=telemetry, held=stack.pop_all()
         )
-    tasks.create_task(ledger.write(), name="ledger-writer")
+    ledger.start(tasks)
     return ledger
 
 
@@ -266,9 +268,7 @@ async def open_sqlite_reader(url: str) -> SqliteReader:
             thread = await stack.enter_async_context(open_reader(path))
             version = await thread.run(schema_version)
         except sqlite3.Error as exc:
-            raise StoreUnusable(
-                f"the store {url} cannot be read: {exc}. Check the file and its directory"
-            ) from exc
+            raise StoreUnusable(f"the store {url} cannot be read: {exc}. Check the file and its directory") from exc
         if version != latest_version():
             raise StoreUnusable(
                 f"the store has schema {version}, this release reads {latest_version()}: use the server's release"

@@ -92,9 +92,7 @@ class LitellmCatalogue:
                 capabilities=frozenset(_CAPABILITIES[key] for key in _CAPABILITIES if entry.get(key) == _TRUE),
             )
         except msgspec.DecodeError:
-            return (
-                None  # an entry that is no longer what we know says nothing; no price is better than a wrong one
-            )
+            return None  # an entry that is no longer what we know says nothing; no price is better than a wrong one
 
     def problem(self) -> str | None:
         """Say why no model is known, for whoever starts the router to print; None when all is well."""
@@ -158,9 +156,7 @@ def _price(entry: _Entry, release: str) -> PriceCard | None:
         base["output"] = Decimal(0)
     if "input" not in base or "output" not in base:
         return None
-    per_request = (
-        _decimal.decode(entry["input_cost_per_request"]) if "input_cost_per_request" in entry else Decimal(0)
-    )
+    per_request = _decimal.decode(entry["input_cost_per_request"]) if "input_cost_per_request" in entry else Decimal(0)
     return PriceCard(
         version=release,
         base=_rates(base),
@@ -200,7 +196,7 @@ def _ranged_prices(raw: Raw) -> tuple[_Prices, dict[int, _Prices]]:
 
 
 def _rates(prices: _Prices) -> Rates:
-    """Fill in cache prices. Not listed means no discount; a write is never cheaper than reading the same tokens."""
+    """Fill in cache prices. Not listed is no discount; a write is never cheaper than reading the same tokens."""
     return Rates(
         input=_rate(prices["input"]),
         cached_input=_rate(prices.get("cached_input", prices["input"])),

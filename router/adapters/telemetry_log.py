@@ -19,7 +19,7 @@ from router.ports.telemetry import Anomaly, Telemetry
 _LINES_MAX: Final = 10_000
 """Lines that wait for the thread. Beyond it they are dropped and counted: the ledger, not the log, is the record."""
 
-_GATHER_S: Final = 0.02
+_GATHER_S: Final = 0.1
 """How long the thread lets lines gather once one is there: a wake-up a line would cost more than the line."""
 
 _encoder: Final = msgspec.json.Encoder()

@@ -1,8 +1,16 @@
-"""Count calls for Prometheus under OpenTelemetry's GenAI names. All labels are closed sets, all children cached."""
+"""Count calls for Prometheus under OpenTelemetry's GenAI names. All labels are closed sets.
 
+Counting is plain arithmetic on our own tallies, 1 µs a call where the library's children cost 5: prometheus-client
+sees them only when somebody scrapes, as families made by `collect`.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from router.domain.faults import Fault
 from router.domain.settlement import AttemptRow, Settlement
@@ -13,92 +21,132 @@ _SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 1
 _TOKENS: Final = (1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576)
 _NS_PER_S: Final = 1e9
 _MODEL: Final = ("gen_ai_provider_name", "gen_ai_request_model")
+_TOKEN_TYPE: Final = (*_MODEL, "gen_ai_token_type")
 
 
-class _ModelMetrics:
-    """The children of one deployment: looked up once, since `labels()` costs more than counting."""
+class _Histogram:
+    """Observations by bucket; integers in a unit of which `scale` make one of the bounds'."""
 
-    __slots__ = ("cost", "duration", "first_token", "input_tokens", "output_tokens")
+    __slots__ = ("_bounds", "_names", "_scale", "counts", "sum")
 
-    def __init__(self, prometheus: "PrometheusTelemetry", provider: str, model: str) -> None:
-        self.duration = prometheus.duration.labels(provider, model)
-        self.first_token = prometheus.first_token.labels(provider, model)
-        self.input_tokens = prometheus.tokens.labels(provider, model, "input")
-        self.output_tokens = prometheus.tokens.labels(provider, model, "output")
-        self.cost = prometheus.cost.labels(provider, model)
+    def __init__(self, bounds: tuple[float, ...], scale: float) -> None:
+        self._bounds = [bound * scale for bound in bounds]
+        self._names = [*map(str, map(float, bounds)), "+Inf"]
+        self._scale = scale
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0
+
+    def observe(self, value: int) -> None:
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.sum += value
+
+    def sample(self) -> tuple[list[tuple[str, float]], float]:
+        """Return what the library wants: cumulative buckets, and the sum."""
+        total = 0
+        buckets: list[tuple[str, float]] = []
+        for name, count in zip(self._names, self.counts, strict=True):
+            total += count
+            buckets.append((name, total))
+        return buckets, self.sum / self._scale
 
 
-class PrometheusTelemetry:
-    """A `Telemetry` over its own registry, which the ops listener exposes."""
+class _ModelTally:
+    """What one upstream model did. Durations in nanoseconds, cost in nano-USD."""
+
+    __slots__ = ("cost", "duration", "first_token", "input_tokens", "labels", "output_tokens")
+
+    def __init__(self, labels: tuple[str, str]) -> None:
+        self.labels = labels
+        self.duration = _Histogram(_SECONDS, _NS_PER_S)
+        self.first_token = _Histogram(_SECONDS, _NS_PER_S)
+        self.input_tokens = _Histogram(_TOKENS, 1)
+        self.output_tokens = _Histogram(_TOKENS, 1)
+        self.cost = 0
+
+
+class PrometheusTelemetry(Collector):
+    """A `Telemetry` with a registry of its own, which the ops listener exposes."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry(auto_describe=True)
-        operation = "Calls to providers, by provider and upstream model"
-        self.duration = Histogram(
-            "gen_ai_server_request_duration_seconds", operation, _MODEL, buckets=_SECONDS, registry=registry
-        )
-        self.first_token = Histogram(
-            "gen_ai_server_time_to_first_token_seconds",
-            "Dispatch to first content",
-            _MODEL,
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.tokens = Histogram(
-            "gen_ai_client_token_usage",
-            "Tokens of a call",
-            (*_MODEL, "gen_ai_token_type"),
-            buckets=_TOKENS,
-            registry=registry,
-        )
-        self.cost = Counter("checkrein_cost_usd", "What settled calls cost", _MODEL, registry=registry)
-        self._calls = Counter("checkrein_calls", "Settled calls", ("outcome", "fault"), registry=registry)
-        self._rejected = Counter(
-            "checkrein_requests_rejected", "Requests that never became a call", ("fault",), registry=registry
-        )
-        self._anomalies = Counter("checkrein_anomalies", "Things that should not happen", ("kind",), registry=registry)
-        self._in_flight = Gauge("checkrein_calls_in_flight", "Dispatched and not yet settled", registry=registry)
-        self._malformed = Counter(
-            "upstream_malformed_events", "Events of providers that were not JSON and not passed on", registry=registry
-        )
-        self._models: dict[str, _ModelMetrics] = {}
-        self._ends: dict[tuple[str, str], Counter] = {}
+        # Bounded by the deployments of the configurations that this process has seen, and by closed sets.
+        self._models: dict[tuple[str, str], _ModelTally] = {}
+        self._ends: dict[tuple[str, str], int] = {}
+        self._rejected: dict[str, int] = {}
+        self._anomalies: dict[str, int] = {}
+        self._in_flight = 0
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
 
     def call_opened(self) -> None:
-        self._in_flight.inc()
+        self._in_flight += 1
 
     def call_settled(self, settlement: Settlement) -> None:
         end = (settlement.outcome, settlement.fault or "")
-        counter = self._ends.get(end)
-        if counter is None:
-            counter = self._ends[end] = self._calls.labels(*end)
-        counter.inc()
+        self._ends[end] = self._ends.get(end, 0) + 1
         if settlement.attempts:
-            self._in_flight.dec()
+            self._in_flight -= 1
         for attempt in settlement.attempts:
             self._attempt(attempt)
 
     def request_rejected(self, fault: Fault) -> None:
-        self._rejected.labels(fault).inc()
+        self._rejected[fault] = self._rejected.get(fault, 0) + 1
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
-        self._anomalies.labels(anomaly).inc(count)
-        if anomaly is Anomaly.MALFORMED_EVENT:
-            self._malformed.inc(count)
+        self._anomalies[anomaly] = self._anomalies.get(anomaly, 0) + count
 
     def _attempt(self, attempt: AttemptRow) -> None:
-        # Bounded by the deployments of the configurations this process has seen.
-        metrics = self._models.get(attempt.deployment)
-        if metrics is None:
-            metrics = self._models[attempt.deployment] = _ModelMetrics(
-                self, attempt.provider, attempt.upstream_model
-            )
-        metrics.duration.observe(attempt.duration_ns / _NS_PER_S)
+        labels = (attempt.provider, attempt.upstream_model)
+        tally = self._models.get(labels)
+        if tally is None:
+            tally = self._models[labels] = _ModelTally(labels)
+        tally.duration.observe(attempt.duration_ns)
         if attempt.first_token_ns is not None:
-            metrics.first_token.observe(attempt.first_token_ns / _NS_PER_S)
-        if attempt.usage.input:
-            metrics.input_tokens.observe(attempt.usage.input)
-        if attempt.usage.output:
-            metrics.output_tokens.observe(attempt.usage.output)
+            tally.first_token.observe(attempt.first_token_ns)
+        usage = attempt.usage
+        if usage.input:
+            tally.input_tokens.observe(usage.input)
+        if usage.output:
+            tally.output_tokens.observe(usage.output)
         if attempt.cost_nano_usd:
-            metrics.cost.inc(attempt.cost_nano_usd / _NS_PER_S)
+            tally.cost += attempt.cost_nano_usd
+
+    def collect(self) -> Iterator[Metric]:
+        """Make the families of one scrape. Runs beside the loop: a call settled meanwhile is in it or is not."""
+        yield from _model_families(list(self._models.values()))
+        yield GaugeMetricFamily("checkrein_calls_in_flight", "Dispatched and not yet settled", self._in_flight)
+        calls = CounterMetricFamily("checkrein_calls", "Settled calls", labels=("outcome", "fault"))
+        for end, count in list(self._ends.items()):
+            calls.add_metric(end, count)
+        yield calls
+        yield _counter("checkrein_requests_rejected", "Requests that never became a call", "fault", self._rejected)
+        yield _counter("checkrein_anomalies", "Things that should not happen", "kind", self._anomalies)
+        yield CounterMetricFamily(
+            "upstream_malformed_events",
+            "Events of providers that were not JSON and not passed on",
+            value=self._anomalies.get(Anomaly.MALFORMED_EVENT, 0),
+        )
+
+
+def _model_families(tallies: list[_ModelTally]) -> Iterator[Metric]:
+    duration = HistogramMetricFamily(
+        "gen_ai_server_request_duration_seconds", "Attempts at providers, from dispatch to end", labels=_MODEL
+    )
+    first_token = HistogramMetricFamily(
+        "gen_ai_server_time_to_first_token_seconds", "From dispatch to the first content", labels=_MODEL
+    )
+    tokens = HistogramMetricFamily("gen_ai_client_token_usage", "Tokens of an attempt", labels=_TOKEN_TYPE)
+    cost = CounterMetricFamily("checkrein_cost_usd", "What attempts cost", labels=_MODEL)
+    for tally in tallies:
+        duration.add_metric(tally.labels, *tally.duration.sample())
+        first_token.add_metric(tally.labels, *tally.first_token.sample())
+        tokens.add_metric((*tally.labels, "input"), *tally.input_tokens.sample())
+        tokens.add_metric((*tally.labels, "output"), *tally.output_tokens.sample())
+        cost.add_metric(tally.labels, tally.cost / _NS_PER_S)
+    yield from (duration, first_token, tokens, cost)
+
+
+def _counter(name: str, text: str, label: str, counts: dict[str, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=(label,))
+    for value, count in list(counts.items()):
+        family.add_metric((value,), count)
+    return family

@@ -104,9 +104,7 @@ class _Compiler:
             price=_compile_price(price, self._price_version) if price else facts.price,
             context_window=deployment.context_window or facts.context_window,
             max_output_tokens=deployment.max_output_tokens or facts.max_output_tokens,
-            capabilities=facts.capabilities
-            if deployment.capabilities is None
-            else frozenset(deployment.capabilities),
+            capabilities=facts.capabilities if deployment.capabilities is None else frozenset(deployment.capabilities),
         )
 
     def _facts(self, deployment: DeploymentSettings, path: KeyPath) -> ModelFacts:

@@ -62,9 +62,7 @@ class _Reader:
         if isinstance(node, yaml.MappingNode):
             return self._read_mapping(node, path, origin)
         if isinstance(node, yaml.SequenceNode):
-            items = (
-                self.read(item, (*path, index), item.start_mark.line + 1) for index, item in enumerate(node.value)
-            )
+            items = (self.read(item, (*path, index), item.start_mark.line + 1) for index, item in enumerate(node.value))
             return Row(items=tuple(items), origin=origin)
         return Leaf(value=self._read_scalar(node, path, origin), origin=origin)
 

@@ -62,9 +62,7 @@ def load(sources: Sources, *, new_admin_key: str | None = None) -> Loaded:
     problems += (*unresolved, *_without_echoes(found, unresolved))
     if settings is None or problems:
         raise ConfigInvalid(dict.fromkeys(problems))
-    return Loaded(
-        settings=settings, files=files, fingerprint=fingerprint_of(settings), greeting=greeting, tree=tree
-    )
+    return Loaded(settings=settings, files=files, fingerprint=fingerprint_of(settings), greeting=greeting, tree=tree)
 
 
 def fingerprint_of(settings: Settings) -> str:

@@ -94,9 +94,7 @@ def _nobody(settings: Settings) -> Iterator[str]:
 
 def _not_enforced(settings: Settings) -> Iterator[str]:
     for pending in _PENDING:
-        asked = [
-            path for path in pending.paths if any(_asks(value, pending) for value in _set(settings, steps(path)))
-        ]
+        asked = [path for path in pending.paths if any(_asks(value, pending) for value in _set(settings, steps(path)))]
         if asked:
             yield f"accepted, not yet enforced: {', '.join(asked)} ({pending.will})"
 

@@ -45,9 +45,7 @@ class PriorityClassSettings(Section):
     queue_timeout: Annotated[int, duration("0s", "1d")] = Field(
         default=20 * NS_PER_S, description="Longest wait for a slot."
     )
-    queue_size: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
-        default=1_000, description="Calls that may wait."
-    )
+    queue_size: Annotated[int, Field(ge=0, le=1_000_000)] = Field(default=1_000, description="Calls that may wait.")
     min_share: Share = Field(default=0.0, description="Share of a pool's slots that is guaranteed.")
     preempts: tuple[Name, ...] = Field(default=(), description="Classes whose calls it may push aside.")
     max_preemptions: Annotated[int, Field(ge=0, le=100)] = Field(

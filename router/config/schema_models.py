@@ -37,9 +37,7 @@ class PriceSettings(RateSettings):
 
 
 class DeploymentSettings(Section):
-    name: Text | None = Field(
-        default=None, description="Stable id under which state is kept; null: provider/model."
-    )
+    name: Text | None = Field(default=None, description="Stable id under which state is kept; null: provider/model.")
     provider: Name = Field(description="Name of one of the providers.")
     model: Text = Field(description="The model's name at the provider.")
     tier: Annotated[int, Field(ge=1, le=100)] = Field(default=1, description="Lower tiers are tried first.")

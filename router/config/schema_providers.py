@@ -40,8 +40,7 @@ BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
 
 def _hide_secret_params(params: dict[str, str]) -> dict[str, str]:
     return {
-        name: "***" if any(word in name.lower() for word in _SECRET_WORDS) else value
-        for name, value in params.items()
+        name: "***" if any(word in name.lower() for word in _SECRET_WORDS) else value for name, value in params.items()
     }
 
 
@@ -86,9 +85,7 @@ class ScriptSettings(Section):
         default=32, description="Length of a text about the last message."
     )
     error_rate: Share = Field(default=0.0, description="Share of requests that fail, spread evenly.")
-    error_status: Annotated[int, Field(ge=400, le=599)] = Field(
-        default=500, description="Status with which they fail."
-    )
+    error_status: Annotated[int, Field(ge=400, le=599)] = Field(default=500, description="Status with which they fail.")
     cut_after_tokens: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
         default=None, description="Streams end unfinished after so many tokens."
     )

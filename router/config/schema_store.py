@@ -53,9 +53,7 @@ class OnErrorSettings(Section):
     rate_limits: Literal["local_share", "open", "closed"] = Field(
         default="local_share", description="Rate limits while the shared store is away."
     )
-    budgets: Literal["closed", "open"] = Field(
-        default="closed", description="Budgets while the shared store is away."
-    )
+    budgets: Literal["closed", "open"] = Field(default="closed", description="Budgets while the shared store is away.")
 
 
 class SharedSettings(Section):

@@ -53,23 +53,17 @@ _SERVER: Final = "server_error"
 
 WIRE: Final[Mapping[Fault, Wire]] = {
     Fault.INVALID_REQUEST: Wire(http=400, grpc="INVALID_ARGUMENT", type=_CALLER, code=None),
-    Fault.UNSUPPORTED_PARAMETER: Wire(
-        http=400, grpc="INVALID_ARGUMENT", type=_CALLER, code="unsupported_parameter"
-    ),
+    Fault.UNSUPPORTED_PARAMETER: Wire(http=400, grpc="INVALID_ARGUMENT", type=_CALLER, code="unsupported_parameter"),
     Fault.METHOD_NOT_ALLOWED: Wire(http=405, grpc="UNIMPLEMENTED", type=_CALLER, code="method_not_allowed"),
     Fault.ROUTE_NOT_FOUND: Wire(http=404, grpc="UNIMPLEMENTED", type=_CALLER, code="unknown_url"),
-    Fault.UNSUPPORTED_MEDIA_TYPE: Wire(
-        http=415, grpc="INVALID_ARGUMENT", type=_CALLER, code="unsupported_media_type"
-    ),
+    Fault.UNSUPPORTED_MEDIA_TYPE: Wire(http=415, grpc="INVALID_ARGUMENT", type=_CALLER, code="unsupported_media_type"),
     Fault.REQUEST_TIMEOUT: Wire(http=408, grpc="DEADLINE_EXCEEDED", type=_CALLER, code="request_timeout"),
     Fault.HEADERS_TOO_LARGE: Wire(http=431, grpc="INVALID_ARGUMENT", type=_CALLER, code="headers_too_large"),
     Fault.CONTEXT_LENGTH_EXCEEDED: Wire(
         http=400, grpc="INVALID_ARGUMENT", type=_CALLER, code="context_length_exceeded"
     ),
     Fault.CONTENT_FILTER: Wire(http=400, grpc="FAILED_PRECONDITION", type=_CALLER, code="content_filter"),
-    Fault.INVALID_KEY: Wire(
-        http=401, grpc="UNAUTHENTICATED", type="authentication_error", code="invalid_api_key"
-    ),
+    Fault.INVALID_KEY: Wire(http=401, grpc="UNAUTHENTICATED", type="authentication_error", code="invalid_api_key"),
     Fault.PERMISSION_DENIED: Wire(
         http=403, grpc="PERMISSION_DENIED", type="permission_error", code="permission_denied"
     ),
@@ -78,15 +72,11 @@ WIRE: Final[Mapping[Fault, Wire]] = {
     ),
     Fault.MODEL_NOT_FOUND: Wire(http=404, grpc="NOT_FOUND", type=_CALLER, code="model_not_found"),
     Fault.NOT_FOUND: Wire(http=404, grpc="NOT_FOUND", type=_CALLER, code="not_found"),
-    Fault.REQUEST_TOO_LARGE: Wire(
-        http=413, grpc="RESOURCE_EXHAUSTED", type=_CALLER, code="request_too_large"
-    ),
+    Fault.REQUEST_TOO_LARGE: Wire(http=413, grpc="RESOURCE_EXHAUSTED", type=_CALLER, code="request_too_large"),
     Fault.OVERLOADED: Wire(http=503, grpc="UNAVAILABLE", type=_SERVER, code="overloaded"),
     Fault.TIMEOUT: Wire(http=504, grpc="DEADLINE_EXCEEDED", type=_SERVER, code="timeout"),
     Fault.UPSTREAM_REJECTED: Wire(http=400, grpc="INVALID_ARGUMENT", type=_CALLER, code=None),
-    Fault.UPSTREAM_CREDENTIALS: Wire(
-        http=502, grpc="UNAVAILABLE", type=_SERVER, code="upstream_credentials"
-    ),
+    Fault.UPSTREAM_CREDENTIALS: Wire(http=502, grpc="UNAVAILABLE", type=_SERVER, code="upstream_credentials"),
     Fault.UPSTREAM_RATE_LIMITED: Wire(
         http=429, grpc="RESOURCE_EXHAUSTED", type="rate_limit_error", code="upstream_rate_limited"
     ),

@@ -6,7 +6,7 @@ buys what a scan cannot tell: a malformed event and an empty delta from a good o
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -15,41 +15,54 @@ from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.stream import Event, EventKind
 from router.domain.usage import TokenUsage, estimate_tokens, estimate_usage, read_usage
 
+_ABSENT: Final = Raw()
+
+
 class _Delta(msgspec.Struct, gc=False):
-    content: Raw = Raw()
-    reasoning_content: Raw = Raw()
-    reasoning: Raw = Raw()
-    refusal: Raw = Raw()
-    tool_calls: Raw = Raw()
-    function_call: Raw = Raw()
-    audio: Raw = Raw()
+    content: Raw = _ABSENT
+    reasoning_content: Raw = _ABSENT
+    reasoning: Raw = _ABSENT
+    refusal: Raw = _ABSENT
+    tool_calls: Raw = _ABSENT
+    function_call: Raw = _ABSENT
+    audio: Raw = _ABSENT
 
 
 class _Choice(msgspec.Struct, gc=False):
     index: int = 0
     delta: _Delta | None = None
     message: _Delta | None = None
-    text: Raw = Raw()
-    finish_reason: Raw = Raw()
+    text: Raw = _ABSENT
+    finish_reason: Raw = _ABSENT
 
 
 class _Reply(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
-    usage: Raw = Raw()
-    error: Raw = Raw()
-    model: Raw = Raw()
+    usage: Raw = _ABSENT
+    error: Raw = _ABSENT
+    model: Raw = _ABSENT
+
+
+class _Whole(msgspec.Struct, gc=False):
+    """A unary reply without its text, which is only looked at when the provider did not count it."""
+
+    usage: Raw = _ABSENT
+    error: Raw = _ABSENT
+    model: Raw = _ABSENT
 
 
 class _ErrorBody(msgspec.Struct, gc=False):
-    message: str | None = None
     type: str | None = None
     code: str | int | None = None
     param: str | None = None
 
 
 _reply: Final = msgspec.json.Decoder(_Reply)
-_error: Final = msgspec.json.Decoder(_ErrorBody | str)
+_whole: Final = msgspec.json.Decoder(_Whole)
+_error: Final = msgspec.json.Decoder(_ErrorBody)
 _text: Final = msgspec.json.Decoder(str)
+Shape = TypeVar("Shape")
+
 _NOTHING: Final = frozenset({b"", b"null", b'""', b"[]", b"{}"})
 _DATA: Final = len(b"data:")
 _HALF_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
@@ -113,20 +126,21 @@ class Meter:
 
     def _chunk(self, raw: bytes) -> bool:
         """Read one data event; tell whether the caller may see it."""
+        payload = memoryview(raw)[_DATA:] if raw.count(b"\n") == 2 else _joined(raw)
         try:
-            chunk = _decode(_payload(raw))
+            chunk = _decode(_reply, payload)
         except msgspec.ValidationError:
             self.started = True  # JSON of a shape we do not know: not ours to judge
             return True
         except (msgspec.DecodeError, RecursionError):
             self.malformed += 1
             return False
-        if _something(chunk.error):
+        if chunk.error is not _ABSENT and _something(chunk.error):
             self.failure = _failure_of(chunk.error)
             return False
         if self.served_model is None:
             self.served_model = _read_text(chunk.model)
-        if _something(chunk.usage):
+        if chunk.usage is not _ABSENT and _something(chunk.usage):
             self.usage = read_usage(chunk.usage) or self.usage
             if not chunk.choices:
                 self.started = True
@@ -137,7 +151,7 @@ class Meter:
 
     def _choice(self, choice: _Choice) -> None:
         delta = choice.delta or choice.message
-        if _something(choice.text) or (delta is not None and _says_something(delta)):
+        if (delta is not None and _says_something(delta)) or _something(choice.text):
             self.started = True
             self.counted_tokens += 1
             self._unfinished.add(choice.index)
@@ -148,10 +162,7 @@ class Meter:
     def _complete(self, raw: bytes) -> None:
         self.started = True
         try:
-            reply = _decode(raw)
-        except msgspec.ValidationError:
-            self._finishes = True
-            return
+            reply = _decode(_whole, raw)
         except (msgspec.DecodeError, RecursionError):
             self.failure = Failure(kind=FailureKind.MALFORMED, message="The provider's reply is not JSON.")
             return
@@ -163,29 +174,35 @@ class Meter:
         if _something(reply.usage):
             self.usage = read_usage(reply.usage)
         if self.usage is None:
-            said = sum(len(bytes(choice.message.content)) for choice in reply.choices or () if choice.message)
-            self.counted_tokens = estimate_tokens(said)
+            self.counted_tokens = estimate_tokens(_text_size(raw))
 
 
-def _decode(payload: bytes | memoryview) -> _Reply:
+def _text_size(raw: bytes) -> int:
+    """Count the bytes that a unary reply says, in all its choices."""
+    try:
+        choices = _decode(_reply, raw).choices or ()
+    except (msgspec.DecodeError, RecursionError):
+        return 0
+    return sum(len(bytes(choice.message.content)) for choice in choices if choice.message)
+
+
+def _decode(decoder: "msgspec.json.Decoder[Shape]", payload: bytes | memoryview) -> Shape:
     """Decode the members that matter. Half a surrogate pair is JSON by its grammar, though no decoder of UTF-8 takes it."""
     try:
-        return _reply.decode(payload)
+        return decoder.decode(payload)
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
-        return _reply.decode(_HALF_PAIR.sub(rb"\\ufffd", payload))
+        return decoder.decode(_HALF_PAIR.sub(rb"\\ufffd", payload))
 
 
-def _payload(raw: bytes) -> bytes | memoryview:
+def _joined(raw: bytes) -> bytes:
     """Cut an event down to its JSON. Several `data:` lines are one JSON text with line breaks between."""
-    if raw.count(b"\n") <= 2:
-        return memoryview(raw)[_DATA:]
     return b"\n".join(line[_DATA:] for line in raw.split(b"\n") if line.startswith(b"data:"))
 
 
 def _something(raw: Raw) -> bool:
-    return bytes(raw) not in _NOTHING
+    return raw is not _ABSENT and bytes(raw) not in _NOTHING
 
 
 def _says_something(delta: _Delta) -> bool:
@@ -208,17 +225,18 @@ def _read_text(raw: Raw) -> str | None:
 
 
 def _failure_of(error: Raw) -> Failure:
-    """Read an `error` member, which providers send as an object or as bare text."""
+    """Read the kind of an `error` member that the adapter did not recognise.
+
+    Its text stays here: it may quote credentials, and only the adapter knows them.
+    """
     try:
         said = _error.decode(error)
     except msgspec.DecodeError:
-        said = "The provider reported an error of unknown shape."
-    if isinstance(said, str):
-        said = _ErrorBody(message=said)
+        said = _ErrorBody()
     code = said.code
     return Failure(
         kind=FailureKind.ERROR_EVENT,
-        message=said.message or "The provider reported an error.",
+        message="The provider reported an error.",
         status=code if isinstance(code, int) else None,
         code=str(code) if code is not None else None,
         type=said.type,

@@ -78,6 +78,8 @@ def read_usage(raw: bytes | msgspec.Raw) -> TokenUsage | None:
 
 def _fit(total: int, cached: int, written: int, output: int, reasoning: int) -> TokenUsage:
     """Cut parts that exceed their whole, so that no price is ever negative, and say that it happened."""
+    if cached >= 0 <= written and cached + written <= total <= TOKENS_MAX and 0 <= reasoning <= output <= TOKENS_MAX:
+        return TokenUsage(input=total, cached_input=cached, cache_write=written, output=output, reasoning=reasoning)
     input_ = _within(total, TOKENS_MAX)
     cached_fit = _within(cached, input_)
     written_fit = _within(written, input_ - cached_fit)

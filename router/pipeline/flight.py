@@ -4,6 +4,8 @@ A call never holds an upstream stream itself: it joins the flight and leaves it,
 closes the upstream. A flight has no task of its own; whoever listens drives it (docs/adr/0003).
 """
 
+from collections.abc import Sequence
+
 from router.domain.metering import Meter
 from router.domain.stream import Event
 from router.ports.upstream import LiveStream
@@ -12,13 +14,17 @@ from router.ports.upstream import LiveStream
 class Flight:
     """One reply on its way, metered once however many listen. A new flight has one listener: its maker."""
 
-    __slots__ = ("_listeners", "_stream", "headers", "meter")
+    __slots__ = ("_listeners", "_stream", "meter")
 
     def __init__(self, stream: LiveStream, meter: Meter) -> None:
         self.meter = meter
-        self.headers = stream.headers
         self._stream = stream
         self._listeners = 1
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """The provider's headers: none before the first batch is here."""
+        return self._stream.headers
 
     async def read(self) -> list[Event]:
         """Wait for the next batch and meter it. Empty after a `nudge` or when nothing in it may be seen.

@@ -79,7 +79,14 @@ class Pipeline:
         )
 
     def call(
-        self, request: ChatRequest, *, principal: Principal, metadata: Metadata, request_id: str, route: str, arrived: int
+        self,
+        request: ChatRequest,
+        *,
+        principal: Principal,
+        metadata: Metadata,
+        request_id: str,
+        route: str,
+        arrived: int,
     ) -> Call:
         """Make the call of a decoded request. `arrived`: monotonic time at which its head was here."""
         wall_ns = self.clock.wall_ns()
@@ -188,5 +195,3 @@ class OpenCall:
         )
         await relay.start()
         return relay
-
-

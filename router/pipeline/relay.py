@@ -28,7 +28,18 @@ _EMPTY: Final = Failure(kind=FailureKind.EMPTY, message="The provider's reply en
 class Relay:
     """Pass one flight on to one call. `stamp`: the name to put into the reply's `model`, or None to leave it."""
 
-    __slots__ = ("_attempt", "_call", "_clock", "_flight", "_held", "_last_event", "_overdue", "_ping_ns", "_stamp", "_timer")
+    __slots__ = (
+        "_attempt",
+        "_call",
+        "_clock",
+        "_flight",
+        "_held",
+        "_last_event",
+        "_overdue",
+        "_ping_ns",
+        "_stamp",
+        "_timer",
+    )
 
     def __init__(
         self, call: Call, attempt: Attempt, flight: Flight, *, clock: Clock, ping_ns: int | None, stamp: str | None

@@ -90,12 +90,8 @@ async def test_a_body_is_whole_however_it_is_framed(
     assert (b"content-type", b"application/json") in reply.headers
 
 
-async def test_a_chunked_reply_may_be_cut_at_every_byte(
-    upstream: FakeUpstream, transport: HttptoolsTransport
-) -> None:
-    reply = (
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n6\r\n w\xc3\xb6rl\r\n0\r\n\r\n"
-    )
+async def test_a_chunked_reply_may_be_cut_at_every_byte(upstream: FakeUpstream, transport: HttptoolsTransport) -> None:
+    reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n6\r\n w\xc3\xb6rl\r\n0\r\n\r\n"
     for at in range(1, len(reply)):
         upstream.script(fake_upstream.raw(reply[:at], Gap(0.0005), reply[at:]))
         assert "hello wörl".encode() == await whole(await transport.send(request()))
@@ -126,9 +122,7 @@ async def test_calls_at_the_same_time_do_not_share_a_connection(
     assert b"{}" == await whole(first)
 
 
-async def test_the_connection_used_last_is_used_next(
-    upstream: FakeUpstream, transport: HttptoolsTransport
-) -> None:
+async def test_the_connection_used_last_is_used_next(upstream: FakeUpstream, transport: HttptoolsTransport) -> None:
     first, second = await transport.send(request()), await transport.send(request())
     await whole(first)
     await whole(second)
@@ -165,7 +159,8 @@ async def test_a_connection_that_the_server_closed_while_idle_is_replaced_silent
 ) -> None:
     await whole(await transport.send(request()))
     upstream.close_idle()
-    await closed(upstream)
+    await upstream.left(0)
+    await turn()  # the server has closed; now our side may see it
 
     assert b"chatcmpl-2" in await whole(await transport.send(request()))
 
@@ -177,7 +172,7 @@ async def test_idle_connections_are_closed_when_they_grow_old(
     await whole(await transport.send(request()))
     assert 1 == upstream.open_connections
 
-    await closed(upstream)
+    await upstream.left(0)
 
 
 async def test_close_closes_idle_connections_at_once_and_busy_ones_after_their_reply(
@@ -190,11 +185,11 @@ async def test_close_closes_idle_connections_at_once_and_busy_ones_after_their_r
     await whole(idle)
 
     await transport.close()
-    await closed(upstream, left=1)
+    await upstream.left(1)
     gate.set()
 
     assert b"{}" == await whole(busy)
-    await closed(upstream)
+    await upstream.left(0)
 
 
 async def test_interim_replies_are_skipped(upstream: FakeUpstream, transport: HttptoolsTransport) -> None:
@@ -251,7 +246,7 @@ async def test_a_broken_reply_is_told_by_its_kind_and_was_sent(
     assert failed.kind is kind
     assert failed.sent
     assert 1 == len(upstream.requests)
-    await closed(upstream)
+    await upstream.left(0)
 
 
 async def test_trailers_without_end_are_cut_off(upstream: FakeUpstream, transport: HttptoolsTransport) -> None:
@@ -267,7 +262,7 @@ async def test_what_arrived_before_the_cut_is_read_before_the_failure(
 ) -> None:
     upstream.script(fake_upstream.raw(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", Cut.CLOSE))
     reply = await transport.send(request())
-    await closed(upstream)
+    await upstream.left(0)
 
     assert b"half" == await reply.read()
     with pytest.raises(TransportFailed):
@@ -313,7 +308,7 @@ async def test_cancelling_send_closes_a_connection_that_is_being_made(upstream: 
             await turn()
         sending.cancel()
 
-    await closed(upstream)
+    await upstream.left(0)
 
 
 async def test_a_cancelled_read_loses_nothing(upstream: FakeUpstream, transport: HttptoolsTransport) -> None:
@@ -430,9 +425,7 @@ async def test_an_answer_before_the_whole_request_was_taken_spends_the_connectio
     server.close()
 
 
-async def test_a_reader_that_stops_holds_the_sender_back(
-    upstream: FakeUpstream, transport: HttptoolsTransport
-) -> None:
+async def test_a_reader_that_stops_holds_the_sender_back(upstream: FakeUpstream, transport: HttptoolsTransport) -> None:
     piece = b"x" * 65_536
     upstream.script(Reply(steps=(piece,) * 1_000, framing=Framing.CHUNKED))
     reply = await transport.send(request())
@@ -483,13 +476,6 @@ def make_certificate(folder: Path) -> Path:
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     subprocess.run([*command, "-days", "2", *subject, *files], check=True, capture_output=True)
     return certificate
-
-
-async def closed(upstream: FakeUpstream, left: int = 0) -> None:
-    """Wait until the server has seen all but `left` connections go."""
-    async with asyncio.timeout(2):
-        while upstream.open_connections > left:
-            await turn()
 
 
 async def cancel_read(reply: HttpReply) -> None:

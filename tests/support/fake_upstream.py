@@ -113,9 +113,7 @@ def completion(request: Request, tokens: int = 60) -> Reply:
         "object": "chat.completion",
         "created": 1_767_225_600,
         "model": request.json.get("model"),
-        "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": text(tokens)}, "finish_reason": "stop"}
-        ],
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text(tokens)}, "finish_reason": "stop"}],
         "usage": usage(request, tokens),
     }
     # Billed as a whole: a provider that answers unary has done its work before the first byte.
@@ -215,20 +213,21 @@ class FakeUpstream:
         self._scripted: deque[Reply | Handler] = deque()
         self._tasks = asyncio.TaskGroup()
         self._arrival = asyncio.Event()
+        self._departure = asyncio.Event()
+        self.port = 0
 
     def script(self, *replies: Reply | Handler) -> None:
         """Answer the next requests with these, in order."""
         self._scripted.extend(replies)
 
     @property
-    def port(self) -> int:
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+    def url(self) -> str:
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     @property
     def base_url(self) -> str:
-        scheme = "http" if self._tls is None else "https"
-        return f"{scheme}://127.0.0.1:{self.port}/v1"
+        return f"{self.url}/v1"
 
     @property
     def open_connections(self) -> int:
@@ -245,6 +244,13 @@ class FakeUpstream:
             await self._arrival.wait()
         return self.requests[count - 1]
 
+    async def left(self, connections: int) -> None:
+        """Wait until all but so many connections have been seen to close."""
+        async with asyncio.timeout(5):
+            while len(self.connections) > connections:
+                self._departure.clear()
+                await self._departure.wait()
+
     def close_idle(self) -> None:
         """Close all connections, as a server does with those it kept long enough."""
         for connection in list(self.connections):
@@ -254,6 +260,7 @@ class FakeUpstream:
         await self._tasks.__aenter__()
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -269,6 +276,10 @@ class FakeUpstream:
         self._arrival.set()
         scripted = self._scripted.popleft() if self._scripted else self.handler
         return scripted if isinstance(scripted, Reply) else scripted(request)
+
+    def forget(self, connection: "_Connection") -> None:
+        self.connections.discard(connection)
+        self._departure.set()
 
     def start(self, connection: "_Connection", request: Request) -> asyncio.Task[None]:
         return self._tasks.create_task(connection.answer(request))
@@ -316,7 +327,7 @@ class _Connection(asyncio.Protocol):
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._owner.connections.discard(self)
+        self._owner.forget(self)
         self._writable.set()
         if self._request is not None:
             self._request.closed_at = asyncio.get_running_loop().time()

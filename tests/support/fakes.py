@@ -17,9 +17,7 @@ from router.ports.upstream import UpstreamFailed, UpstreamRequest
 SECOND = 1_000_000_000
 PRICE = PriceCard(
     version="test",
-    base=Rates(
-        input=2_000_000_000, cached_input=200_000_000, cache_write=2_500_000_000, output=10_000_000_000
-    ),
+    base=Rates(input=2_000_000_000, cached_input=200_000_000, cache_write=2_500_000_000, output=10_000_000_000),
 )
 
 
@@ -165,9 +163,7 @@ def usage_chunk(prompt: int, completion: int) -> Event:
 
 
 def deployment(price: PriceCard | None = PRICE) -> Deployment:
-    return Deployment(
-        id=DeploymentId("up/model"), provider=ProviderId("up"), upstream_model="model", price=price
-    )
+    return Deployment(id=DeploymentId("up/model"), provider=ProviderId("up"), upstream_model="model", price=price)
 
 
 def snapshot(*, price: PriceCard | None = PRICE, reply_model: ReplyModel = ReplyModel.UPSTREAM) -> Snapshot:
@@ -187,3 +183,12 @@ def snapshot(*, price: PriceCard | None = PRICE, reply_model: ReplyModel = Reply
 
 def principal(*models: str) -> Principal:
     return Principal(key_id=KeyId("ci"), models=models or ("small",))
+
+
+async def turns(count: int = 1) -> None:
+    """Let the loop go round, so that what is ready runs."""
+    loop = asyncio.get_running_loop()
+    for _ in range(count):
+        turned = loop.create_future()
+        loop.call_soon(turned.set_result, None)
+        await turned

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 
 from router.bootstrap import Router, Running
 from router.config import Sources, load
+from router.lifecycle import Lifecycle
 from tests.support.fake_upstream import FakeUpstream
 
 KEY = "sk-test-key"
@@ -49,6 +51,40 @@ class RunningRouter:
         assert 200 == reply.status_code, reply.text
         row: dict[str, object] = reply.json()
         return row
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """What runs behind the ports, for tests that look at what no wire tells."""
+        owner: Lifecycle = self.running.stop.__self__  # type: ignore[attr-defined]  # a bound method
+        return owner
+
+    @property
+    def open_calls(self) -> int:
+        return self.lifecycle._pipeline.open_calls
+
+    def rows(self) -> list[dict[str, object]]:
+        """All settled calls as the store has them now, oldest first."""
+        with contextlib.closing(sqlite3.connect(self.folder / "ledger.db")) as store:
+            store.row_factory = sqlite3.Row
+            return [dict(row) for row in store.execute("SELECT * FROM calls ORDER BY id")]
+
+    async def metric(self, sample: str) -> float:
+        """Read one sample of `/metrics`, labels included in its name; 0 when it is not there yet."""
+        async with httpx.AsyncClient(base_url=self.ops_url, trust_env=False) as client:
+            lines = (await client.get("/metrics")).text.splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == sample)
+
+    async def idle(self, *, within_s: float = 1.0) -> None:
+        """Wait until nothing is in flight and every call has its row; what stays open fails the test."""
+        async with asyncio.timeout(within_s):
+            while self.open_calls or self._unsettled():
+                await asyncio.sleep(0.005)
+        assert 0 == await self.metric("checkrein_calls_in_flight")
+
+    def _unsettled(self) -> int:
+        with contextlib.closing(sqlite3.connect(self.folder / "ledger.db")) as store:
+            count: int = store.execute("SELECT count(*) FROM open_calls").fetchone()[0]
+            return count
 
 
 def config_for(upstream: FakeUpstream, **sections: object) -> dict[str, object]:
@@ -104,9 +140,7 @@ async def running_router(config: Mapping[str, object], folder: Path) -> AsyncIte
             return
         running = started.result()
         try:
-            yield RunningRouter(
-                http_port=running.http_port, ops_port=running.ops_port, folder=folder, running=running
-            )
+            yield RunningRouter(http_port=running.http_port, ops_port=running.ops_port, folder=folder, running=running)
         finally:
             running.stop()
 

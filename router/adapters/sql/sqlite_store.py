@@ -40,9 +40,7 @@ class SqliteThread(aiosqlite.Connection):
         await super().__aenter__()
         return self
 
-    async def run(
-        self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def run(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `work` with the connection on the thread. Cancelling the wait does not stop the work."""
         # aiosqlite offers single statements only: a hop each, where a commit of the ledger needs four.
         result: T = await self._execute(work, self._conn, *args, **kwargs)  # type: ignore[no-untyped-call]  # untyped
@@ -53,9 +51,7 @@ def sqlite_path(url: str) -> Path | None:
     """Read `sqlite:///relative`, `sqlite:////absolute`; None for `sqlite:///:memory:`. ValueError for others."""
     name = url.removeprefix(_SCHEME)
     if name == url or not name:
-        raise ValueError(
-            f"{url!r} is not a SQLite store: write sqlite:///./checkrein.db or sqlite:////absolute.db"
-        )
+        raise ValueError(f"{url!r} is not a SQLite store: write sqlite:///./checkrein.db or sqlite:////absolute.db")
     return None if name == _MEMORY else Path(name)
 
 
@@ -75,9 +71,7 @@ def open_writer(path: Path | None, durability: Durability) -> SqliteThread:
 
 def open_reader(path: Path) -> SqliteThread:
     def connect() -> sqlite3.Connection:
-        return sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S, isolation_level=None
-        )
+        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S, isolation_level=None)
 
     return SqliteThread(connect, _FETCH_ROWS)
 

@@ -54,9 +54,7 @@ class ErrorReader:
         """Say it in our own words; `words` continues a sentence that begins with the provider's name."""
         return Failure(kind=kind, message=f"{self._provider} {words}"[:MESSAGE_CHARS_MAX])
 
-    def from_status(
-        self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes, wall_ns: int
-    ) -> Failure:
+    def from_status(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes, wall_ns: int) -> Failure:
         said = _read(body) or _Said()
         message = _as_text(said.message) or _plain(body) or f"{self._provider} answered with status {status}"
         return self._failure(FailureKind.STATUS, message, said, status, read_retry_after_ms(headers, wall_ns))

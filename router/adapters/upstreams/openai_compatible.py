@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from router import VERSION
 from router.adapters.upstreams.error_body import ErrorReader
 from router.adapters.upstreams.openai_reply import OpenAiReply
-from router.adapters.upstreams.watch import timeout_words
+from router.adapters.upstreams.watch import Watches, timeout_words
 from router.domain.catalog import Provider
 from router.domain.dispatch.failure import FailureKind
 from router.domain.instants import NS_PER_S
@@ -25,6 +25,7 @@ class OpenAiCompatible:
 
     def __init__(self, provider: Provider, transport: Transport, clock: Clock) -> None:
         self._timeouts = provider.timeouts
+        self._watches = Watches(provider.timeouts)
         self._transport = transport
         self._clock = clock
         url = urlsplit(provider.base_url)
@@ -59,7 +60,7 @@ class OpenAiCompatible:
             reply,
             mode=request.mode,
             started_s=started_s,
-            timeouts=self._timeouts,
+            watches=self._watches,
             total_ns=total_ns,
             errors=self._errors,
             clock=self._clock,
@@ -85,9 +86,7 @@ def _head(provider: Provider, accept: str) -> bytes:
     lines |= {name.lower(): value for name, value in provider.network.headers}
     for name, value in lines.items():
         if not (name.isascii() and value.isprintable() and name.isprintable()):
-            raise ValueError(
-                f"header {name!r} of provider {provider.id!r} has characters that HTTP does not carry"
-            )
+            raise ValueError(f"header {name!r} of provider {provider.id!r} has characters that HTTP does not carry")
     return "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode("latin-1")
 
 

@@ -7,8 +7,7 @@ from typing import Final, Protocol
 
 from router.adapters.upstreams.error_body import ErrorReader
 from router.adapters.upstreams.sse import Malformed, SseSplitter
-from router.adapters.upstreams.watch import Watch, timeout_words
-from router.domain.catalog import Timeouts
+from router.adapters.upstreams.watch import Watch, Watches, timeout_words
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.stream import END_EVENT, Event, EventKind, ReplyMode
 from router.ports.clock import Clock
@@ -23,12 +22,14 @@ LINGER_S_MAX: Final = 1.0
 """From `[DONE]` to the end of the reply; a provider that takes longer loses its connection."""
 
 _ERROR_MEMBER: Final = b'"error"'
-_ERROR_FIRST: Final = b'{"error"'
 _OPENS, _CLOSES = b"{}"
 
 
 class _Body(Protocol):
     """How the body of a reply becomes events. Both raise `UpstreamFailed` when it turns out to be a failure."""
+
+    failure: Failure | None
+    """What ends the reply after the events already returned: nothing more need arrive for it to be true."""
 
     def feed(self, data: bytes) -> list[Event]: ...
 
@@ -46,7 +47,7 @@ class OpenAiReply:
         *,
         mode: ReplyMode,
         started_s: float,
-        timeouts: Timeouts,
+        watches: Watches,
         total_ns: int,
         errors: ErrorReader,
         clock: Clock,
@@ -59,9 +60,7 @@ class OpenAiReply:
         self._failure: Failure | None = None
         self._ended = False
         self._nudged = False
-        self._watch = Watch(
-            started_s=started_s, mode=mode, timeouts=timeouts, total_ns=total_ns, expired=self._expire
-        )
+        self._watch = Watch(watches, started_s=started_s, mode=mode, total_ns=total_ns, expired=self._expire)
 
     @property
     def headers(self) -> Sequence[tuple[bytes, bytes]]:
@@ -111,6 +110,8 @@ class OpenAiReply:
                 self._end()
             elif last is EventKind.CHUNK or any(event.kind is EventKind.CHUNK for event in events):
                 self._watch.progressed()
+            if body.failure is not None:
+                self._fail(body.failure)
         return events
 
     def _choose_body(self) -> _Body:
@@ -130,7 +131,9 @@ class OpenAiReply:
         return self._errors.from_status(reply.status, reply.headers, body[:ERROR_BYTES_MAX], self._clock.wall_ns())
 
     def _expire(self, kind: FailureKind, span_ns: int) -> None:
-        if not self._reply.complete:  # else the provider is done, and only our reader is late
+        if self._reply.complete:  # the provider is done, and only our reader is late
+            self._watch.stop()
+        else:
             self._fail(self._broken(kind, timeout_words(kind, span_ns)))
 
     def _broken(self, kind: FailureKind, words: str) -> Failure:
@@ -160,12 +163,12 @@ class OpenAiReply:
 class _Stream:
     """Events as they come. An error event is a failure, not an event."""
 
-    __slots__ = ("_errors", "_failure", "_splitter")
+    __slots__ = ("_errors", "_splitter", "failure")
 
     def __init__(self, errors: ErrorReader) -> None:
         self._errors = errors
         self._splitter = SseSplitter()
-        self._failure: Failure | None = None
+        self.failure: Failure | None = None
 
     def feed(self, data: bytes) -> list[Event]:
         try:
@@ -174,17 +177,15 @@ class _Stream:
             raise UpstreamFailed(self._errors.own(FailureKind.MALFORMED, str(exc))) from exc
         for index, event in enumerate(events):
             if _ERROR_MEMBER in event.raw:
-                self._failure = self._errors.from_success(event.raw.removeprefix(b"data: "))
-                if self._failure is not None:
+                self.failure = self._errors.from_success(event.raw.removeprefix(b"data: "))
+                if self.failure is not None:
                     events = events[:index]
                     break
-        if self._failure is not None and not events:
-            raise UpstreamFailed(self._failure)
+        if self.failure is not None and not events:
+            raise UpstreamFailed(self.failure)
         return events
 
     def finish(self) -> list[Event]:
-        if self._failure is not None:
-            raise UpstreamFailed(self._failure)
         try:
             self._splitter.check()
         except Malformed as exc:
@@ -195,13 +196,14 @@ class _Stream:
 class _Collected:
     """A body that means something only as a whole, or as much of it as is bounded; `conclude` says what."""
 
-    __slots__ = ("_bytes_max", "_conclude", "_parts", "_size")
+    __slots__ = ("_bytes_max", "_conclude", "_parts", "_size", "failure")
 
     def __init__(self, bytes_max: int, conclude: Callable[[bytes], Event | Failure]) -> None:
         self._bytes_max = bytes_max
         self._conclude = conclude
         self._parts: list[bytes] = []
         self._size = 0
+        self.failure: Failure | None = None
 
     def feed(self, data: bytes) -> list[Event]:
         self._parts.append(data)
@@ -223,7 +225,7 @@ def _conclude_whole(errors: ErrorReader, body: bytes) -> Event | Failure:
         return errors.own(FailureKind.EMPTY, "answered with an empty body")
     if text[0] != _OPENS or text[-1] != _CLOSES:  # a page of some proxy, or a reply that ended with its connection
         return errors.own(FailureKind.MALFORMED, "did not answer with a whole JSON object")
-    if text.startswith(_ERROR_FIRST):
+    if _ERROR_MEMBER in text:
         return errors.from_success(text) or Event(EventKind.COMPLETE, body)
     return Event(EventKind.COMPLETE, body)
 

@@ -106,9 +106,7 @@ class Answer:
         for index in range(self._request.choices):
             message = _Message(role="assistant", content=text)
             if self._tool is not None:
-                message = _Message(
-                    role="assistant", content=None, tool_calls=[self._call(index, self._tool, text)]
-                )
+                message = _Message(role="assistant", content=None, tool_calls=[self._call(index, self._tool, text)])
             choices.append(_Choice(index=index, message=message, finish_reason=self._finish))
         usage = self._usage() if self._script.report_usage else UNSET
         return _encode(self._reply("chat.completion", choices, usage))

@@ -6,8 +6,8 @@ from typing import Final
 
 from router.adapters.upstreams.error_body import ErrorReader
 from router.adapters.upstreams.script import Answer
-from router.adapters.upstreams.watch import Watch, timeout_words
-from router.domain.catalog import Provider, Script, Timeouts
+from router.adapters.upstreams.watch import Watch, Watches, timeout_words
+from router.domain.catalog import Provider, Script
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.instants import NS_PER_S
 from router.domain.stream import END_EVENT, Event, EventKind, ReplyMode
@@ -24,7 +24,7 @@ class ScriptedUpstream:
 
     def __init__(self, provider: Provider) -> None:
         self._script = provider.script or Script()
-        self._timeouts = provider.timeouts
+        self._watches = Watches(provider.timeouts)
         self._words = ErrorReader(provider.id, ())
         self._error_parts = round(self._script.error_rate * _PARTS_PER_ONE)
         self._opened = 0
@@ -33,12 +33,13 @@ class ScriptedUpstream:
         """Never waits and never fails: errors are the reply's."""
         self._opened += 1
         answer = self._answer(request.body)
-        total_ns = min(self._timeouts.total_ns, request.total_ns or self._timeouts.total_ns)
+        timeouts = self._watches.timeouts
+        total_ns = min(timeouts.total_ns, request.total_ns or timeouts.total_ns)
         return ScriptedReply(
             answer,
             mode=request.mode,
             script=self._script,
-            timeouts=self._timeouts,
+            watches=self._watches,
             total_ns=total_ns,
             words=self._words,
         )
@@ -51,9 +52,7 @@ class ScriptedUpstream:
         # The n-th request fails when the errors due by then, n times the rate, reach another whole one.
         due = self._opened * self._error_parts // _PARTS_PER_ONE
         if due > (self._opened - 1) * self._error_parts // _PARTS_PER_ONE:
-            return Failure(
-                kind=FailureKind.STATUS, status=status, message=f"The script answers with status {status}."
-            )
+            return Failure(kind=FailureKind.STATUS, status=status, message=f"The script answers with status {status}.")
         try:
             return Answer(body, self._script)
         except ValueError as exc:
@@ -87,7 +86,7 @@ class ScriptedReply:
         *,
         mode: ReplyMode,
         script: Script,
-        timeouts: Timeouts,
+        watches: Watches,
         total_ns: int,
         words: ErrorReader,
     ) -> None:
@@ -103,9 +102,7 @@ class ScriptedReply:
         self._nudged = False
         self._breathless = False
         self._ended = False
-        self._watch = Watch(
-            started_s=self._started_s, mode=mode, timeouts=timeouts, total_ns=total_ns, expired=self._expire
-        )
+        self._watch = Watch(watches, started_s=self._started_s, mode=mode, total_ns=total_ns, expired=self._expire)
 
     async def read(self) -> list[Event]:
         loop = asyncio.get_running_loop()

@@ -33,7 +33,7 @@ _NO_CALL: Final = "No call of this key has this id. Take it from the `x-checkrei
 
 def build_app(*, pipeline: Pipeline, health: Health) -> FastAPI:
     """Build the application behind the hot routes. Every route but health and documentation needs a key."""
-    app = FastAPI(title="Checkrein", version=VERSION, redoc_url=None)
+    app = FastAPI(title="Checkrein", version=VERSION, redoc_url=None, redirect_slashes=False)
     _describe(app)
     _answer_errors(app, pipeline)
     app.include_router(health_router(health))
@@ -58,7 +58,9 @@ def build_app(*, pipeline: Pipeline, health: Health) -> FastAPI:
         name = ModelName(model_id)
         if name not in pipeline.snapshot.models or not caller.may_use(name):
             raise refuse(
-                Fault.MODEL_NOT_FOUND, f"The model {model_id!r} does not exist for this key. See GET /v1/models.", param="model"
+                Fault.MODEL_NOT_FOUND,
+                f"The model {model_id!r} does not exist for this key. See GET /v1/models.",
+                param="model",
             )
         return _view_model(pipeline, name)
 

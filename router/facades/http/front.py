@@ -5,6 +5,7 @@ A route here is a decoder, one `pipeline.open` and an encoder.
 
 import logging
 from asyncio import CancelledError
+from collections.abc import Awaitable
 
 from router.domain.chat import read_chat_request
 from router.domain.faults import Fault, Refusal, RouterError, refuse
@@ -34,17 +35,18 @@ class Front:
         self._rest = rest
         self._limits = limits
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and scope["path"] in CHAT_PATHS:
-            await self._chat(scope, receive, send)
-        else:
-            await self._rest(scope, receive, send)
+            return self._chat(scope, receive, send)
+        return self._rest(scope, receive, send)
 
     async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         outlet = outlet_for(scope, send)
         arrived = self._pipeline.clock.monotonic_ns()
         metadata = read_metadata(scope["headers"])
-        request_id = self._pipeline.request_id(metadata if isinstance(metadata, Metadata) else Metadata(labels=Labels()))
+        request_id = self._pipeline.request_id(
+            metadata if isinstance(metadata, Metadata) else Metadata(labels=Labels())
+        )
         try:
             call = await self._decode(scope, receive, metadata, request_id, arrived)
         except RouterError as exc:

@@ -56,7 +56,10 @@ CHAT_PATH_ITEM: Final[dict[str, object]] = {
             "200": {
                 "description": "The provider's own reply, or its events.",
                 "headers": {
-                    "x-checkrein-call": {"schema": {"type": "string"}, "description": "Look it up under /checkrein/v1/calls."},
+                    "x-checkrein-call": {
+                        "schema": {"type": "string"},
+                        "description": "Look it up under /checkrein/v1/calls.",
+                    },
                     "x-checkrein-deployment": {"schema": {"type": "string"}},
                     "x-checkrein-model": {"schema": {"type": "string"}},
                     "x-checkrein-attempts": {"schema": {"type": "integer"}},

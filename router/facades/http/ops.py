@@ -12,7 +12,7 @@ from router.ports.health import Health
 
 def build_ops_app(*, health: Health, exposition: Callable[[], tuple[bytes, str]]) -> FastAPI:
     """`exposition` returns the metrics and their content type; it is slow with many series and runs off the loop."""
-    app = FastAPI(title="Checkrein operations", version=VERSION, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Checkrein operations", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.include_router(health_router(health))
 
     @app.get("/metrics")

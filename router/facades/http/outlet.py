@@ -14,6 +14,7 @@ from router.facades.http.protocol import FrontProtocol, connection_of
 _STATUS_LINES: Final = {
     status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
 }
+_CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 
 
 class Outlet(Protocol):
@@ -30,20 +31,25 @@ class Outlet(Protocol):
 
 def outlet_for(scope: Scope, send: Send) -> Outlet:
     connection = connection_of(scope)
-    if connection is None or scope["http_version"] != "1.1":
-        return AsgiOutlet(send)
-    return ConnectionOutlet(connection)
+    # A middleware that wants to see replies, as the one for CORS does, has put its own `send` before the connection's.
+    ours = connection is not None and getattr(send, "__self__", None) is connection.serving
+    if connection is None or not ours or scope["method"] != "POST":
+        return AsgiOutlet(send, connection)
+    return ConnectionOutlet(connection, in_chunks=scope["http_version"] == "1.1")
 
 
 class AsgiOutlet:
-    __slots__ = ("_send",)
+    __slots__ = ("_connection", "_send")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, connection: FrontProtocol | None) -> None:
         self._send = send
+        self._connection = connection
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
-        length = (b"content-length", b"%d" % len(body))
-        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        fields = [*headers, (b"content-length", b"%d" % len(body))]
+        if self._connection is not None and self._connection.serving.waiting_for_100_continue:
+            fields.append((b"connection", b"close"))  # as in ConnectionOutlet
+        await self._send({"type": "http.response.start", "status": status, "headers": fields})
         await self._send({"type": "http.response.body", "body": body})
 
     async def begin(self, status: int, headers: Headers) -> None:
@@ -57,45 +63,52 @@ class AsgiOutlet:
 
 
 class ConnectionOutlet:
-    """Writes to the socket's transport. The cycle is uvicorn's record of the request being served."""
+    """Writes to the socket's transport. The cycle is uvicorn's record of the request being served.
 
-    __slots__ = ("_connection", "_cycle")
+    Without chunks, for clients of HTTP/1.0, a stream ends with its connection.
+    """
 
-    def __init__(self, connection: FrontProtocol) -> None:
+    __slots__ = ("_connection", "_cycle", "_in_chunks")
+
+    def __init__(self, connection: FrontProtocol, *, in_chunks: bool) -> None:
         self._connection = connection
+        self._in_chunks = in_chunks
         self._cycle = connection.serving
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         if not self._cycle.disconnected:
-            self._connection.transport.write(self._head(status, headers, b"content-length: %d" % len(body)) + body)
+            self._connection.transport.write(self._head(status, headers, b"content-length: %d\r\n" % len(body)) + body)
             self._complete()
 
     async def begin(self, status: int, headers: Headers) -> None:
         if not self._cycle.disconnected:
-            self._connection.transport.write(self._head(status, headers, b"transfer-encoding: chunked"))
+            self._connection.transport.write(self._head(status, headers, _CHUNKED if self._in_chunks else b""))
 
     async def more(self, data: bytes) -> None:
         flow = self._cycle.flow
         if flow.write_paused:
             await flow.drain()
         if not self._cycle.disconnected:
-            self._connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._in_chunks else data)
 
     async def end(self, data: bytes) -> None:
         flow = self._cycle.flow
         if flow.write_paused:
             await flow.drain()
         if not self._cycle.disconnected:
-            self._connection.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
+            last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if self._in_chunks else data
+            self._connection.transport.write(last)
             self._complete()
 
     def _head(self, status: int, headers: Headers, framing: bytes) -> bytes:
         cycle = self._cycle
         cycle.response_started = True
+        if cycle.waiting_for_100_continue:  # never told to go on, the caller may send its body or not
+            cycle.keep_alive = False
         lines = [_STATUS_LINES[status]]
         lines += [b"%b: %b\r\n" % field for field in cycle.default_headers]
         lines += [b"%b: %b\r\n" % field for field in headers]
-        lines.append(framing + (b"\r\n\r\n" if cycle.keep_alive else b"\r\nconnection: close\r\n\r\n"))
+        lines.append(framing + (b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"))
         return b"".join(lines)
 
     def _complete(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -22,7 +23,9 @@ from router.facades.http.limits import HttpLimits
 _EXTENSION: Final = "checkrein.connection"
 
 _INVALID: Final = Refusal(fault=Fault.INVALID_REQUEST, message="This is not a valid HTTP/1.1 request.")
-_TOO_LARGE: Final = Refusal(fault=Fault.HEADERS_TOO_LARGE, message="The headers are too large. Send fewer or shorter ones.")
+_TOO_LARGE: Final = Refusal(
+    fault=Fault.HEADERS_TOO_LARGE, message="The headers are too large. Send fewer or shorter ones."
+)
 _TOO_SLOW: Final = Refusal(fault=Fault.REQUEST_TIMEOUT, message="The request did not arrive in time. Send it again.")
 
 
@@ -32,7 +35,7 @@ def connection_of(scope: Scope) -> "FrontProtocol | None":
     return found if isinstance(found, FrontProtocol) else None
 
 
-class HeadersTooLarge(Exception):
+class RequestStopped(Exception):
     """Raised inside the parser to stop it."""
 
 
@@ -55,6 +58,8 @@ class FrontProtocol(HttpToolsProtocol):
         self._extensions: dict[str, object] = {_EXTENSION: self}
         self._header_bytes = 0
         self._unread_bytes = 0
+        self._declined = False
+        """The request that is being read offers another protocol: it will be read again without the offer."""
         self._arriving = False
         self._arrival_began = 0.0
         self._arrival_timer: asyncio.TimerHandle | None = None
@@ -73,11 +78,35 @@ class FrontProtocol(HttpToolsProtocol):
         if self._arriving:
             self._progress = self.loop.time()
             self._drop_unread(len(data))
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except HttpParserError:
+            self._answer_raw(_TOO_LARGE if self._header_bytes > self._limits.max_headers else _INVALID)
         # A request that came whole, as nearly all do, costs no timer.
         if self._arriving and self._arrival_timer is None and not self.transport.is_closing():
             self._arrival_began = self._progress = self.loop.time()
             self._arm_arrival()
+
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except HttpParserUpgrade as offer:
+                self._declined = False
+                data = self._without_offer() + data[offer.args[0] :]
+
+    def _without_offer(self) -> bytes:
+        """Write the head that was just read again, without its offer of another protocol, which we decline.
+
+        The parser skips the body of a request with an offer, and would take it for a request of its own. Java's client
+        offers h2c with the first request of every connection.
+        """
+        version = self.parser.get_http_version().encode()
+        first = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)
+        fields = b"".join([b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"])
+        return first + fields + b"\r\n"
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -88,30 +117,41 @@ class FrontProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_bytes += len(name) + len(value)
         if self._header_bytes > self._limits.max_headers:  # counts trailers too
-            raise HeadersTooLarge
-        super().on_header(name, value)
+            raise RequestStopped
+        # uvicorn's own three lines, not its method: a second Python call a header is 2 µs a request.
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_url(self, url: bytes) -> None:
         self._header_bytes += len(url)
         if self._header_bytes > self._limits.max_headers:
-            raise HeadersTooLarge
+            raise RequestStopped
         super().on_url(url)
+
+    def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise RequestStopped  # its offer is not a header that can be left out
+            self._declined = True
+            return
+        super().on_headers_complete()
+        # Trailers are read after this: they are no headers of this request.
+        self.headers = []
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._serving = cycle
         super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
+        if self._declined:
+            return
         super().on_message_complete()
         self._arriving = False
         if self._arrival_timer is not None:
             self._arrival_timer.cancel()
             self._arrival_timer = None
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what cannot be parsed; uvicorn calls this for every parser error."""
-        too_large = self._header_bytes > self._limits.max_headers
-        self._answer_raw(_TOO_LARGE if too_large else _INVALID)
 
     def _drop_unread(self, size: int) -> None:
         """Let go of a peer that keeps sending a body long after it was answered."""
@@ -140,10 +180,15 @@ class FrontProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or not cycle.response_started or cycle.response_complete:
+        answered = cycle is not None and cycle.response_complete and cycle.scope is self.scope and self._arriving
+        if cycle is None or not cycle.response_started or (cycle.response_complete and not answered):
             body = error_body(refusal)
             phrase = HTTPStatus(refusal.status).phrase.encode()
-            head = b"HTTP/1.1 %d %b\r\nconnection: close\r\ncontent-length: %d\r\n" % (refusal.status, phrase, len(body))
+            head = b"HTTP/1.1 %d %b\r\nconnection: close\r\ncontent-length: %d\r\n" % (
+                refusal.status,
+                phrase,
+                len(body),
+            )
             fields = b"".join([b"%b: %b\r\n" % field for field in error_headers(refusal)])
             self.transport.write(head + fields + b"\r\n" + body)
         self.transport.close()
@@ -172,5 +217,3 @@ class FrontProtocol(HttpToolsProtocol):
         if self._stall_timer is not None:
             self._stall_timer.cancel()
             self._stall_timer = None
-
-

@@ -1,10 +1,11 @@
 """Write a reply to an HTTP caller: which headers go out, and how a stream of events becomes SSE."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from router.domain.faults import Fault, Refusal
-from router.domain.ids import format_call_id
+from router.domain.ids import DeploymentId, format_call_id
 from router.domain.money import format_usd
 from router.domain.stream import Event, EventKind
 from router.facades.http.errors import Headers, error_body, error_headers
@@ -88,18 +89,24 @@ async def send_refusal(outlet: Outlet, refusal: Refusal, request_id: str, *more:
 
 def _call_headers(call: Call, upstream_headers: Pairs) -> Headers:
     """Say what serves, after how many attempts, and the cost where it is already known."""
-    attempt = call.attempts[-1]
+    deployment = call.attempts[-1].deployment
     headers: Headers = [
         (b"x-request-id", call.request_id.encode()),
         (b"x-checkrein-call", format_call_id(call.id).encode()),
-        (b"x-checkrein-deployment", attempt.deployment.id.encode()),
-        (b"x-checkrein-model", attempt.deployment.upstream_model.encode()),
         (b"x-checkrein-attempts", b"%d" % len(call.attempts)),
+        *_served_headers(deployment.id, deployment.upstream_model),
     ]
     if call.settlement is not None and call.settlement.cost_nano_usd is not None:
         headers.append((b"x-checkrein-cost-usd", format_usd(call.settlement.cost_nano_usd).encode()))
     headers += [field for field in upstream_headers if field[0].startswith(_FORWARDED_PREFIXES)]
     return headers
+
+
+@lru_cache(maxsize=1024)
+def _served_headers(deployment: DeploymentId, upstream_model: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Name what served; made once a deployment, and free of anything that would end a header line."""
+    named = (b"x-checkrein-deployment", deployment), (b"x-checkrein-model", upstream_model)
+    return tuple((name, "".join(filter(str.isprintable, value)).encode()) for name, value in named)
 
 
 def _error_event(refusal: Refusal) -> bytes:

@@ -48,9 +48,7 @@ def test_the_key_is_the_providers_own_or_that_of_its_first_credential_that_has_o
         ({"kind": "anthropic", "base_url": ""}, [("base_url",)]),
     ],
 )
-def test_a_provider_lacks_what_it_cannot_be_asked_without(
-    given: dict[str, Plain], gaps: list[tuple[str, ...]]
-) -> None:
+def test_a_provider_lacks_what_it_cannot_be_asked_without(given: dict[str, Plain], gaps: list[tuple[str, ...]]) -> None:
     assert gaps == [path for path, _, _ in find_gaps(provider(**given))]
 
 

@@ -13,9 +13,7 @@ def messages(plain: Plain) -> list[str]:
 
 
 def models(*deployments: Plain) -> Plain:
-    return {
-        "models": [{"name": "a", "deployments": deployments[:1]}, {"name": "b", "deployments": deployments[1:]}]
-    }
+    return {"models": [{"name": "a", "deployments": deployments[:1]}, {"name": "b", "deployments": deployments[1:]}]}
 
 
 def test_a_required_provider_without_a_key_is_a_problem_and_an_optional_one_is_not() -> None:
@@ -41,9 +39,7 @@ def test_one_deployment_may_serve_two_models(change: dict[str, Plain]) -> None:
 def test_one_deployment_with_two_descriptions_is_a_problem(change: dict[str, Plain]) -> None:
     differing: Plain = {"provider": "demo", "model": "x", **change}
 
-    assert ["models[1].deployments[0]: differs from an earlier deployment demo/x"] == messages(
-        models(DEMO, differing)
-    )
+    assert ["models[1].deployments[0]: differs from an earlier deployment demo/x"] == messages(models(DEMO, differing))
 
 
 def test_a_name_of_its_own_makes_it_another_deployment() -> None:
@@ -57,8 +53,6 @@ def test_two_keys_with_one_secret_are_a_problem_however_they_are_written() -> No
     assert ["keys[1]: has the same secret as the key a"] == messages({"keys": keys})
 
 
-@pytest.mark.parametrize(
-    ("url", "count"), [("postgresql://h/d", 1), ("postgres://h/d", 1), ("sqlite:///./a.db", 0)]
-)
+@pytest.mark.parametrize(("url", "count"), [("postgresql://h/d", 1), ("postgres://h/d", 1), ("sqlite:///./a.db", 0)])
 def test_a_store_that_this_release_has_not_is_a_problem(url: str, count: int) -> None:
     assert count == len(messages({"store": {"url": url}}))

@@ -55,9 +55,7 @@ def test_prices_become_exact_integers_of_their_digits(load_text: Load) -> None:
 
     assert card == PriceCard(
         version=f"config:{loaded.fingerprint[:12]}",
-        base=Rates(
-            input=2_100_000_000, cached_input=100_000_001, cache_write=2_625_000_000, output=10_000_000_000
-        ),
+        base=Rates(input=2_100_000_000, cached_input=100_000_001, cache_write=2_625_000_000, output=10_000_000_000),
         per_request=NanoUsd(10_000_000),
         per_second=NanoUsd(1),
     )
@@ -211,8 +209,7 @@ keys:
 """
     keys = build(load_text(text)).keys
     mine, service, root = (
-        keys[hashlib.sha256(secret).digest()]
-        for secret in (b"sk-work-local", b"sk-of-a-service", b"sk-administrator")
+        keys[hashlib.sha256(secret).digest()] for secret in (b"sk-work-local", b"sk-of-a-service", b"sk-administrator")
     )
 
     assert (True, 86_400 * 10**9, False) == (mine.local_only, mine.expires_ns, mine.revoked)
@@ -241,9 +238,7 @@ def test_the_snapshot_bears_its_revision_and_cannot_be_changed(load_text: Load) 
 
 
 def test_price_as_also_tells_the_window_of_a_deployment_that_the_catalogue_does_not_know(load_text: Load) -> None:
-    loaded = load_text(
-        models(*(f"{{ provider: openai, model: {name}, price_as: b/y }}" for name in ("ours", "x")))
-    )
+    loaded = load_text(models(*(f"{{ provider: openai, model: {name}, price_as: b/y }}" for name in ("ours", "x"))))
     catalogue = Catalogue(b__y=replace(FACTS, context_window=1), openai__x=replace(FACTS, context_window=2))
     deployments = build(loaded, catalogue).models[ModelName("m")].deployments
 

@@ -33,9 +33,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
         ("a.yaml", None, "cannot be read: No such file"),
     ],
 )
-def test_a_file_that_cannot_be_used_says_why(
-    tmp_path: Path, name: str, content: bytes | None, message: str
-) -> None:
+def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
 

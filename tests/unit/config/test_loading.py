@@ -156,9 +156,7 @@ def test_no_problem_quotes_a_secret(problems_of: Problems) -> None:
         .replace("redis:", "http:")
         .replace("https://a/v1", "https://u:hunter2@a/v1")
     )
-    found = problems_of(
-        text + "idempotency: ${T}\nbreaker: { window: '${T}' }\nretry: hunter2", env={"T": "hunter2"}
-    )
+    found = problems_of(text + "idempotency: ${T}\nbreaker: { window: '${T}' }\nretry: hunter2", env={"T": "hunter2"})
 
     assert 6 == len(found)
     assert "hunter2" not in "".join(found)
@@ -226,8 +224,6 @@ price = { input = 1.10, output = 2 }
 
 def test_loading_imports_neither_web_framework_nor_provider_library() -> None:
     script = "import sys, router.config; print({'fastapi', 'litellm', 'grpc', 'httpx'} & set(sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
 
     assert "set()" == done.stdout.strip()

@@ -75,8 +75,6 @@ def test_another_way_to_give_a_secret_takes_the_earlier_one_back() -> None:
 
 
 def test_a_value_keeps_the_origin_of_the_layer_that_it_is_from() -> None:
-    merged = merge(
-        grow({"a": {"x": 1, "y": 1}}, Origin(source="low")), grow({"a": {"y": 2}}, Origin(source="high"))
-    )
+    merged = merge(grow({"a": {"x": 1, "y": 1}}, Origin(source="low")), grow({"a": {"y": 2}}, Origin(source="high")))
 
     assert ["low", "high"] == [follow(merged, ("a", key))[1].origin.source for key in "xy"]

@@ -53,12 +53,8 @@ def test_the_contract_makes_a_list_that_can_be_read(tmp_path: Path) -> None:
         ("logging: { content: never }", None),
     ],
 )
-def test_only_what_asks_for_something_that_is_not_done_is_told(
-    load_text: Load, text: str, told: str | None
-) -> None:
-    found = [
-        line.removeprefix("accepted, not yet enforced: ") for line in notices(load_text(QUIET + text).settings)
-    ]
+def test_only_what_asks_for_something_that_is_not_done_is_told(load_text: Load, text: str, told: str | None) -> None:
+    found = [line.removeprefix("accepted, not yet enforced: ") for line in notices(load_text(QUIET + text).settings)]
 
     assert ([] if told is None else [True]) == [line.startswith(str(told)) for line in found]
 

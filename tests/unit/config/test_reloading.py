@@ -29,9 +29,7 @@ def test_listeners_stores_and_workers_need_a_restart_and_nothing_else(
 def test_a_listener_that_begins_to_use_tls_needs_a_restart(load_text: Load) -> None:
     old, new = (load_text(f"server: {{ grpc: {{ tls: {tls} }} }}", env={}).settings for tls in ("null", "null"))
     changed = new.model_copy(
-        update={
-            "server": new.server.model_copy(update={"http": new.server.http.model_copy(update={"tls": object()})})
-        }
+        update={"server": new.server.model_copy(update={"http": new.server.http.model_copy(update={"tls": object()})})}
     )
 
     assert () == restart_needed(old, new)

@@ -127,7 +127,5 @@ def test_paths_are_relative_to_their_file_and_must_lead_somewhere(origin: Origin
     config: Plain = {"server": {"http": {"tls": {"cert_file": "ca.pem", "key_file": "no.pem"}}}}
     tree, problems = resolve(grow(config, origin), {})
 
-    assert str(tmp_path / "ca.pem") == getattr(
-        follow(tree, ("server", "http", "tls", "cert_file"))[1], "value", None
-    )
+    assert str(tmp_path / "ca.pem") == getattr(follow(tree, ("server", "http", "tls", "cert_file"))[1], "value", None)
     assert ["there is no file no.pem"] == [problem.message for problem in problems]

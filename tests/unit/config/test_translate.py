@@ -47,9 +47,7 @@ def test_what_is_wrong_is_said_with_what_to_do(problems_of: Problems, text: str,
 
 
 def test_a_wrong_item_is_not_also_told_as_a_missing_one(problems_of: Problems) -> None:
-    text = (
-        "providers: [{ name: p, kind: scripted }]\nmodels: [{ name: a, deployments: [{ provider: p, mode: x }] }]"
-    )
+    text = "providers: [{ name: p, kind: scripted }]\nmodels: [{ name: a, deployments: [{ provider: p, mode: x }] }]"
 
     assert ["models[0].deployments[0].mode: unknown key", "models[0].deployments[0].model: is missing"] == sorted(
         line.split(": ", 1)[1].split(";")[0] for line in problems_of(text)

@@ -29,7 +29,9 @@ JSON = st.recursive(
     max_leaves=8,
 )
 MEMBERS = st.dictionaries(
-    st.text(min_size=1).filter(lambda name: name not in {*DESTINATION_FIELDS, "stream", "stream_options"}), JSON, max_size=6
+    st.text(min_size=1).filter(lambda name: name not in {*DESTINATION_FIELDS, "stream", "stream_options"}),
+    JSON,
+    max_size=6,
 )
 
 
@@ -84,7 +86,9 @@ def test_a_unary_request_gets_no_stream_options() -> None:
     assert b"stream_options" not in upstream_body(read('{"model":"a","messages":[],"stream":false}'), "up")
 
 
-@pytest.mark.parametrize(("stream", "mode"), [("true", ReplyMode.STREAM), ("false", ReplyMode.UNARY), ("null", ReplyMode.UNARY)])
+@pytest.mark.parametrize(
+    ("stream", "mode"), [("true", ReplyMode.STREAM), ("false", ReplyMode.UNARY), ("null", ReplyMode.UNARY)]
+)
 def test_stream_says_the_mode(stream: str, mode: ReplyMode) -> None:
     assert mode is read(f'{{"model":"a","messages":[],"stream":{stream}}}').mode
 

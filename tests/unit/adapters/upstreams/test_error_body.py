@@ -45,9 +45,7 @@ def test_members_beside_the_message_are_kept_as_text() -> None:
 
     failure = refused(json.dumps({"error": said}).encode(), 429)
 
-    assert Failure(
-        kind=FailureKind.STATUS, message="m", status=429, type="t", param="p", code="42"
-    ) == failure
+    assert Failure(kind=FailureKind.STATUS, message="m", status=429, type="t", param="p", code="42") == failure
 
 
 def test_googles_status_serves_as_type() -> None:

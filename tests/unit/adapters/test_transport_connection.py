@@ -1,0 +1,154 @@
+"""Races between a reader and its connection that a socket cannot be made to show."""
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from router.adapters.transport_connection import BUFFER_BYTES_MAX, Connection, Reply
+from router.domain.dispatch.failure import FailureKind
+from router.ports.transport import HttpRequest, TransportFailed
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
+REQUEST = HttpRequest(target=b"/t", head=b"host: h\r\n", body=b"{}")
+
+
+class RecordingSocket:
+    """The side of a loop's transport that a connection uses."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.aborted = False
+        self._reading = True
+
+    def is_reading(self) -> bool:
+        return self._reading
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def pause_reading(self) -> None:
+        self._reading = False
+
+    def resume_reading(self) -> None:
+        self._reading = True
+
+
+class Stage:
+    """A connection without a network, and what its owner was told."""
+
+    def __init__(self) -> None:
+        self.socket = RecordingSocket()
+        self.idle = self.closed = self.opened = 0
+        self.connection = Connection(self)
+        self.connection.connection_made(cast(asyncio.Transport, self.socket))
+
+    def connection_opened(self) -> None:
+        self.opened += 1
+
+    def connection_idle(self, connection: Connection) -> None:
+        self.idle += 1
+
+    def connection_closed(self, connection: Connection) -> None:
+        self.closed += 1
+
+    def send(self) -> Reply:
+        return self.connection.request(REQUEST)
+
+    def receive(self, data: bytes) -> None:
+        self.connection.data_received(data)
+
+
+def test_a_request_is_one_write() -> None:
+    stage = Stage()
+    stage.send()
+
+    assert [b"POST /t HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{}"] == stage.socket.written
+
+
+async def test_data_that_arrives_while_its_reader_is_cancelled_is_kept() -> None:
+    stage = Stage()
+    reply = stage.send()
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(reply.read())
+        asyncio.get_running_loop().call_soon(stage.receive, HEAD % 2 + b"{}")
+        asyncio.get_running_loop().call_soon(reading.cancel)
+
+    assert reading.cancelled()
+    assert b"{}" == await reply.read()
+
+
+async def test_a_whole_reply_frees_its_connection_before_it_is_read() -> None:
+    stage = Stage()
+    reply = stage.send()
+    stage.receive(HEAD % 2 + b"{}")
+
+    assert 1 == stage.idle
+    assert reply.complete
+    second = stage.send()
+    reply.abort()
+    assert not stage.socket.aborted
+    stage.receive(HEAD % 2 + b"[]")
+    assert (b"{}", b"[]") == (await reply.read(), await second.read())
+
+
+async def test_a_paused_socket_is_read_again_when_the_reader_took_what_there_was() -> None:
+    stage = Stage()
+    reply = stage.send()
+    stage.receive(HEAD % (2 * BUFFER_BYTES_MAX) + b"x" * BUFFER_BYTES_MAX)
+    assert stage.socket.is_reading()
+    stage.receive(b"x")
+    assert not stage.socket.is_reading()
+
+    assert BUFFER_BYTES_MAX + 1 == len(await reply.read())
+    assert stage.socket.is_reading()
+
+
+def test_a_connection_goes_back_reading_even_if_its_last_reply_paused_it() -> None:
+    stage = Stage()
+    stage.send()
+    stage.receive(HEAD % (BUFFER_BYTES_MAX + 2) + b"x" * (BUFFER_BYTES_MAX + 1))
+    stage.receive(b"x")
+
+    assert 1 == stage.idle
+    assert stage.socket.is_reading()
+
+
+def test_bytes_that_nobody_asked_for_close_the_connection() -> None:
+    stage = Stage()
+    stage.receive(HEAD % 2 + b"{}")
+
+    assert stage.socket.aborted
+    assert 0 == stage.idle
+
+
+def test_a_reply_before_the_request_was_taken_spends_the_connection() -> None:
+    stage = Stage()
+    reply = stage.send()
+    stage.connection.pause_writing()
+    stage.receive(HEAD % 2 + b"{}")
+
+    assert reply.complete
+    assert stage.socket.aborted
+    assert 0 == stage.idle
+
+
+async def test_abort_drops_what_was_not_read_and_closes_once() -> None:
+    stage = Stage()
+    reply = stage.send()
+    stage.receive(HEAD % 9 + b"half")
+    reply.abort()
+
+    assert stage.socket.aborted
+    with pytest.raises(TransportFailed) as caught:
+        await reply.read()
+    assert FailureKind.ABORTED is caught.value.kind
+    stage.connection.connection_lost(None)
+    assert 1 == stage.closed
+    assert not stage.connection.usable

@@ -1,0 +1,74 @@
+"""The pool's bounds. What it does on a network is in the contract suite."""
+
+import asyncio
+
+import pytest
+
+from router.adapters import transport_httptools
+from router.adapters.transport_httptools import transport_to
+from router.domain.catalog import Provider, ProviderKind
+from router.domain.dispatch.failure import FailureKind
+from router.domain.ids import ProviderId
+from router.ports.transport import HttpRequest, TransportFailed
+from tests.support import fake_upstream
+from tests.support.fake_upstream import FakeUpstream
+from tests.support.fakes import snapshot
+
+REQUEST = HttpRequest(target=b"/v1/chat/completions", head=b"host: h\r\n", body=b'{"messages":[]}')
+
+
+def provider(base_url: str) -> Provider:
+    timeouts = snapshot().providers[ProviderId("up")].timeouts
+    return Provider(id=ProviderId("up"), kind=ProviderKind.OPENAI_COMPATIBLE, base_url=base_url, timeouts=timeouts)
+
+
+async def test_connections_have_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transport_httptools, "CONNECTIONS_MAX", 1)
+    async with FakeUpstream() as upstream:
+        transport = transport_to(provider(upstream.base_url))
+        busy = await transport.send(REQUEST)
+        with pytest.raises(TransportFailed, match="already has 1 connections") as caught:
+            await transport.send(REQUEST)
+        assert FailureKind.CONNECT is caught.value.kind
+        while not busy.complete:
+            await busy.read()
+
+        again = await transport.send(REQUEST)
+        while not again.complete:
+            await again.read()
+        assert 2 == len(upstream.requests)
+
+
+async def test_a_connection_that_could_not_be_made_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_httptools, "CONNECTIONS_MAX", 1)
+    async with FakeUpstream() as upstream:
+        transport = transport_to(provider(upstream.base_url))
+
+    for _ in range(2):
+        with pytest.raises(TransportFailed, match="could not be reached"):
+            await transport.send(REQUEST)
+
+
+async def test_no_more_connections_are_kept_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_httptools, "IDLE_CONNECTIONS_MAX", 1)
+    async with FakeUpstream() as upstream:
+        transport = transport_to(provider(upstream.base_url))
+        gate = asyncio.Event()
+        upstream.script(*[fake_upstream.silence(gate)] * 3)
+        replies = [await transport.send(REQUEST) for _ in range(3)]
+        await upstream.received(3)
+        gate.set()
+        for reply in replies:
+            while not reply.complete:
+                await reply.read()
+
+        await upstream.left(1)
+        await transport.send(REQUEST)
+        assert 3 == upstream.connections_opened
+
+
+async def test_a_missing_ca_file_is_an_error_at_once() -> None:
+    with pytest.raises(OSError):
+        transport_httptools._tls_context("no-such-file.pem")

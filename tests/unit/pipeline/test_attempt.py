@@ -1,0 +1,81 @@
+"""How one dispatch is recorded and priced."""
+
+import pytest
+
+from router.domain.dispatch.failure import Failure, FailureKind
+from router.domain.faults import Fault
+from router.domain.metering import Meter
+from router.domain.usage import NO_USAGE, TokenUsage
+from router.pipeline.attempt import Attempt
+from router.pipeline.flight import Flight
+from tests.support.fakes import FedStream, chunk, deployment, usage_chunk
+
+
+def attempt(*, priced: bool = True) -> Attempt:
+    made = Attempt(1, deployment() if priced else deployment(price=None), started_ns=5, begun=100)
+    made.flight = Flight(FedStream(), Meter(wants_usage=False))
+    return made
+
+
+def test_a_served_attempt_costs_what_the_provider_says_it_used() -> None:
+    served = attempt()
+    assert served.flight is not None
+    served.flight.meter.take([chunk("a"), usage_chunk(2006, 300)])
+    served.token_seen(130)
+    served.token_seen(140)
+
+    row = served.row(150, input_bytes=9)
+
+    assert (7_012_000, "test", 50, 30) == (
+        row.cost_nano_usd,
+        row.price_version,
+        row.duration_ns,
+        row.first_token_ns,
+    )
+
+
+def test_without_a_price_the_cost_is_unknown_not_zero() -> None:
+    row = attempt(priced=False).row(150, input_bytes=9)
+
+    assert (None, None) == (row.cost_nano_usd, row.price_version)
+
+
+@pytest.mark.parametrize("kind", [FailureKind.CONNECT, FailureKind.CONNECT_TIMEOUT, FailureKind.STATUS])
+def test_a_failure_that_no_provider_bills_is_free(kind: FailureKind) -> None:
+    failed = attempt()
+    failed.fail(Failure(kind=kind, message="no", status=429))
+
+    row = failed.row(150, input_bytes=9)
+
+    assert (NO_USAGE, 0, 429) == (row.usage, row.cost_nano_usd, row.upstream_status)
+
+
+@pytest.mark.parametrize("kind", [FailureKind.RESET, FailureKind.FIRST_EVENT_TIMEOUT, FailureKind.ABORTED])
+def test_a_failure_after_the_request_was_sent_is_estimated(kind: FailureKind) -> None:
+    failed = attempt()
+    failed.fail(Failure(kind=kind, message="no"))
+
+    assert TokenUsage(input=3, estimated=True) == failed.row(150, input_bytes=9).usage
+
+
+def test_an_error_event_after_tokens_is_billed_for_them() -> None:
+    failed = attempt()
+    assert failed.flight is not None
+    failed.flight.meter.take([chunk("a"), chunk("b")])
+    failed.fail(Failure(kind=FailureKind.ERROR_EVENT, message="no"))
+
+    assert 2 == failed.row(150, input_bytes=9).usage.output
+
+
+def test_the_first_failure_is_the_cause() -> None:
+    failed = attempt()
+    failed.fail(Failure(kind=FailureKind.IDLE_TIMEOUT, message="first"))
+    failed.fail(Failure(kind=FailureKind.ABORTED, message="its echo"))
+
+    assert Fault.TIMEOUT is failed.row(150, input_bytes=9).fault
+
+
+def test_an_attempt_cancelled_before_its_upstream_was_open_may_still_have_been_sent() -> None:
+    cancelled = Attempt(1, deployment(), started_ns=5, begun=100)
+
+    assert TokenUsage(input=3, estimated=True) == cancelled.row(150, input_bytes=9).usage

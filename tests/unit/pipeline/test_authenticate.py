@@ -1,0 +1,51 @@
+"""Which keys are good, and that all others look alike."""
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+
+from router.domain.faults import RouterError
+from router.domain.principal import KeyEntry
+from router.pipeline.authenticate import BAD_KEY, authenticate
+from tests.support.fakes import principal, snapshot
+
+SECRET = "sk-good-key"
+DIGEST = hashlib.sha256(SECRET.encode()).digest()
+ENTRY = KeyEntry(sha256=DIGEST, principal=principal())
+
+
+def check(credential: str | None, entry: KeyEntry = ENTRY, *, local: bool = True) -> object:
+    return authenticate(credential, snapshot=replace(snapshot(), keys={DIGEST: entry}), wall_ns=100, local=local)
+
+
+def test_a_good_key_gives_its_principal() -> None:
+    assert principal() == check(SECRET)
+
+
+@pytest.mark.parametrize("credential", [None, "", "sk-good-ke", "sk-good-key ", "x" * 5_000, "\x00", "sk-\udcff"])
+def test_any_other_credential_is_bad(credential: str | None) -> None:
+    with pytest.raises(RouterError) as caught:
+        check(credential)
+
+    assert BAD_KEY is caught.value.refusal
+
+
+@pytest.mark.parametrize("entry", [replace(ENTRY, revoked=True), replace(ENTRY, expires_ns=100)])
+def test_a_key_that_was_good_is_as_bad_as_one_that_never_was(entry: KeyEntry) -> None:
+    with pytest.raises(RouterError) as caught:
+        check(SECRET, entry)
+
+    assert BAD_KEY is caught.value.refusal
+
+
+def test_a_key_is_good_until_it_expires() -> None:
+    assert principal() == check(SECRET, replace(ENTRY, expires_ns=101))
+
+
+def test_a_local_key_is_good_on_this_machine_only() -> None:
+    local = replace(ENTRY, local_only=True)
+
+    assert principal() == check(SECRET, local)
+    with pytest.raises(RouterError):
+        check(SECRET, local, local=False)

@@ -1,0 +1,30 @@
+"""A call ends once."""
+
+from router.domain.faults import Fault, Refusal
+from router.domain.metering import Meter
+from router.domain.settlement import Outcome
+from router.pipeline.attempt import Attempt
+from router.pipeline.flight import Flight
+from tests.support.fakes import FedStream, deployment
+from tests.support.pipeline import Rig
+
+
+def test_the_first_outcome_wins() -> None:
+    rig = Rig()
+    call = rig.call()
+    call.close(Outcome.COMPLETED)
+    call.close(Outcome.FAILED, Refusal(fault=Fault.INTERNAL, message="late"))
+
+    assert (Outcome.COMPLETED, None) == (call.outcome, call.refusal)
+    assert [Outcome.COMPLETED] == [settled.outcome for settled in rig.telemetry.settled]
+
+
+def test_closing_leaves_the_flight() -> None:
+    call = Rig().call()
+    stream = FedStream()
+    attempt = Attempt(1, deployment(), started_ns=1, begun=1)
+    attempt.flight = Flight(stream, Meter(wants_usage=False))
+    call.attempts.append(attempt)
+    call.close(Outcome.CLIENT_CANCELLED)
+
+    assert stream.aborted

@@ -1,0 +1,50 @@
+"""What is sent to an upstream, and what is kept of its refusal."""
+
+import json
+
+import pytest
+
+from router.domain.dispatch.failure import Failure, FailureKind
+from router.domain.stream import ReplyMode
+from router.pipeline.attempt import Attempt
+from router.pipeline.dispatch import dispatch
+from router.ports.upstream import UpstreamFailed
+from tests.support.fakes import deployment
+from tests.support.pipeline import Rig
+
+
+def attempt() -> Attempt:
+    return Attempt(1, deployment(), started_ns=1, begun=1)
+
+
+async def test_the_upstream_gets_its_own_model_name_and_the_request_id() -> None:
+    rig = Rig()
+    rig.upstream()
+    made = attempt()
+    flight = await dispatch(rig.call(), made, rig.upstreams)
+    (request,) = rig.upstreams.requests
+
+    assert flight is made.flight
+    assert "model" == json.loads(request.body)["model"]
+    assert (ReplyMode.STREAM, ((b"x-request-id", b"r1"),)) == (request.mode, request.headers)
+
+
+async def test_a_trace_is_passed_on() -> None:
+    rig = Rig()
+    rig.upstream()
+    call = rig.call()
+    call.traceparent = "00-1-2-01"
+    await dispatch(call, attempt(), rig.upstreams)
+
+    assert (b"traceparent", b"00-1-2-01") in rig.upstreams.requests[0].headers
+
+
+async def test_a_failure_is_kept_in_the_attempt() -> None:
+    rig = Rig()
+    failure = Failure(kind=FailureKind.CONNECT, message="no")
+    rig.upstreams.replies.append(failure)
+    made = attempt()
+    with pytest.raises(UpstreamFailed):
+        await dispatch(rig.call(), made, rig.upstreams)
+
+    assert failure == made.failure

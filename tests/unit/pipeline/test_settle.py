@@ -1,0 +1,81 @@
+"""What a closed call adds up to, and who is told."""
+
+import pytest
+
+from router.domain.faults import Fault
+from router.domain.metering import Meter
+from router.domain.money import NanoUsd
+from router.domain.settlement import Outcome
+from router.domain.stream import Event, EventKind
+from router.pipeline.attempt import Attempt
+from router.pipeline.call import Call
+from router.pipeline.flight import Flight
+from router.pipeline.settle import settlement_of
+from router.ports.telemetry import Anomaly
+from tests.support.fakes import FedStream, chunk, deployment, usage_chunk
+from tests.support.pipeline import Rig
+
+
+def attempted(call: Call, *events: Event, priced: bool = True) -> None:
+    attempt = Attempt(len(call.attempts) + 1, deployment() if priced else deployment(price=None), started_ns=1, begun=1)
+    attempt.flight = Flight(FedStream(), Meter(wants_usage=False))
+    attempt.flight.meter.take(events)
+    call.attempts.append(attempt)
+
+
+def test_attempts_add_up() -> None:
+    call = Rig().call()
+    attempted(call, chunk("a"), usage_chunk(100, 10))
+    attempted(call, chunk("a"), usage_chunk(200, 20))
+    call.outcome = Outcome.COMPLETED
+
+    settlement = settlement_of(call, call.arrived + 9)
+
+    assert (300, 30, 9) == (settlement.usage.input, settlement.usage.output, settlement.duration_ns)
+    assert NanoUsd(300 * 2_000 + 30 * 10_000) == settlement.cost_nano_usd
+    assert [1, 2] == [attempt.number for attempt in settlement.attempts]
+
+
+def test_one_unknown_price_makes_the_sum_unknown() -> None:
+    call = Rig().call()
+    attempted(call, chunk("a"), usage_chunk(100, 10))
+    attempted(call, chunk("a"), usage_chunk(100, 10), priced=False)
+    call.outcome = Outcome.COMPLETED
+
+    assert settlement_of(call, call.arrived).cost_nano_usd is None
+
+
+def test_a_call_without_attempts_costs_nothing() -> None:
+    call = Rig().call()
+    call.outcome = Outcome.REFUSED
+
+    assert 0 == settlement_of(call, call.arrived).cost_nano_usd
+
+
+def test_a_caller_who_left_is_its_own_fault() -> None:
+    call = Rig().call()
+    call.outcome = Outcome.CLIENT_CANCELLED
+
+    assert Fault.CLIENT_CLOSED is settlement_of(call, call.arrived).fault
+
+
+def test_an_open_call_is_not_settled() -> None:
+    call = Rig().call()
+
+    with pytest.raises(AssertionError, match="only a closed call"):
+        settlement_of(call, call.arrived)
+
+
+def test_what_should_not_happen_is_counted() -> None:
+    rig = Rig()
+    call = rig.call()
+    clamped = Event(
+        EventKind.CHUNK,
+        b'data: {"choices":[],"usage":{"prompt_tokens":1,"prompt_tokens_details":{"cached_tokens":9}}}\n\n',
+    )
+    attempted(call, Event(EventKind.CHUNK, b"data: {oops}\n\n"), clamped, priced=False)
+    call.close(Outcome.COMPLETED)
+
+    assert {(Anomaly.UNPRICED_CALL, 1), (Anomaly.USAGE_CLAMPED, 1), (Anomaly.MALFORMED_EVENT, 1)} == set(
+        rig.telemetry.anomalies
+    )
