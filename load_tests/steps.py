@@ -49,7 +49,7 @@ HEADERS: Final = [
 ]
 BODY: Final = (
     b'{"model":"bench","messages":[{"role":"system","content":"You are a helpful assistant."},'
-    b'{"role":"user","content":"' + b"Summarise the meeting notes. " * 34 + b'"}],"temperature":0.2,"max_tokens":256}'
+    b'{"role":"user","content":"' + b"Summarise the notes. " * 48 + b'"}],"temperature":0.2,"max_tokens":256}'
 )
 REPLY: Final = (
     b'{"id":"chatcmpl-1","object":"chat.completion","created":1767225600,"model":"up","choices":[{"index":0,"message":'
@@ -57,7 +57,7 @@ REPLY: Final = (
     b'"finish_reason":"stop"}],"usage":{"prompt_tokens":200,"completion_tokens":180,"total_tokens":380}}'
 )
 CHUNK: Final = (
-    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767225600,"model":"up","choices":[{"index":0,'
+    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"up","choices":[{"index":0,'
     b'"delta":{"content":" token"},"logprobs":null,"finish_reason":null}]}\n\n'
 )
 

@@ -5,7 +5,8 @@ import gc
 import logging
 import sys
 from asyncio import TaskGroup
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,9 +31,9 @@ from router.facades.http.limits import HttpLimits
 from router.facades.http.ops import build_ops_app
 from router.lifecycle import Address, Drain, Lifecycle, Listener, Phase, Tls
 from router.pipeline.open import Pipeline
-from router.ports.ledger import UsageGroup, UsageTotal
+from router.ports.ledger import LedgerUnavailable, UsageGroup, UsageTotal
 
-__all__ = ["Router", "Running", "litellm_catalogue", "log_to_stderr", "read_usage"]
+__all__ = ["CannotStart", "Router", "Running", "litellm_catalogue", "log_to_stderr", "read_usage"]
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +50,10 @@ class Running:
     ops_port: int
     reload: Callable[[], None]
     stop: Callable[[], None]
+
+
+class CannotStart(Exception):
+    """Something outside the router is in the way; the message says what, and what to do."""
 
 
 class Router:
@@ -70,23 +75,24 @@ class Router:
         """Serve until told to stop, then drain and put everything away. Calls `started` once, when it listens."""
         settings = self._settings
         async with TaskGroup() as tasks:
-            ledger = await open_sqlite_ledger(
-                settings.store.url,
-                durability=settings.store.durability,
-                clock=self._clock,
-                telemetry=self._telemetry,
-                tasks=tasks,
-            )
-            await self._registry.apply(self.configured.current)
-            pipeline = Pipeline(
-                clock=self._clock,
-                draw=SystemDraw(),
-                ledger=ledger,
-                telemetry=self._telemetry,
-                upstreams=self._registry,
-                snapshots=self.configured,
-            )
-            http, ops = self._listeners(pipeline)
+            with _starting():
+                ledger = await open_sqlite_ledger(
+                    settings.store.url,
+                    durability=settings.store.durability,
+                    clock=self._clock,
+                    telemetry=self._telemetry,
+                    tasks=tasks,
+                )
+                await self._registry.apply(self.configured.current)
+                pipeline = Pipeline(
+                    clock=self._clock,
+                    draw=SystemDraw(),
+                    ledger=ledger,
+                    telemetry=self._telemetry,
+                    upstreams=self._registry,
+                    snapshots=self.configured,
+                )
+                http, ops = self._listeners(pipeline)
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
             reloads = asyncio.Event()
             watching = tasks.create_task(self._watch(reloads))
@@ -133,7 +139,7 @@ class Router:
         return generate_latest(self._prometheus.registry), CONTENT_TYPE_LATEST
 
     async def _watch(self, reloads: asyncio.Event) -> None:
-        """Reload when a file changes or when told to.."""
+        """Reload when a file changes or when told to."""
         while True:
             try:
                 async with asyncio.timeout(_WATCH_S):
@@ -143,6 +149,15 @@ class Router:
                 if not self.configured.files_changed():
                     continue
             await self.configured.reload(self._registry.apply)
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Tell what is wrong around us (a store, a port, a certificate) from what is wrong with us."""
+    try:
+        yield
+    except (LedgerUnavailable, OSError, ValueError) as exc:
+        raise CannotStart(str(exc)) from exc
 
 
 def _settle_memory() -> None:

@@ -1,4 +1,4 @@
-"""The `checkrein` command: one function a subcommand. Imports stay inside them, so that each starts as fast as it can."""
+"""The `checkrein` command: one function a subcommand. Imports stay inside them, so that each starts quickly."""
 
 import argparse
 import os
@@ -9,18 +9,23 @@ from pathlib import Path
 from typing import Final
 
 from router import VERSION
-from router.ports.ledger import UsageGroup
+from router.ports.ledger import LedgerUnavailable, UsageGroup
 
 _USAGE_GROUPS: Final[tuple[UsageGroup, ...]] = ("key", "model", "agent")
+_EXIT_FAILED: Final = 1
 _EXIT_CONFIG: Final = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    run = options.run
-    result: int = run(options)
-    return result
+    from router.config import ConfigInvalid
+
+    try:
+        status: int = options.run(options)
+    except ConfigInvalid as exc:
+        return _report(exc.problems)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,8 +75,8 @@ def _serve(options: argparse.Namespace) -> int:
 
     import uvloop
 
-    from router.bootstrap import Router, Running, log_to_stderr
-    from router.config import ConfigInvalid, Sources, load
+    from router.bootstrap import CannotStart, Router, Running, log_to_stderr
+    from router.config import Sources, load
 
     flags = {
         "server.http.host": options.host,
@@ -84,14 +89,11 @@ def _serve(options: argparse.Namespace) -> int:
         overrides={path: value for path, value in flags.items() if value is not None},
     )
     first_key = f"sk-{secrets.token_hex(8)}-{secrets.token_urlsafe(32)}"
-    try:
-        loaded = load(sources, new_admin_key=first_key)
-        log_to_stderr(loaded.settings)
-        for sentence in loaded.greeting:
-            print(sentence, file=sys.stderr, flush=True)
-        router = Router(loaded, sources=sources, first_key=first_key)
-    except ConfigInvalid as exc:
-        return _report(exc.problems)
+    loaded = load(sources, new_admin_key=first_key)
+    log_to_stderr(loaded.settings)
+    for sentence in loaded.greeting:
+        print(sentence, file=sys.stderr, flush=True)
+    router = Router(loaded, sources=sources, first_key=first_key)
 
     def obey_signals(running: Running) -> None:
         loop = asyncio.get_running_loop()
@@ -99,9 +101,15 @@ def _serve(options: argparse.Namespace) -> int:
             loop.add_signal_handler(number, running.stop)
         loop.add_signal_handler(signal.SIGHUP, running.reload)
 
+    obstacles: list[str] = []
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(router.serve(obey_signals))
-    return 0
+        try:
+            runner.run(router.serve(obey_signals))
+        except* CannotStart as group:
+            obstacles = [str(exc) for exc in group.exceptions]
+    for obstacle in obstacles:
+        print(f"cannot start: {obstacle}", file=sys.stderr)
+    return _EXIT_FAILED if obstacles else 0
 
 
 def _init(options: argparse.Namespace) -> int:
@@ -112,27 +120,24 @@ def _init(options: argparse.Namespace) -> int:
             file.write(starter_yaml())
     except FileExistsError:
         print(f"{options.file} is there already; it was not touched", file=sys.stderr)
-        return 1
+        return _EXIT_FAILED
     print(f"wrote {options.file}; run `checkrein serve` next")
     return 0
 
 
 def _config_check(options: argparse.Namespace) -> int:
     from router.bootstrap import litellm_catalogue
-    from router.config import ConfigInvalid, Sources, compile_snapshot, load, notices
+    from router.config import Sources, compile_snapshot, load, notices
 
-    try:
-        loaded = load(Sources.of_process(os.environ, explicit=options.file or options.config))
-        compile_snapshot(
-            loaded.settings,
-            revision=1,
-            created_s=0,
-            catalogue=litellm_catalogue(),
-            fingerprint=loaded.fingerprint,
-            tree=loaded.tree,
-        )
-    except ConfigInvalid as exc:
-        return _report(exc.problems)
+    loaded = load(Sources.of_process(os.environ, explicit=options.file or options.config))
+    compile_snapshot(
+        loaded.settings,
+        revision=1,
+        created_s=0,
+        catalogue=litellm_catalogue(),
+        fingerprint=loaded.fingerprint,
+        tree=loaded.tree,
+    )
     for notice in notices(loaded.settings):
         print(notice)
     files = ", ".join(str(file) for file in loaded.files) or "no file"
@@ -172,7 +177,12 @@ def _usage(options: argparse.Namespace) -> int:
         return _EXIT_CONFIG
     url = load(Sources.of_process(os.environ, explicit=options.config), new_admin_key="never-used").settings.store.url
     groups: tuple[UsageGroup, ...] = (options.by,) if options.by else _USAGE_GROUPS
-    print(render_usage(asyncio.run(read_usage(url, groups, since_ns))))
+    try:
+        tables = asyncio.run(read_usage(url, groups, since_ns))
+    except (LedgerUnavailable, ValueError) as exc:
+        print(exc, file=sys.stderr)
+        return _EXIT_FAILED
+    print(render_usage(tables))
     return 0
 
 
@@ -188,10 +198,10 @@ def _healthcheck(options: argparse.Namespace) -> int:
         alive = connection.getresponse().status == 200
     except OSError as exc:
         print(f"no answer from {ops.host}:{ops.port}: {exc.strerror or exc}", file=sys.stderr)
-        return 1
+        return _EXIT_FAILED
     finally:
         connection.close()
-    return 0 if alive else 1
+    return 0 if alive else _EXIT_FAILED
 
 
 def _report(problems: Sequence[object]) -> int:

@@ -79,6 +79,7 @@ class Listener(uvicorn.Server):
                 ssl_keyfile=tls.key_file if tls else None,
             )
         )
+        self.config.load()  # here, not while serving: a certificate that cannot be read is said at once
         self._socket = _bind(address)
         self.port: int = self._socket.getsockname()[1]
 
@@ -155,6 +156,12 @@ def _bind(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((address.host, address.port))
-    bound.setblocking(False)
+    try:
+        bound.bind((address.host, address.port))
+    except OSError as exc:
+        bound.close()
+        place = f"{address.host}:{address.port}"
+        raise OSError(f"{place}: {exc.strerror}. Stop what listens there or choose another port") from exc
+    bound.listen()  # who connects as soon as we say where we serve waits a moment instead of being refused
+    bound.setblocking(False)  # noqa: FBT003 - its only spelling
     return bound

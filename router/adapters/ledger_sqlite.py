@@ -19,6 +19,7 @@ from router.adapters.sql.sqlite_store import (
     SqliteThread,
     StoreUnusable,
     checkpoint,
+    configure,
     latest_version,
     lock_store,
     migrate,
@@ -33,6 +34,8 @@ from router.ports.clock import Clock
 from router.ports.ledger import CallRecord, LedgerUnavailable, UsageGroup, UsageTotal
 from router.ports.telemetry import Anomaly, Telemetry
 
+SETTLE_LINGER_S: Final = 0.05
+"""How long a settlement waits for a reservation or a reader to be committed with."""
 BACKOFF_S_MIN: Final = 0.05
 BACKOFF_S_MAX: Final = 2.0
 CLOSE_RETRIES: Final = 5
@@ -97,6 +100,7 @@ class SqliteLedger:
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._stopped = asyncio.Event()
+        self._linger: asyncio.TimerHandle | None = None
         self._committing = False
         self._down = False
 
@@ -118,7 +122,9 @@ class SqliteLedger:
             self._telemetry.noticed(Anomaly.LEDGER_ROW_DROPPED)
             return
         self._settlements.setdefault(settlement.id, settlement)
-        self._wake.set()
+        # Nobody waits for a settlement, and a commit of its own would cost it more than itself.
+        if self._linger is None:
+            self._linger = asyncio.get_running_loop().call_later(SETTLE_LINGER_S, self._wake.set)
 
     async def read_call(self, call_id: CallId) -> CallRecord | None:
         await self._catch_up()
@@ -150,17 +156,23 @@ class SqliteLedger:
         while not self._closing.is_set():
             await self._wake.wait()
             self._wake.clear()
-            while self._queued() and not self._closing.is_set():
-                if await self._commit():
-                    backoff_s = BACKOFF_S_MIN
-                    continue
-                await _elapse(backoff_s, unless=self._closing)
-                backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
-                # A settlement that waits is the next attempt. Without one, the next reservation has to be.
-                self._down = bool(self._settlements)
+            if self._linger is not None:
+                self._linger.cancel()
+                self._linger = None
+            if await self._commit():
+                backoff_s = BACKOFF_S_MIN
+                continue
+            await _elapse(backoff_s, unless=self._closing)
+            backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
+            # A settlement that waits is the next attempt. Without one, the next reservation has to be.
+            self._down = bool(self._settlements)
+            if self._queued():
+                self._wake.set()
 
     def _writer_ended(self, _: asyncio.Task[None]) -> None:
         self._stopped.set()
+        if self._linger is not None:
+            self._linger.cancel()
         _refuse([waiter for _, waiter in self._opens] + self._readers)
         self._opens, self._readers = [], []
 
@@ -244,7 +256,8 @@ async def open_sqlite_ledger(
         try:
             if path is not None:
                 stack.callback(lock_store(path))
-            writer = await stack.enter_async_context(open_writer(path, durability))
+            writer = await stack.enter_async_context(open_writer(path))
+            await writer.run(configure, durability)
             await writer.run(migrate)
             epoch = await writer.run(start_epoch, clock.wall_ns(), socket.gethostname(), os.getpid())
             # A database in memory belongs to its connection, so there the writer reads too.

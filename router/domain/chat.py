@@ -1,4 +1,4 @@
-"""Read the little of a chat request that the router must know, and write it for the upstream with nothing else changed."""
+"""Read the little of a chat request that the router must know, and write it for the upstream otherwise unchanged."""
 
 from typing import Final
 

@@ -187,7 +187,7 @@ def _text_size(raw: bytes) -> int:
 
 
 def _decode(decoder: "msgspec.json.Decoder[Shape]", payload: bytes | memoryview) -> Shape:
-    """Decode the members that matter. Half a surrogate pair is JSON by its grammar, though no decoder of UTF-8 takes it."""
+    """Decode the members that matter. Half a surrogate pair is good JSON, though no decoder of UTF-8 takes it."""
     try:
         return decoder.decode(payload)
     except msgspec.ValidationError:

@@ -11,7 +11,7 @@ _CREDENTIAL_CHARS_MAX = 1_024
 
 BAD_KEY = Refusal(
     fault=Fault.INVALID_KEY,
-    message="This key is not valid here. Send `Authorization: Bearer <key>` with a key that the router's operator gave you.",
+    message="This key is not valid here. Send `Authorization: Bearer <key>` with a key of this router's operator.",
 )
 
 

@@ -73,7 +73,8 @@ class Relay:
                 self._refuse(meter.failure)
             if batch and batch[-1].kind is EventKind.END and not meter.started:
                 self._refuse(_EMPTY)
-            self._held += [event for event in batch if event.kind is not EventKind.COMMENT]
+            # With its comments: which of them came before the first real event depends on how the network cut it.
+            self._held += batch
             held_bytes += sum([len(event.raw) for event in batch])
             if self._overdue:
                 self._held.append(KEEP_ALIVE)

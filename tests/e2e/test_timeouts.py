@@ -21,6 +21,8 @@ CONNECT_S, FIRST_EVENT_S, IDLE_S, TOTAL_S = 0.1, 0.2, 0.5, 1.5
 TIMEOUTS = {"connect": "100ms", "stream_first_event": "200ms", "stream_idle": "500ms", "total": "1500ms"}
 LATE_S = 0.3
 """How much later than its limit a cut may be seen, with two busy cores."""
+TICK_S = 0.005
+"""The loop's own clock counts milliseconds, and may call a timer early by as much."""
 STREAM = chat(stream=True)
 
 
@@ -47,7 +49,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
 
 
 def cut_at(limit_s: float, took_s: float) -> bool:
-    return limit_s <= took_s <= limit_s + LATE_S
+    return limit_s - TICK_S <= took_s <= limit_s + LATE_S
 
 
 def assert_timed_out(reply: RawReply) -> None:
@@ -135,7 +137,7 @@ async def test_a_steady_stream_is_not_cut(scene: Scene) -> None:
     took_s, reply = await scene.timed(STREAM)
 
     assert (fake.text(12), "[DONE]") == (reply.text, reply.events[-1])
-    assert took_s >= 1.2, "it was as slow as meant"
+    assert took_s >= 1.1, "it was as slow as meant"
 
 
 async def test_a_drip_is_cut_at_total(scene: Scene) -> None:

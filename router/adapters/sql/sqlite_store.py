@@ -1,5 +1,6 @@
 """Open the file of a SQLite ledger: find it, lock it, bring its schema up to date, give it a thread."""
 
+import asyncio
 import fcntl
 import os
 import sqlite3
@@ -36,8 +37,21 @@ class StoreUnusable(LedgerUnavailable):
 class SqliteThread(aiosqlite.Connection):
     """A connection and the thread that owns it: a unit of work is one hop, however many statements it takes."""
 
+    _ended: asyncio.Future[object] | None = None
+
+    def stop(self) -> asyncio.Future[object] | None:
+        self._ended = super().stop()
+        return self._ended
+
     async def __aenter__(self) -> Self:
-        await super().__aenter__()
+        try:
+            await super().__aenter__()
+        except sqlite3.Error:
+            # Expected: a connection that could not be opened leaves nothing behind. Actual: aiosqlite 0.22 ends its
+            # thread without waiting for it, which may then talk to a loop that is closed.
+            if self._ended is not None:
+                await self._ended
+            raise
         return self
 
     async def run(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -59,12 +73,9 @@ def latest_version() -> int:
     return len(_migrations())
 
 
-def open_writer(path: Path | None, durability: Durability) -> SqliteThread:
+def open_writer(path: Path | None) -> SqliteThread:
     def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(path or _MEMORY, timeout=_BUSY_S, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(_SYNCHRONOUS[durability])
-        return connection
+        return sqlite3.connect(path or _MEMORY, timeout=_BUSY_S, isolation_level=None)
 
     return SqliteThread(connect, _FETCH_ROWS)
 
@@ -91,6 +102,12 @@ def lock_store(path: Path) -> Callable[[], None]:
         os.close(descriptor)
         raise StoreUnusable(f"another server uses {path}: stop it, or give this one its own store.url") from exc
     return lambda: os.close(descriptor)
+
+
+def configure(connection: sqlite3.Connection, durability: Durability) -> None:
+    """Readers go on while the writer commits; how long a commit waits for the disk is the operator's choice."""
+    connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    connection.execute(_SYNCHRONOUS[durability])
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -65,6 +65,7 @@ class FrontProtocol(HttpToolsProtocol):
         self._arrival_timer: asyncio.TimerHandle | None = None
         self._progress = 0.0
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._unsent_bytes = 0
         self._serving: RequestResponseCycle
 
     @property
@@ -197,7 +198,7 @@ class FrontProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stall_timer = self.loop.call_later(self._limits.write_timeout_ns / 1e9, self.transport.abort)
+        self._await_reader()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -212,6 +213,17 @@ class FrontProtocol(HttpToolsProtocol):
         if self.on_gone is not None:
             gone, self.on_gone = self.on_gone, None
             gone()
+
+    def _await_reader(self) -> None:
+        """Look again in a while. Nothing is written meanwhile, so what is unsent only shrinks if the reader reads."""
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self._stall_timer = self.loop.call_later(self._limits.write_timeout_ns / 1e9, self._reader_overdue)
+
+    def _reader_overdue(self) -> None:
+        if self.transport.get_write_buffer_size() < self._unsent_bytes:
+            self._await_reader()
+        else:
+            self.transport.abort()
 
     def _unset_stall_timer(self) -> None:
         if self._stall_timer is not None:

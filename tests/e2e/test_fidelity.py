@@ -1,0 +1,419 @@
+"""What a caller sends reaches the provider, and what the provider answers reaches the caller, as it was written."""
+
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import openai
+import pytest
+import pytest_asyncio
+from openai.types.chat import ChatCompletionChunk
+
+from tests.support import fake_upstream as fake
+from tests.support.fake_upstream import FakeUpstream, Reply
+from tests.support.running import KEY, RunningRouter, chat, config_for, running_router
+from tests.support.wire import CHAT, post, wire
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+
+BODIES = 500
+STREAMS = 250
+DONE = b"data: [DONE]\n\n"
+ASKED_USAGE = {"include_usage": True}
+CHARACTERS = 'ab z\t\n\r\0\x7f"\\/<>&\'{}[]:,%\u00e9\u0416\u2028\u202e\ufeff\ufffd\U0001f600'
+
+Pairs = list[tuple[str, object]]
+"""A JSON object with the order of its members, members that come twice, and numbers as they were written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    upstream: FakeUpstream
+    router: RunningRouter
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    folder = tmp_path_factory.mktemp("router")
+    async with FakeUpstream() as upstream, running_router(config_for(upstream), folder) as router:
+        yield Stage(upstream, router)
+
+
+@pytest.fixture
+def stage(shared: Stage) -> Stage:
+    shared.upstream.requests.clear()
+    return shared
+
+
+def exactly(body: bytes) -> Pairs:
+    decoded: Pairs = json.loads(
+        body, object_pairs_hook=list, parse_int=lambda text: ("int", text), parse_float=lambda text: ("float", text)
+    )
+    return decoded
+
+
+# --- requests -------------------------------------------------------------------------------------------------------
+
+
+class Bodies:
+    """Write chat requests over the whole specification, and beyond it, from one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+
+    def body(self) -> bytes:
+        """Return one request, its members in any order, written in one of several ways."""
+        members = {"model": "small", "messages": [self.message() for _ in range(self.chance.randint(0, 5))]}
+        options = self.options()
+        members |= {name: options[name]() for name in self.chance.sample(sorted(options), self.chance.randint(0, 12))}
+        names = list(members)
+        self.chance.shuffle(names)
+        return self.write({name: members[name] for name in names})
+
+    def write(self, members: dict[str, object]) -> bytes:
+        style = self.chance.choice([{}, {"separators": (",", ":")}, {"indent": 2}, {"ensure_ascii": False}])
+        return json.dumps(members, **style).encode()
+
+    def text(self) -> str:
+        return "".join(self.chance.choices(CHARACTERS, k=self.chance.randint(0, 40)))
+
+    def number(self) -> float | int:
+        big = [0, -0.0, 1e300, 5e-324, 0.1, 1.0, 2**53 + 1, -(2**63), 2**64, 10**40, 123456789012345678901234567890]
+        return self.chance.choice([*big, self.chance.random(), self.chance.randint(-9, 9)])
+
+    def anything(self, depth: int = 0) -> object:
+        leaves: list[Callable[[], object]] = [self.text, self.number, lambda: None, lambda: True, list, dict]
+        if depth < 4:
+            leaves += [
+                lambda: [self.anything(depth + 1) for _ in range(self.chance.randint(0, 3))],
+                lambda: {self.text(): self.anything(depth + 1) for _ in range(self.chance.randint(0, 3))},
+            ]
+        return self.chance.choice(leaves)()
+
+    def message(self) -> dict[str, object]:
+        role = self.chance.choice(["system", "developer", "user", "assistant", "tool", "function", "x_future"])
+        message: dict[str, object] = {"role": role, "content": self.content()}
+        if role == "assistant" and self.chance.random() < 0.5:
+            message["tool_calls"] = [self.call() for _ in range(self.chance.randint(0, 3))]
+            message["content"] = self.chance.choice([None, "", message["content"]])
+        if role == "tool":
+            message["tool_call_id"] = self.text()
+        if self.chance.random() < 0.3:
+            message |= {"name": self.text(), "x_note": self.anything(), "reasoning_content": self.text()}
+        return message
+
+    def content(self) -> object:
+        parts: list[dict[str, object]] = [
+            {"type": "text", "text": self.text(), "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "high"}},
+            {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+            {"type": "file", "file": {"file_data": "JVBERg==", "filename": self.text()}},
+            {"type": "x_future", "x_future": self.anything()},
+        ]
+        return self.chance.choice([self.text(), None, [], self.chance.choices(parts, k=self.chance.randint(1, 4))])
+
+    def call(self) -> dict[str, object]:
+        arguments = json.dumps({"path": self.text(), "deep": self.anything()})
+        return {"id": self.text(), "type": "function", "function": {"name": "f", "arguments": arguments}}
+
+    def tool(self) -> dict[str, object]:
+        schema = {"type": "object", "properties": {"z": {"type": "string"}, "a": self.anything()}, "required": []}
+        function = {"name": "f", "description": self.text(), "parameters": schema, "strict": True}
+        return {"type": "function", "function": function}
+
+    def options(self) -> dict[str, Callable[[], object]]:
+        pick = self.chance.choice
+        return {
+            "stream": lambda: pick([True, False, None]),
+            "stream_options": lambda: pick([None, {}, ASKED_USAGE, {"include_usage": False}, {"x_future": [1]}]),
+            "temperature": self.number,
+            "top_p": self.number,
+            "n": lambda: pick([1, 2, None]),
+            "stop": lambda: pick([None, [], "\n", ["a", "b"]]),
+            "max_tokens": lambda: pick([None, 1, 100]),
+            "max_completion_tokens": lambda: pick([None, 1, 2**31]),
+            "presence_penalty": self.number,
+            "logit_bias": lambda: {"50256": -100, "7": 1.5},
+            "logprobs": lambda: pick([True, None]),
+            "top_logprobs": lambda: pick([0, 20, None]),
+            "seed": lambda: pick([2**63 - 1, -1, None]),
+            "user": self.text,
+            "metadata": lambda: {self.text(): self.text()},
+            "store": lambda: pick([True, False]),
+            "tools": lambda: [self.tool() for _ in range(self.chance.randint(0, 3))],
+            "tool_choice": lambda: pick(["auto", "none", {"type": "function", "function": {"name": "f"}}]),
+            "parallel_tool_calls": lambda: pick([True, False]),
+            "response_format": lambda: {"type": "json_schema", "json_schema": {"name": "s", "schema": self.anything()}},
+            "reasoning_effort": lambda: pick(["minimal", "high", None]),
+            "modalities": lambda: ["text", "audio"],
+            "audio": lambda: {"voice": "alloy", "format": "wav"},
+            "prediction": lambda: {"type": "content", "content": self.text()},
+            "service_tier": lambda: "flex",
+            "prompt_cache_key": self.text,
+            "web_search_options": dict,
+            "functions": list,
+            "x_future": self.anything,
+            "X-Odd name \u00e9": self.anything,
+            "": self.anything,
+        }
+
+
+def expected(body: bytes) -> Pairs:
+    """Return what must arrive: the deployment's model, and on a stream a request for the usage; no more."""
+    members = dict(exactly(body))
+    stream_options = members.get("stream_options")
+    members["model"] = "fake-model"
+    if members.get("stream") is True:
+        asked = [] if stream_options is None else [one for one in stream_options if one[0] != "include_usage"]
+        if stream_options is not None and ("include_usage", True) in stream_options:
+            return list(members.items())
+        if stream_options is not None and "include_usage" in dict(stream_options):
+            asked = [(name, True if name == "include_usage" else value) for name, value in stream_options]
+        else:
+            asked = [*asked, ("include_usage", True)]
+        members["stream_options"] = asked
+    return list(members.items())
+
+
+async def test_500_requests_arrive_as_they_were_sent(stage: Stage) -> None:
+    """T14a: every member, its order, its numbers to the last digit, null and [] and absent apart."""
+    bodies = Bodies(14)
+    sent = [bodies.body() for _ in range(BODIES)]
+    async with wire(stage.router.http_port) as connection:
+        for body in sent:
+            stage.upstream.script(Reply(steps=(b"{}",)))
+            await connection.send(post(body=body))
+            await connection.answer()
+
+    assert BODIES == len(stage.upstream.requests)
+    for body, request in zip(sent, stage.upstream.requests, strict=True):
+        assert expected(body) == exactly(request.body)
+    for feature in ("x_future", "developer", "input_audio", "cache_control", "123456789012345678901234567890"):
+        assert 10 < sum(feature.encode() in body for body in sent), feature
+
+
+async def test_the_text_of_a_member_is_not_written_anew(stage: Stage) -> None:
+    """T14a: blanks inside a value, escapes and the spelling of numbers survive, byte for byte."""
+    odd = b'[ {"role" : "user","content":"\\u0041\\/ \\ud83d\\ude00"} ,\n\t{"n":1.50E+3, "m":-0,"z":1e5} ]'
+    body = b'{ "z" : 1.0e0 ,"messages":' + odd + b' , "model" : "small", "a":[ ] , "b": null }'
+    stage.upstream.script(Reply(steps=(b"{}",)))
+    async with wire(stage.router.http_port) as connection:
+        await connection.send(post(body=body))
+        await connection.answer()
+
+    arrived = stage.upstream.requests[0].body
+    assert b'{"z":1.0e0,"messages":' + odd + b',"model":"fake-model","a":[ ],"b":null}' == arrived
+
+
+async def test_of_a_member_that_comes_twice_the_last_one_counts_alone(stage: Stage) -> None:
+    """T14a: the router and the provider cannot read two different requests out of one body."""
+    body = b'{"model":"none","x":1,"messages":[],"model":"small","x":2,"stream":true,"stream":false}'
+    stage.upstream.script(Reply(steps=(b"{}",)))
+    async with wire(stage.router.http_port) as connection:
+        await connection.send(post(body=body))
+        answer = await connection.answer()
+
+    assert 200 == answer.status
+    assert b'{"model":"fake-model","x":2,"messages":[],"stream":false}' == stage.upstream.requests[0].body
+
+
+async def test_a_large_request_arrives_whole(stage: Stage) -> None:
+    """T14a: four megabytes of messages, sent in pieces."""
+    messages = [{"role": "user", "content": f"{number} " + "\u00e9" * 20_000} for number in range(100)]
+    body = json.dumps(chat(messages=messages), ensure_ascii=False).encode()
+    async with wire(stage.router.http_port) as connection:
+        await connection.send(post(body=body))
+        answer = await connection.answer()
+
+    assert 200 == answer.status
+    assert 4_000_000 < len(body)
+    assert messages == stage.upstream.requests[0].json["messages"]
+
+
+# --- whole replies --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{ "choices" : [ ] , "x" : 1.0 , "big":123456789012345678901234567890,"usage":{"total_tokens":1e0}}',
+        b'{"choices":[{"index":0,"message":{"content":"\\u00e9\\ud83d\\ude00 \\u2028"}}]}\n\n  ',
+        b'\n {"model":"another","model":"again","choices":null}',
+        b'{"choices":[{"message":{"content":"' + "\u00e9\u2028\U0001f600".encode() * 50_000 + b'"}}]}',
+        b'{"choices":[{"message":{"content":"half a pair \\ud83d"}}]}',
+        b'{"object":"something.else"}',
+    ],
+    ids=["spacing", "escapes", "twice", "long", "half a pair", "unknown"],
+)
+@pytest.mark.parametrize("framing", [fake.Framing.LENGTH, fake.Framing.CHUNKED, fake.Framing.UNTIL_CLOSE], ids=str)
+async def test_a_whole_reply_is_the_providers_to_the_byte(body: bytes, framing: fake.Framing, stage: Stage) -> None:
+    """T15: nothing is parsed and written anew, however it was framed."""
+    half = len(body) // 2
+    stage.upstream.script(Reply(steps=(body[:half], body[half:]), framing=framing))
+    async with wire(stage.router.http_port) as connection:
+        await connection.send(post())
+        answer = await connection.answer()
+
+    assert 200 == answer.status
+    assert body == answer.body
+
+
+# --- streams --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a stream says, and how it says it. `plain`: an SDK can put it together again."""
+
+    calls: list[tuple[str, str, str]]
+    text: str
+    events: list[bytes]
+    plain: bool
+
+
+class Streams:
+    """Write streams of tool calls the way providers do, and as badly."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+
+    def source(self) -> Source:
+        chance = self.chance
+        calls = [self.call(number) for number in range(chance.randint(1, 4))]
+        text = chance.choice(["", "Let me see.", "\u00e9\U0001f600 "])
+        oddity = chance.choice([None, None, "reused index", "missing index", "empty id"])
+        deltas: list[dict[str, object]] = [{"role": "assistant", "content": chance.choice([None, ""])}]
+        deltas += [{"content": letter} for letter in text]
+        deltas += self.interleave([self.pieces(at, call, oddity) for at, call in enumerate(calls)])
+        chunks: list[dict[str, object]] = [self.chunk(delta) for delta in deltas]
+        chunks.append(self.chunk({}, finish="tool_calls"))
+        if chance.random() < 0.3:
+            chunks.append({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": []})
+        events = [self.write(chunk) for chunk in chunks]
+        return Source(calls, text, events, oddity is None)
+
+    def call(self, number: int) -> tuple[str, str, str]:
+        arguments = {"path": "".join(self.chance.choices(CHARACTERS, k=self.chance.randint(0, 12))), "n": number}
+        return f"call_{number}", self.chance.choice(["read", "write"]), json.dumps(arguments)
+
+    def pieces(self, at: int, call: tuple[str, str, str], oddity: str | None) -> list[dict[str, object]]:
+        """Cut one call into deltas anywhere, also inside the `\\u` escapes of its arguments."""
+        identity, name, arguments = call
+        index = {"index": 0 if oddity == "reused index" else at} if oddity != "missing index" else {}
+        first = {"id": "" if oddity == "empty id" else identity, "type": "function"}
+        cuts = sorted(self.chance.sample(range(len(arguments) + 1), self.chance.randint(0, min(8, len(arguments)))))
+        parts = [arguments[start:end] for start, end in zip([0, *cuts], [*cuts, len(arguments)], strict=True)]
+        opening = {**index, **first, "function": {"name": name, "arguments": ""}}
+        return [
+            {"tool_calls": [opening]},
+            *({"tool_calls": [{**index, "function": {"arguments": part}}]} for part in parts),
+        ]
+
+    def interleave(self, pending: list[list[dict[str, object]]]) -> list[dict[str, object]]:
+        """Mix the calls; a call opens after those before it, as SDKs demand, and then goes on at any time."""
+        mixed = []
+        opened = 0
+        while any(pending):
+            at = self.chance.choice([at for at, queue in enumerate(pending[: opened + 1]) if queue])
+            opened = max(opened, at + 1)
+            mixed.append(pending[at].pop(0))
+        return mixed
+
+    def chunk(self, delta: dict[str, object], finish: str | None = None) -> dict[str, object]:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        frame = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+        return frame | ({"x_future": None} if self.chance.random() < 0.1 else {})
+
+    def write(self, chunk: dict[str, object]) -> bytes:
+        style = self.chance.choice([{}, {"separators": (",", ":")}, {"ensure_ascii": False}])
+        return b"data: " + json.dumps(chunk, **style).encode() + b"\n\n"
+
+
+def usage_event() -> bytes:
+    usage = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
+    frame = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [], "usage": usage}
+    return fake.sse(frame)
+
+
+def sources() -> list[Source]:
+    streams = Streams(15)
+    return [streams.source() for _ in range(STREAMS)]
+
+
+async def test_250_streams_of_tool_calls_pass_to_the_byte(stage: Stage) -> None:
+    """T15: bytes out are bytes in, minus only the usage chunk that the router asked for and the caller did not."""
+    chance = random.Random(1)
+    found = sources()
+    async with wire(stage.router.http_port) as connection:
+        for number, source in enumerate(found):
+            wants = number % 2 == 0
+            stream = b"".join([*source.events, usage_event(), DONE])
+            cuts = sorted(chance.sample(range(1, len(stream)), min(6, len(stream) - 1)))
+            parts = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+            stage.upstream.script(fake.event_stream(*parts))
+            options = {"stream_options": ASKED_USAGE} if wants else {}
+            await connection.send(post(body=json.dumps(chat(stream=True, **options)).encode()))
+            answer = await connection.answer()
+
+            shown = [*source.events, usage_event(), DONE] if wants else [*source.events, DONE]
+            assert b"".join(shown) == answer.body, number
+
+    assert {True} == {request.json["stream_options"] == ASKED_USAGE for request in stage.upstream.requests}
+    assert 50 < sum(not source.plain for source in found)
+    assert 50 < sum(b"\\u" in event for source in found for event in source.events)
+
+
+async def test_what_the_sdk_puts_together_is_what_the_provider_meant(stage: Stage) -> None:
+    """T15: openai-python's accumulated message equals the source; its chunks equal those read from the provider."""
+    direct = openai.AsyncOpenAI(api_key="x", base_url=stage.upstream.base_url)
+    through = openai.AsyncOpenAI(api_key=KEY, base_url=f"{stage.router.url}/v1")
+    found = sources()[:120]
+    async with direct, through:
+        for source in found:
+            reply = fake.event_stream(*source.events, DONE)
+            stage.upstream.script(reply, reply)
+            expected_chunks = await read(direct)
+            chunks = await read(through)
+            assert expected_chunks == chunks
+            if source.plain:
+                assert (source.text, source.calls) == accumulated(chunks)
+
+    assert 30 < sum(source.plain for source in found)
+
+
+async def test_the_sdks_own_accumulator_gives_the_calls_back(stage: Stage) -> None:
+    """T15: `client.chat.completions.stream` ends with the calls of the source."""
+    async with openai.AsyncOpenAI(api_key=KEY, base_url=f"{stage.router.url}/v1") as client:
+        for source in [source for source in sources() if source.plain][:30]:
+            stage.upstream.script(fake.event_stream(*source.events, DONE))
+            async with client.chat.completions.stream(
+                model="small", messages=[{"role": "user", "content": "hi"}]
+            ) as stream:
+                final = await stream.get_final_completion()
+            message = final.choices[0].message
+            calls = [(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()]
+            assert (source.text, source.calls) == (message.content or "", calls)
+            assert "tool_calls" == final.choices[0].finish_reason
+
+
+async def read(client: openai.AsyncOpenAI) -> list[ChatCompletionChunk]:
+    stream = await client.chat.completions.create(
+        model="small", messages=[{"role": "user", "content": "hi"}], stream=True
+    )
+    return [chunk async for chunk in stream]
+
+
+def accumulated(chunks: list[ChatCompletionChunk]) -> tuple[str, list[tuple[str, str, str]]]:
+    text = ""
+    calls: dict[int, list[str]] = {}
+    for chunk in chunks:
+        for choice in chunk.choices:
+            text += choice.delta.content or ""
+            for piece in choice.delta.tool_calls or ():
+                call = calls.setdefault(piece.index, ["", "", ""])
+                function = piece.function
+                call[0] += piece.id or ""
+                call[1] += (function and function.name) or ""
+                call[2] += (function and function.arguments) or ""
+    return text, [(identity, name, arguments) for _, (identity, name, arguments) in sorted(calls.items())]
