@@ -6,7 +6,7 @@ import logging
 import sys
 from asyncio import TaskGroup
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -83,7 +83,11 @@ class Router:
                     telemetry=self._telemetry,
                     tasks=tasks,
                 )
-                await self._registry.apply(self.configured.current)
+            async with AsyncExitStack() as on_failure:
+                # A store left open keeps the process alive by its thread.
+                on_failure.push_async_callback(ledger.close)
+                with _starting():
+                    await self._registry.apply(self.configured.current)
                 pipeline = Pipeline(
                     clock=self._clock,
                     draw=SystemDraw(),
@@ -92,7 +96,8 @@ class Router:
                     upstreams=self._registry,
                     snapshots=self.configured,
                 )
-                http, ops = self._listeners(pipeline)
+                self._prometheus.open_calls = pipeline.open_calls.__len__
+            http, ops = self._listeners(pipeline)
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
             reloads = asyncio.Event()
             watching = tasks.create_task(self._watch(reloads))

@@ -125,14 +125,14 @@ class Lifecycle:
             self._ops.should_exit = True
 
     async def _drain_http(self, http: "asyncio.Task[None]") -> None:
-        _log.info("draining: %d calls open", self._pipeline.open_calls)
+        _log.info("draining: %d calls open", len(self._pipeline.open_calls))
         await self._pause(self._drain.delay_ns)
         self._http.should_exit = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._drain.grace_ns / 1e9):
                 await self._finished(http)
         if not http.done():
-            _log.warning("grace is over: %d calls interrupted", self._pipeline.open_calls)
+            _log.warning("grace is over: %d calls interrupted", len(self._pipeline.open_calls))
             self._pipeline.interrupt_all(_DRAINED)
             await asyncio.wait([http], timeout=_LAST_WORDS_S)
         if not http.done():

@@ -11,10 +11,6 @@ class FanOutTelemetry:
     def __init__(self, *sinks: Telemetry) -> None:
         self._sinks = sinks
 
-    def call_opened(self) -> None:
-        for sink in self._sinks:
-            sink.call_opened()
-
     def call_settled(self, settlement: Settlement) -> None:
         for sink in self._sinks:
             sink.call_settled(settlement)

@@ -65,9 +65,6 @@ class LogTelemetry:
         self._thread = threading.Thread(target=self._write_lines, name="log", daemon=True)
         self._thread.start()
 
-    def call_opened(self) -> None:
-        pass
-
     def call_settled(self, settlement: Settlement) -> None:
         if len(self._lines) >= _LINES_MAX:
             self._beside.noticed(Anomaly.LOG_LINE_DROPPED)

@@ -5,7 +5,7 @@ sees them only when somebody scrapes, as families made by `collect`.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -73,18 +73,14 @@ class PrometheusTelemetry(Collector):
         self._ends: dict[tuple[str, str], int] = {}
         self._rejected: dict[str, int] = {}
         self._anomalies: dict[str, int] = {}
-        self._in_flight = 0
+        self.open_calls: Callable[[], int] = lambda: 0
+        """Asked at each scrape; set by whoever knows."""
         self.registry = CollectorRegistry()
         self.registry.register(self)
-
-    def call_opened(self) -> None:
-        self._in_flight += 1
 
     def call_settled(self, settlement: Settlement) -> None:
         end = (settlement.outcome, settlement.fault or "")
         self._ends[end] = self._ends.get(end, 0) + 1
-        if settlement.attempts:
-            self._in_flight -= 1
         for attempt in settlement.attempts:
             self._attempt(attempt)
 
@@ -113,7 +109,7 @@ class PrometheusTelemetry(Collector):
     def collect(self) -> Iterator[Metric]:
         """Make the families of one scrape. Runs beside the loop: a call settled meanwhile is in it or is not."""
         yield from _model_families(list(self._models.values()))
-        yield GaugeMetricFamily("checkrein_calls_in_flight", "Dispatched and not yet settled", self._in_flight)
+        yield GaugeMetricFamily("checkrein_calls_in_flight", "Being served now", self.open_calls())
         calls = CounterMetricFamily("checkrein_calls", "Settled calls", labels=("outcome", "fault"))
         for end, count in list(self._ends.items()):
             calls.add_metric(end, count)

@@ -41,6 +41,9 @@ SPELLINGS: Final = {
 
 _WHERE: Final = {name: (idea, rank) for idea, names in SPELLINGS.items() for rank, name in enumerate(names)}
 _BEARER: Final = "bearer "
+_USUAL: Final = {"credential"}
+"""What a plain SDK says; it goes the short way."""
+_NO_LABELS: Final = Labels()
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +64,8 @@ def read_metadata(pairs: Iterable[tuple[bytes, bytes]]) -> Metadata | Refusal:
         where = _WHERE.get(name)
         if where is not None and (where[0] not in found or where[1] < found[where[0]][0]):
             found[where[0]] = (where[1], value)
+    if found.keys() == _USUAL:
+        return Metadata(credential=_credential(found["credential"][1].decode("latin-1").strip()), labels=_NO_LABELS)
     texts = {idea: value.decode("latin-1").strip() for idea, (_, value) in found.items()}
     for idea in ("workflow", "parent-call", "agent", "tags"):
         if idea in texts and not _keepable(texts[idea]):

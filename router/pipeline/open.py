@@ -55,15 +55,12 @@ class Pipeline:
         self._snapshots = snapshots
         self._ids = CallIds(ledger.epoch)
         self._settler = Settler(clock=clock, ledger=ledger, telemetry=telemetry)
-        self._open: dict[CallId, Call] = {}
+        self.open_calls: dict[CallId, Call] = {}
+        """The calls being served. Bounded by the connections of the listeners."""
 
     @property
     def snapshot(self) -> Snapshot:
         return self._snapshots.current
-
-    @property
-    def open_calls(self) -> int:
-        return len(self._open)
 
     def request_id(self, metadata: Metadata) -> str:
         """Return the caller's own request id, else a new one."""
@@ -111,18 +108,12 @@ class Pipeline:
 
     def interrupt_all(self, refusal: Refusal) -> None:
         """End every open call now, saying why: the last act of a drain that ran out of patience."""
-        for call_id in sorted(self._open):
-            self._open[call_id].close(Outcome.INTERRUPTED, refusal)
-
-    def opened(self, call: Call) -> None:
-        self._open[call.id] = call
-
-    def closed(self, call: Call) -> None:
-        del self._open[call.id]
+        for call_id in sorted(self.open_calls):
+            self.open_calls[call_id].close(Outcome.INTERRUPTED, refusal)
 
 
 class OpenCall:
-    """A call being served. Whatever happens inside the `async with`, the call is closed when it is left."""
+    """A call being served. Whatever happens inside the `with`, the call is closed when it is left, without waiting."""
 
     __slots__ = ("_call", "_ping_ns", "_pipeline", "_relay")
 
@@ -132,14 +123,14 @@ class OpenCall:
         self._ping_ns = ping_ns
         self._relay: Relay | None = None
 
-    async def __aenter__(self) -> "OpenCall":
-        self._pipeline.opened(self._call)
+    def __enter__(self) -> "OpenCall":
+        self._pipeline.open_calls[self._call.id] = self._call
         return self
 
-    async def __aexit__(
+    def __exit__(
         self, _kind: type[BaseException] | None, exc: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._pipeline.closed(self._call)
+        del self._pipeline.open_calls[self._call.id]
         if self._relay is not None:
             self._relay.close()
         if isinstance(exc, RouterError):
@@ -180,7 +171,6 @@ class OpenCall:
             1, plan.candidates[0], started_ns=pipeline.clock.wall_ns(), begun=pipeline.clock.monotonic_ns()
         )
         call.attempts.append(attempt)
-        pipeline.telemetry.call_opened()
         try:
             flight = await dispatch(call, attempt, pipeline.upstreams.find(attempt.deployment.provider))
         except UpstreamFailed as exc:

@@ -64,17 +64,19 @@ class Relay:
         """
         meter = self._flight.meter
         held_bytes = 0
-        while not meter.started and held_bytes < _HELD_BYTES_MAX:
+        while held_bytes < _HELD_BYTES_MAX:
             try:
                 batch = await self._flight.read()
             except UpstreamFailed as exc:
                 self._refuse(exc.failure)
             if meter.failure is not None:
                 self._refuse(meter.failure)
-            if batch and batch[-1].kind is EventKind.END and not meter.started:
-                self._refuse(_EMPTY)
             # With its comments: which of them came before the first real event depends on how the network cut it.
             self._held += batch
+            if meter.started:
+                break
+            if batch and batch[-1].kind is EventKind.END:
+                self._refuse(_EMPTY)
             held_bytes += sum([len(event.raw) for event in batch])
             if self._overdue:
                 self._held.append(KEEP_ALIVE)

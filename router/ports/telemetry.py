@@ -19,10 +19,6 @@ class Anomaly(StrEnum):
 
 
 class Telemetry(Protocol):
-    def call_opened(self) -> None:
-        """A call was dispatched; pairs with one `call_settled` that has attempts."""
-        ...
-
     def call_settled(self, settlement: Settlement) -> None: ...
 
     def request_rejected(self, fault: Fault) -> None:

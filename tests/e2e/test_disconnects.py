@@ -5,7 +5,6 @@ Every test runs twice: under our own listener protocol, and under uvicorn's plai
 
 import asyncio
 import functools
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,7 +16,9 @@ from router import lifecycle
 from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import FakeUpstream
 from tests.support.raw_http import RawClient, RawReply, head
-from tests.support.running import RunningRouter, chat, config_for, running_router
+from tests.support.running import RunningRouter, chat, config_for, running_router, until
+
+pytestmark = pytest.mark.slow
 
 CALLERS = 20
 GONE_S = 1.0
@@ -57,7 +58,7 @@ async def warmed(router: RunningRouter) -> tuple[int, int]:
 
 def footprint() -> tuple[int, int]:
     """Open files and sockets of this process, and its tasks."""
-    return len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())
+    return sum(1 for _ in Path("/proc/self/fd").iterdir()), len(asyncio.all_tasks())
 
 
 def called(router: RunningRouter) -> list[dict[str, object]]:
@@ -66,9 +67,7 @@ def called(router: RunningRouter) -> list[dict[str, object]]:
 
 
 async def back_to(baseline: tuple[int, int]) -> None:
-    async with asyncio.timeout(1):
-        while any(now > before for now, before in zip(footprint(), baseline, strict=True)):
-            await asyncio.sleep(0.01)
+    await until(lambda: all(now <= before for now, before in zip(footprint(), baseline, strict=True)), within_s=1)
 
 
 async def hang_up(
@@ -180,9 +179,8 @@ async def test_a_caller_that_leaves_while_it_still_sends_is_no_call(
         for _ in range(CALLERS):
             client = await stack.enter_async_context(RawClient(router.http_port))
             client.send_bytes(head(1_000) + b'{"model":"small","messages":[')
-        async with asyncio.timeout(2):
-            while len(asyncio.all_tasks()) < baseline[1] + CALLERS:  # each is being served by a task
-                await asyncio.sleep(0.005)
+        # Each is being served by a task, which waits for the rest.
+        await until(lambda: len(asyncio.all_tasks()) >= baseline[1] + CALLERS, within_s=2)
     await back_to(baseline)
 
     sample = 'checkrein_requests_rejected_total{fault="client_closed"}'

@@ -12,7 +12,7 @@ import signal
 import sqlite3
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,8 @@ import yaml
 
 from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import FakeUpstream
-from tests.support.raw_http import RawClient, RawReply
-from tests.support.running import ADMIN, chat, config_for
+from tests.support.raw_http import RawClient
+from tests.support.running import ADMIN, chat, config_for, until
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,7 @@ async def served(upstream: FakeUpstream, folder: Path, drain: dict[str, str]) ->
     file.write_text(yaml.safe_dump(config, sort_keys=False))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "router", "serve", "--config", str(file), cwd=folder, stdout=PIPE, stderr=PIPE,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stderr is not None
@@ -80,7 +80,10 @@ async def served(upstream: FakeUpstream, folder: Path, drain: dict[str, str]) ->
                     assert line, f"it did not start: {bytes(said).decode()}"
                     said += line
                     http_port, ops_port = http_port or _SERVING.search(line), ops_port or _PROBES.search(line)
-            pumps = [tasks.create_task(_pump(process.stdout, bytearray())), tasks.create_task(_pump(process.stderr, said))]
+            pumps = [
+                tasks.create_task(_pump(process.stdout, bytearray())),
+                tasks.create_task(_pump(process.stderr, said)),
+            ]
             yield Served(process, int(http_port[1]), int(ops_port[1]), folder, said)
             if process.returncode is None:
                 process.kill()
@@ -94,12 +97,6 @@ async def served(upstream: FakeUpstream, folder: Path, drain: dict[str, str]) ->
 async def _pump(pipe: asyncio.StreamReader, into: bytearray) -> None:
     while data := await pipe.read(65_536):
         into += data
-
-
-async def until(condition: Callable[[], object], *, within_s: float) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def open_streams(router: Served, stack: contextlib.AsyncExitStack, count: int) -> list[RawClient]:
@@ -123,16 +120,15 @@ async def test_a_drain_completes_every_stream(tmp_path: Path) -> None:
             clients = await open_streams(router, stack, 20)
             told = asyncio.get_running_loop().time()
             router.process.send_signal(signal.SIGTERM)
-            while await router.probe("/readyz") != 503:
-                await asyncio.sleep(0.02)
+            async with asyncio.timeout(2):
+                while await router.probe("/readyz") != 503:
+                    pass
             unready_s = asyncio.get_running_loop().time() - told
             late = await stack.enter_async_context(RawClient(router.http_port))
             late.send(STREAM)
             alive = await router.probe("/livez")
-            replies: list[RawReply] = []
             async with asyncio.timeout(10):
-                for client in [*clients, late]:
-                    replies.append(await client.reply())
+                replies = [await client.reply() for client in [*clients, late]]
             code = await router.exit_code(within_s=3)
 
     assert 200 == ready

@@ -1,4 +1,4 @@
-"""A stream reaches its reader as it is made: event by event, byte for byte, kept alive, and never faster than it reads."""
+"""A stream reaches its reader as it is made: event by event, byte for byte, kept alive, never faster than read."""
 
 import asyncio
 import json
@@ -15,6 +15,8 @@ from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import FakeUpstream, Gap, Reply, Request, Step
 from tests.support.raw_http import RawClient
 from tests.support.running import KEY, RunningRouter, chat, config_for, running_router, sse
+
+pytestmark = pytest.mark.slow
 
 STREAM = chat(stream=True)
 PINGING = {"stream_ping": "200ms"}
@@ -36,9 +38,12 @@ async def test_tokens_arrive_one_by_one(tmp_path: Path) -> None:
 
 async def test_a_stream_has_the_headers_that_keep_proxies_from_holding_it(tmp_path: Path) -> None:
     """T21a: text/event-stream, no-cache, X-Accel-Buffering: no; no compression, also when it was offered."""
-    async with FakeUpstream() as upstream, running_router(config_for(upstream), tmp_path) as router:
-        async with RawClient(router.http_port) as client:
-            reply = await client.ask(STREAM, accept_encoding="gzip, br, zstd")
+    async with (
+        FakeUpstream() as upstream,
+        running_router(config_for(upstream), tmp_path) as router,
+        RawClient(router.http_port) as client,
+    ):
+        reply = await client.ask(STREAM, accept_encoding="gzip, br, zstd")
 
     assert reply.headers["content-type"].startswith("text/event-stream")
     assert "no-cache" in reply.headers["cache-control"]

@@ -1,4 +1,4 @@
-"""Each wait for a provider has its own limit, and each limit holds: connect, first event, idle, total, the caller's own.
+"""Each wait for a provider has its own limit, and each holds: connect, first event, idle, total, the caller's.
 
 The numbers are those one would configure divided by ten, total by twenty, so that the file takes seconds.
 """
@@ -16,6 +16,8 @@ from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import FakeUpstream, Gap, Handler, Reply, Request, Step
 from tests.support.raw_http import RawClient, RawReply
 from tests.support.running import RunningRouter, chat, config_for, running_router
+
+pytestmark = pytest.mark.slow
 
 CONNECT_S, FIRST_EVENT_S, IDLE_S, TOTAL_S = 0.1, 0.2, 0.5, 1.5
 TIMEOUTS = {"connect": "100ms", "stream_first_event": "200ms", "stream_idle": "500ms", "total": "1500ms"}
@@ -42,10 +44,12 @@ class Scene:
 
 @pytest.fixture
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    async with FakeUpstream() as upstream:
-        async with running_router(config_for(upstream, timeouts=TIMEOUTS), tmp_path) as router:
-            yield Scene(upstream, router, asyncio.Event())
-            await router.idle()
+    async with (
+        FakeUpstream() as upstream,
+        running_router(config_for(upstream, timeouts=TIMEOUTS), tmp_path) as router,
+    ):
+        yield Scene(upstream, router, asyncio.Event())
+        await router.idle()
 
 
 def cut_at(limit_s: float, took_s: float) -> bool:

@@ -12,6 +12,8 @@ from tests.support.fake_upstream import FakeUpstream, Handler, Reply, Request
 from tests.support.raw_http import RawClient, RawReply
 from tests.support.running import chat, config_for, running_router
 
+pytestmark = pytest.mark.slow
+
 STREAM = chat(stream=True)
 COUNTED = chat(stream=True, stream_options={"include_usage": True})
 
@@ -100,9 +102,12 @@ async def test_a_caller_that_did_not_ask_for_usage_gets_none_though_we_ask_for_i
 
 async def test_a_caller_that_asked_for_usage_gets_one_chunk_of_it_before_done(tmp_path: Path) -> None:
     """T3d: exactly one chunk with `choices: []`, the last before [DONE]."""
-    async with FakeUpstream() as upstream, running_router(config_for(upstream), tmp_path) as router:
-        async with RawClient(router.http_port) as client:
-            reply = await client.ask(COUNTED)
+    async with (
+        FakeUpstream() as upstream,
+        running_router(config_for(upstream), tmp_path) as router,
+        RawClient(router.http_port) as client,
+    ):
+        reply = await client.ask(COUNTED)
 
     assert COUNTED["stream_options"] == upstream.requests[0].json["stream_options"]
     assert [len(reply.events) - 2] == usage_chunks(reply)
@@ -118,10 +123,13 @@ async def test_usage_is_found_in_a_chunk_that_still_has_a_choice(tmp_path: Path)
         finish = {"index": 0, "delta": {}, "finish_reason": "stop"}
         return fake.stream(request, 3, last=[fake.sse({"choices": [finish], "usage": usage}), b"data: [DONE]\n\n"])
 
-    async with FakeUpstream(handler=beside_a_choice) as upstream:
-        async with running_router(config_for(upstream), tmp_path) as router, RawClient(router.http_port) as client:
-            reply = await client.ask(STREAM)
-            row = await router.call(reply.call_id)
+    async with (
+        FakeUpstream(handler=beside_a_choice) as upstream,
+        running_router(config_for(upstream), tmp_path) as router,
+        RawClient(router.http_port) as client,
+    ):
+        reply = await client.ask(STREAM)
+        row = await router.call(reply.call_id)
 
     assert b'"finish_reason":"stop"' in reply.body
     assert (40, 7, False) == (row["input_tokens"], row["output_tokens"], row["usage_estimated"])
@@ -179,11 +187,14 @@ async def test_the_golden_amounts_are_in_the_ledger(tmp_path: Path, stream: bool
 async def test_more_cached_than_input_is_cut_to_fit_and_counted(tmp_path: Path) -> None:
     """T8a: never a negative price, and the anomaly is visible."""
     usage = {"prompt_tokens": 100, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 900}}
-    async with FakeUpstream(handler=reporting(usage)) as upstream:
-        async with running_router(config_for(upstream), tmp_path) as router, RawClient(router.http_port) as client:
-            reply = await client.ask(STREAM)
-            row = await router.call(reply.call_id)
-            clamped = await router.metric('checkrein_anomalies_total{kind="usage_clamped"}')
+    async with (
+        FakeUpstream(handler=reporting(usage)) as upstream,
+        running_router(config_for(upstream), tmp_path) as router,
+        RawClient(router.http_port) as client,
+    ):
+        reply = await client.ask(STREAM)
+        row = await router.call(reply.call_id)
+        clamped = await router.metric('checkrein_anomalies_total{kind="usage_clamped"}')
 
     assert (100, 100) == (row["input_tokens"], row["cached_input_tokens"])
     assert 100 * 200 + 10_000 == row["cost_nano_usd"]
@@ -215,10 +226,13 @@ async def test_an_interrupted_stream_that_had_reported_its_usage_is_priced_by_it
     def cut_after_usage(request: Request) -> Reply:
         return replace(fake.stream(request, 3, last=[fake.sse({"choices": [], "usage": usage}), fake.Cut.CLOSE]))
 
-    async with FakeUpstream(handler=cut_after_usage) as upstream:
-        async with running_router(config_for(upstream), tmp_path) as router, RawClient(router.http_port) as client:
-            reply = await client.ask(STREAM)
-            row = await router.call(reply.call_id)
+    async with (
+        FakeUpstream(handler=cut_after_usage) as upstream,
+        running_router(config_for(upstream), tmp_path) as router,
+        RawClient(router.http_port) as client,
+    ):
+        reply = await client.ask(STREAM)
+        row = await router.call(reply.call_id)
 
     assert "upstream_stream_interrupted" == reply.error["code"]
     assert ("interrupted", 55, False) == (row["outcome"], row["output_tokens"], row["usage_estimated"])

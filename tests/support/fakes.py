@@ -55,13 +55,9 @@ class FakeDraw:
 
 class RecordingTelemetry:
     def __init__(self) -> None:
-        self.opened = 0
         self.settled: list[Settlement] = []
         self.rejected: list[Fault] = []
         self.anomalies: list[tuple[Anomaly, int]] = []
-
-    def call_opened(self) -> None:
-        self.opened += 1
 
     def call_settled(self, settlement: Settlement) -> None:
         self.settled.append(settlement)

@@ -1,4 +1,4 @@
-"""An HTTP/1.1 client that shows what clients hide: each read as it came, how a body ended, whether a connection lives on."""
+"""An HTTP/1.1 client that shows what clients hide: each read as it came, how a body ended, what came after."""
 
 import asyncio
 import json

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -60,7 +60,7 @@ class RunningRouter:
 
     @property
     def open_calls(self) -> int:
-        return self.lifecycle._pipeline.open_calls
+        return len(self.lifecycle._pipeline.open_calls)
 
     def rows(self) -> list[dict[str, object]]:
         """All settled calls as the store has them now, oldest first."""
@@ -76,15 +76,20 @@ class RunningRouter:
 
     async def idle(self, *, within_s: float = 1.0) -> None:
         """Wait until nothing is in flight and every call has its row; what stays open fails the test."""
-        async with asyncio.timeout(within_s):
-            while self.open_calls or self._unsettled():
-                await asyncio.sleep(0.005)
+        await until(lambda: not (self.open_calls or self._unsettled()), within_s=within_s)
         assert 0 == await self.metric("checkrein_calls_in_flight")
 
     def _unsettled(self) -> int:
         with contextlib.closing(sqlite3.connect(self.folder / "ledger.db")) as store:
             count: int = store.execute("SELECT count(*) FROM open_calls").fetchone()[0]
             return count
+
+
+async def until(condition: Callable[[], object], *, within_s: float) -> None:
+    """Wait for what sends no event, such as a count; `TimeoutError` when it does not come."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.005)
 
 
 def config_for(upstream: FakeUpstream, **sections: object) -> dict[str, object]:

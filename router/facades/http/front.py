@@ -90,7 +90,7 @@ class Front:
 
     async def _serve(self, call: Call, writer: ReplyWriter) -> None:
         try:
-            async with self._pipeline.open(call, ping_ns=self._limits.stream_ping_ns) as reply:
+            with self._pipeline.open(call, ping_ns=self._limits.stream_ping_ns) as reply:
                 batch = await reply.read()
                 if call.request.mode is ReplyMode.UNARY:
                     await writer.unary(batch[-1].raw, reply.upstream_headers)

@@ -12,7 +12,7 @@ import pytest
 
 from router.adapters import ledger_sqlite
 from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger, open_sqlite_reader
-from router.adapters.sql.sqlite_store import StoreUnusable, latest_version, sqlite_path
+from router.adapters.sql.sqlite_store import StoreUnusable, latest_version
 from router.domain.faults import Fault
 from router.domain.ids import CallId, Epoch
 from router.domain.settlement import Outcome
@@ -56,27 +56,6 @@ async def enter_and_leave(path: Path) -> None:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "calls.db"
-
-
-# --- URLs --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("expected", "url"),
-    [
-        (Path("./checkrein.db"), "sqlite:///./checkrein.db"),
-        (Path("/var/lib/checkrein.db"), "sqlite:////var/lib/checkrein.db"),
-        (None, "sqlite:///:memory:"),
-    ],
-)
-def test_a_url_names_a_relative_or_an_absolute_file_or_memory(expected: Path | None, url: str) -> None:
-    assert expected == sqlite_path(url)
-
-
-@pytest.mark.parametrize("url", ["sqlite://checkrein.db", "checkrein.db", "postgresql:///x", "sqlite:///"])
-def test_another_url_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="not a SQLite store"):
-        sqlite_path(url)
 
 
 # --- kill -9 -----------------------------------------------------------------------------------------------------
@@ -484,66 +463,3 @@ async def test_a_reader_that_was_closed_is_unavailable(path: Path) -> None:
             pass
         with pytest.raises(LedgerUnavailable):
             await reader.read_call(CallId(1))
-
-
-# --- how it is stored --------------------------------------------------------------------------------------------
-
-
-async def test_a_call_takes_at_most_600_bytes(path: Path) -> None:
-    calls = 2_000
-    async with opened(path) as ledger:
-        for number in range(1, calls + 1):
-            ledger.settle(settlement((1 << 60) + number))
-
-    assert 600 * calls >= path.stat().st_size  # noqa: ASYNC240 - nothing else runs any more
-
-
-async def test_attempts_can_be_asked_in_sql(path: Path) -> None:
-    async with opened(path) as ledger:
-        ledger.settle(settlement(1, attempts=2, fault=Fault.UPSTREAM_ERROR))
-
-    connection = sqlite3.connect(path)
-    connection.row_factory = sqlite3.Row
-    row = dict(connection.execute("SELECT * FROM attempts WHERE call_id = 1 AND number = 2").fetchone())
-    connection.close()
-    assert {
-        "call_id": 1,
-        "number": 2,
-        "deployment": "local:mock",
-        "provider": "local",
-        "upstream_model": "mock",
-        "started_ns": 1_800_000_000_000_000_002,
-        "duration_ns": 800_000_002,
-        "first_token_ns": 200_000_000,
-        "fault": "upstream_error",
-        "upstream_status": 529,
-        "input_tokens": 2_006,
-        "cached_input_tokens": 1_920,
-        "cache_write_tokens": 16,
-        "output_tokens": 300,
-        "reasoning_tokens": 40,
-        "usage_estimated": 1,
-        "usage_clamped": 1,
-        "cost_nano_usd": 3_556_000,
-        "price_version": "config-1",
-    } == row
-
-
-@pytest.mark.parametrize(("expected", "durability"), [(1, "process"), (2, "power")])
-async def test_durability_says_when_the_disk_is_waited_for(tmp_path: Path, expected: int, durability: str) -> None:
-    async with asyncio.TaskGroup() as tasks:
-        ledger = await open_sqlite_ledger(
-            f"sqlite:///{tmp_path / 'calls.db'}",
-            durability="power" if durability == "power" else "process",
-            clock=FakeClock(),
-            telemetry=RecordingTelemetry(),
-            tasks=tasks,
-        )
-        settings = await ledger._writer.run(
-            lambda connection: [
-                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")
-            ]
-        )
-        await ledger.close()
-
-    assert [expected, "wal"] == settings

@@ -21,7 +21,7 @@ WHOLE = Event(
 
 async def read_all(rig: Rig, body: str = '{"model":"small","messages":[],"stream":true}') -> list[Event]:
     events: list[Event] = []
-    async with rig.pipeline.open(rig.call(body)) as reply:
+    with rig.pipeline.open(rig.call(body)) as reply:
         while not events or events[-1].kind not in (EventKind.COMPLETE, EventKind.END, EventKind.ERROR):
             events += await reply.read()
     return events
@@ -36,7 +36,7 @@ async def test_a_unary_call_is_recorded_served_priced_and_settled_once() -> None
     assert (Outcome.COMPLETED, None, 7_012_000) == (settled.outcome, settled.fault, settled.cost_nano_usd)
     assert ("small", "up/model", "up-1") == (settled.asked_model, settled.served_deployment, settled.served_model)
     assert settled.outcome is (await rig.ledger.read_call(settled.id)).outcome  # type: ignore[union-attr] # it is there
-    assert 0 == rig.pipeline.open_calls
+    assert 0 == len(rig.pipeline.open_calls)
 
 
 async def test_a_stream_ends_with_end_and_its_usage() -> None:
@@ -55,14 +55,15 @@ async def test_the_open_row_is_committed_before_anything_is_dispatched() -> None
     rig = Rig()
     upstream = rig.upstream()
     call = rig.call()
-    async with rig.pipeline.open(call) as reply, asyncio.TaskGroup() as tasks:
-        reading = tasks.create_task(reply.read())
-        await turns()
-        record = await rig.ledger.read_call(call.id)
-        assert record is not None
-        assert (None, 1) == (record.outcome, len(rig.upstreams.requests))
-        upstream.chunk("a")
-        await reading
+    with rig.pipeline.open(call) as reply:
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(reply.read())
+            await turns()
+            record = await rig.ledger.read_call(call.id)
+            assert record is not None
+            assert (None, 1) == (record.outcome, len(rig.upstreams.requests))
+            upstream.chunk("a")
+            await reading
 
 
 async def test_a_ledger_that_cannot_commit_refuses_and_dispatches_nothing() -> None:
@@ -82,7 +83,7 @@ async def test_a_model_that_is_not_granted_is_refused_with_a_row_and_no_dispatch
     call = rig.call(who=principal("other"))
 
     with pytest.raises(RouterError):
-        async with rig.pipeline.open(call) as reply:
+        with rig.pipeline.open(call) as reply:
             await reply.read()
 
     assert [] == rig.upstreams.requests
@@ -140,7 +141,7 @@ async def test_a_caller_who_leaves_at_any_await_is_settled_once_and_the_upstream
         upstream.chunk("w")
 
     async def serve() -> None:
-        async with rig.pipeline.open(rig.call()) as reply:
+        with rig.pipeline.open(rig.call()) as reply:
             while True:
                 await reply.read()
 
@@ -157,13 +158,13 @@ async def test_a_caller_who_leaves_at_any_await_is_settled_once_and_the_upstream
         settled.fault,
         settled.usage.output,
     )
-    assert 0 == rig.pipeline.open_calls
+    assert 0 == len(rig.pipeline.open_calls)
 
 
 async def test_leaving_before_the_end_without_an_error_is_a_cancelled_call() -> None:
     rig = Rig()
     rig.upstream().chunk("w")
-    async with rig.pipeline.open(rig.call()) as reply:
+    with rig.pipeline.open(rig.call()) as reply:
         await reply.read()
 
     assert [Outcome.CLIENT_CANCELLED] == [settled.outcome for settled in rig.telemetry.settled]
@@ -174,7 +175,7 @@ async def test_a_bug_in_a_facade_still_settles() -> None:
     rig.upstream().chunk("w")
 
     async def serve() -> None:
-        async with rig.pipeline.open(rig.call()) as reply:
+        with rig.pipeline.open(rig.call()) as reply:
             await reply.read()
             raise ZeroDivisionError
 
@@ -189,7 +190,7 @@ async def test_an_interrupted_stream_says_why_the_router_ended_it() -> None:
     rig.upstream().chunk("w")
     why = Refusal(fault=Fault.OVERLOADED, message="stopping")
     call = rig.call()
-    async with rig.pipeline.open(call) as reply:
+    with rig.pipeline.open(call) as reply:
         await reply.read()
         rig.pipeline.interrupt_all(why)
         assert [ERROR_EVENT] == await reply.read()
@@ -203,7 +204,7 @@ async def test_a_call_interrupted_before_its_reply_began_is_refused_with_that_re
     rig.upstream()
     why = Refusal(fault=Fault.OVERLOADED, message="stopping")
     call = rig.call()
-    async with rig.pipeline.open(call) as reply:
+    with rig.pipeline.open(call) as reply:
         asyncio.get_running_loop().call_soon(rig.pipeline.interrupt_all, why)
         with pytest.raises(RouterError) as caught:
             await reply.read()

@@ -21,7 +21,7 @@ async def test_start_up_events_are_held_until_the_reply_is_real() -> None:
     upstream = rig.upstream()
     upstream.feed(ROLE)
     upstream.chunk("a")
-    async with rig.pipeline.open(rig.call()) as reply:
+    with rig.pipeline.open(rig.call()) as reply:
         assert [ROLE, chunk("a")] == await reply.read()
 
 
@@ -41,7 +41,7 @@ async def test_a_reply_that_never_became_real_is_a_status_not_a_stream(events: t
     rig.upstream().feed(*events)
 
     with pytest.raises(RouterError) as caught:
-        async with rig.pipeline.open(rig.call()) as reply:
+        with rig.pipeline.open(rig.call()) as reply:
             await reply.read()
 
     assert fault is caught.value.refusal.fault
@@ -51,7 +51,7 @@ async def test_a_reply_that_never_became_real_is_a_status_not_a_stream(events: t
 async def test_the_end_without_a_finish_is_an_error() -> None:
     rig = Rig()
     rig.upstream().feed(chunk("a"), END_EVENT)
-    async with rig.pipeline.open(rig.call()) as reply:
+    with rig.pipeline.open(rig.call()) as reply:
         assert [chunk("a"), ERROR_EVENT] == await reply.read()
 
 
@@ -60,7 +60,7 @@ async def test_a_break_after_every_choice_is_finished_is_a_good_end() -> None:
     upstream = rig.upstream()
     upstream.feed(chunk("a"), chunk("", finish="stop"))
     upstream.fail(Failure(kind=FailureKind.CUT, message="cut"))
-    async with rig.pipeline.open(rig.call()) as reply:
+    with rig.pipeline.open(rig.call()) as reply:
         await reply.read()
         assert [END_EVENT] == await reply.read()
 
@@ -71,7 +71,7 @@ async def test_silence_after_the_start_is_filled_with_comments() -> None:
     rig = Rig()
     upstream = rig.upstream()
     upstream.chunk("a")
-    async with rig.pipeline.open(rig.call(), ping_ns=PING_NS) as reply:
+    with rig.pipeline.open(rig.call(), ping_ns=PING_NS) as reply:
         await reply.read()
         rig.clock.pass_ns(PING_NS)
         assert [KEEP_ALIVE] == await reply.read()
@@ -82,7 +82,7 @@ async def test_silence_after_the_start_is_filled_with_comments() -> None:
 async def test_a_caller_who_waited_long_for_the_first_event_gets_a_sign_of_life() -> None:
     rig = Rig()
     upstream = rig.upstream()
-    async with rig.pipeline.open(rig.call(), ping_ns=PING_NS) as reply:
+    with rig.pipeline.open(rig.call(), ping_ns=PING_NS) as reply:
         asyncio.get_running_loop().call_soon(rig.clock.pass_ns, PING_NS)
         assert [KEEP_ALIVE] == await reply.read()
         upstream.chunk("a")
@@ -92,7 +92,7 @@ async def test_a_caller_who_waited_long_for_the_first_event_gets_a_sign_of_life(
 async def test_a_failure_after_a_sign_of_life_is_an_error_event() -> None:
     rig = Rig()
     upstream = rig.upstream()
-    async with rig.pipeline.open(rig.call(), ping_ns=PING_NS) as reply:
+    with rig.pipeline.open(rig.call(), ping_ns=PING_NS) as reply:
         asyncio.get_running_loop().call_soon(rig.clock.pass_ns, PING_NS)
         await reply.read()
         upstream.fail(Failure(kind=FailureKind.FIRST_EVENT_TIMEOUT, message="slow"))
@@ -105,7 +105,7 @@ async def test_no_comment_is_sent_while_events_come() -> None:
     rig = Rig()
     upstream = rig.upstream()
     upstream.chunk("a")
-    async with rig.pipeline.open(rig.call(), ping_ns=PING_NS) as reply:
+    with rig.pipeline.open(rig.call(), ping_ns=PING_NS) as reply:
         await reply.read()
         # The timer fires meanwhile, and finds that no time has passed.
         asyncio.get_running_loop().call_later(3 * PING_NS / 1e9, upstream.chunk, "b")
@@ -115,7 +115,7 @@ async def test_no_comment_is_sent_while_events_come() -> None:
 async def test_a_unary_reply_is_never_pinged() -> None:
     rig = Rig()
     upstream = rig.upstream()
-    async with rig.pipeline.open(rig.call('{"model":"small","messages":[]}'), ping_ns=PING_NS) as reply:
+    with rig.pipeline.open(rig.call('{"model":"small","messages":[]}'), ping_ns=PING_NS) as reply:
         rig.clock.pass_ns(10 * PING_NS)
         whole = Event(EventKind.COMPLETE, b'{"choices":[]}')
         asyncio.get_running_loop().call_later(3 * PING_NS / 1e9, upstream.feed, whole)
@@ -125,7 +125,7 @@ async def test_a_unary_reply_is_never_pinged() -> None:
 async def test_the_callers_own_model_name_is_stamped_where_the_operator_wants_it() -> None:
     rig = Rig(snapshot(reply_model=ReplyModel.ALIAS))
     rig.upstream().feed(chunk("a"), chunk("", finish="stop"), END_EVENT)
-    async with rig.pipeline.open(rig.call()) as reply:
+    with rig.pipeline.open(rig.call()) as reply:
         batch = await reply.read()
 
     assert b'"model":"small"' in batch[0].raw
@@ -137,7 +137,7 @@ async def test_a_start_that_never_comes_to_the_point_is_passed_on_when_it_grows_
     rig = Rig()
     padding = Event(EventKind.CHUNK, b'data: {"choices":[],"x":"' + b"p" * 70_000 + b'"}\n\n')
     rig.upstream().feed(padding)
-    async with rig.pipeline.open(rig.call()) as reply:
+    with rig.pipeline.open(rig.call()) as reply:
         assert [padding] == await reply.read()
 
 
@@ -146,7 +146,7 @@ async def test_the_time_to_the_first_token_is_measured_from_arrival_and_from_dis
     upstream = rig.upstream()
     call = rig.call()
     rig.clock.pass_ns(5)
-    async with rig.pipeline.open(call) as reply:
+    with rig.pipeline.open(call) as reply:
         asyncio.get_running_loop().call_soon(rig.clock.pass_ns, 7)
         asyncio.get_running_loop().call_soon(upstream.feed, chunk("a"), chunk("", finish="stop"), END_EVENT)
         await reply.read()

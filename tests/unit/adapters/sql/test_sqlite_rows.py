@@ -1,0 +1,100 @@
+"""A row says all that a settlement said, in few bytes, and can be read by people in SQL."""
+
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from router.adapters.sql import sqlite_statements as sql
+from router.adapters.sql.sqlite_rows import open_row, read_call, read_usage_totals, settled_row
+from router.adapters.sql.sqlite_store import migrate
+from router.domain.faults import Fault
+from router.domain.ids import CallId, Epoch
+from router.domain.settlement import Labels
+from tests.support.ledger_facts import attempt, open_record, reservation, settled_record, settlement
+
+EPOCH = Epoch(1)
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    yield connection
+    connection.close()
+
+
+def test_a_reservation_reads_back_as_an_open_call(connection: sqlite3.Connection) -> None:
+    connection.execute(sql.OPEN_CALL, open_row(reservation(7, hold=9), EPOCH))
+
+    assert open_record(7, hold=9) == read_call(connection, CallId(7))
+
+
+@pytest.mark.parametrize("attempts", [0, 1, 3])
+def test_a_settlement_reads_back_whole(connection: sqlite3.Connection, attempts: int) -> None:
+    connection.execute(sql.SETTLE_CALL, settled_row(settlement(7, fault=Fault.TIMEOUT, attempts=attempts), EPOCH))
+
+    expected = tuple(attempt(number + 1, fault=Fault.TIMEOUT) for number in range(attempts))
+    assert settled_record(7, fault="timeout", attempts=expected) == read_call(connection, CallId(7))
+
+
+def test_an_unpriced_attempt_stays_unpriced(connection: sqlite3.Connection) -> None:
+    connection.execute(sql.SETTLE_CALL, settled_row(settlement(7, cost=None), EPOCH))
+    record = read_call(connection, CallId(7))
+
+    assert record is not None
+    assert (None, [None]) == (record.cost_nano_usd, [row.cost_nano_usd for row in record.attempts])
+
+
+def test_only_plain_values_are_bound() -> None:
+    rows = [open_row(reservation(7), EPOCH), settled_row(settlement(7, fault=Fault.TIMEOUT), EPOCH)]
+
+    assert {int, str} == {type(value) for row in rows for value in row if value is not None}
+
+
+def test_totals_are_read_by_group(connection: sqlite3.Connection) -> None:
+    for number, labels in ((1, Labels(agent="a")), (2, Labels(agent="a")), (3, Labels())):
+        connection.execute(sql.SETTLE_CALL, settled_row(settlement(number, cost=number, labels=labels), EPOCH))
+
+    assert [("", 1, 3), ("a", 2, 3)] == [
+        (total.group, total.calls, total.cost_nano_usd) for total in read_usage_totals(connection, "agent", 0)
+    ]
+
+
+def test_a_call_takes_at_most_600_bytes(connection: sqlite3.Connection) -> None:
+    calls = 2_000
+    connection.execute("BEGIN")
+    for number in range(calls):
+        connection.execute(sql.SETTLE_CALL, settled_row(settlement((1 << 60) + number), EPOCH))
+    connection.execute("COMMIT")
+    (bytes_,) = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()
+
+    assert 600 * calls >= bytes_
+
+
+def test_attempts_can_be_asked_in_sql(connection: sqlite3.Connection) -> None:
+    connection.execute(sql.SETTLE_CALL, settled_row(settlement(1, attempts=2, fault=Fault.UPSTREAM_ERROR), EPOCH))
+    cursor = connection.execute("SELECT * FROM attempts WHERE call_id = 1 AND number = 2")
+    names = [column[0] for column in cursor.description]
+
+    assert {
+        "call_id": 1,
+        "number": 2,
+        "deployment": "local:mock",
+        "provider": "local",
+        "upstream_model": "mock",
+        "started_ns": 1_800_000_000_000_000_002,
+        "duration_ns": 800_000_002,
+        "first_token_ns": 200_000_000,
+        "fault": "upstream_error",
+        "upstream_status": 529,
+        "input_tokens": 2_006,
+        "cached_input_tokens": 1_920,
+        "cache_write_tokens": 16,
+        "output_tokens": 300,
+        "reasoning_tokens": 40,
+        "usage_estimated": 1,
+        "usage_clamped": 1,
+        "cost_nano_usd": 3_556_000,
+        "price_version": "config-1",
+    } == dict(zip(names, cursor.fetchone(), strict=True))
