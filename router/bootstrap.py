@@ -97,7 +97,9 @@ class Router:
                     snapshots=self.configured,
                 )
                 self._prometheus.open_calls = pipeline.open_calls.__len__
-            http, ops = self._listeners(pipeline)
+                with _starting():
+                    http, ops = self._listeners(pipeline)
+                on_failure.pop_all()
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
             reloads = asyncio.Event()
             watching = tasks.create_task(self._watch(reloads))

@@ -271,7 +271,7 @@ def buffered_bytes(router: RunningRouter) -> int:
     unsent = sum(
         connection.transport.get_write_buffer_size() for connection in lifecycle._http.server_state.connections
     )
-    flights = [attempt.flight for call in lifecycle._pipeline._open.values() for attempt in call.attempts]
+    flights = [attempt.flight for call in lifecycle._pipeline.open_calls.values() for attempt in call.attempts]
     return unsent + sum(flight._stream._reply.buffered_bytes for flight in flights if flight)  # type: ignore[attr-defined]
 
 

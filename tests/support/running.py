@@ -148,6 +148,8 @@ async def running_router(config: Mapping[str, object], folder: Path) -> AsyncIte
             yield RunningRouter(http_port=running.http_port, ops_port=running.ops_port, folder=folder, running=running)
         finally:
             running.stop()
+            # Here, because the group would cancel the router of a test that failed instead of letting it drain.
+            await asyncio.wait([serving])
 
 
 def chat(**members: object) -> dict[str, object]:
