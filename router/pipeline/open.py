@@ -167,6 +167,7 @@ class OpenCall:
         call.plan = plan
         lookup(call)
         await admit(call, pipeline.ledger)
+        _go_on(call)
         attempt = Attempt(
             1, plan.candidates[0], started_ns=pipeline.clock.wall_ns(), begun=pipeline.clock.monotonic_ns()
         )
@@ -175,6 +176,9 @@ class OpenCall:
             flight = await dispatch(call, attempt, pipeline.upstreams.find(attempt.deployment.provider))
         except UpstreamFailed as exc:
             raise RouterError(call.refusal or refusal_of(exc.failure)) from exc
+        if call.outcome is not None:
+            flight.leave()
+        _go_on(call)
         relay = Relay(
             call,
             attempt,
@@ -185,3 +189,9 @@ class OpenCall:
         )
         await relay.start()
         return relay
+
+
+def _go_on(call: Call) -> None:
+    """Stop after a wait during which somebody else ended the call, as a drain does. Raises `RouterError`."""
+    if call.outcome is not None:
+        raise RouterError(call.refusal or INTERNAL)

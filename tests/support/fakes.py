@@ -1,7 +1,7 @@
 """Fakes of the ports for unit tests: a standing clock, a stream that a test feeds, sinks that remember."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from router.domain.catalog import Deployment, Model, Provider, ProviderKind, ReplyModel, Snapshot, Timeouts
 from router.domain.dispatch.failure import Failure, FailureKind
@@ -126,12 +126,14 @@ class FedUpstreams:
     def __init__(self) -> None:
         self.requests: list[UpstreamRequest] = []
         self.replies: list[FedStream | Failure] = []
+        self.while_opening: Callable[[], None] = lambda: None
 
     def find(self, _provider: ProviderId) -> "FedUpstreams":
         return self
 
     async def open(self, request: UpstreamRequest) -> FedStream:
         self.requests.append(request)
+        self.while_opening()
         reply = self.replies.pop(0)
         if isinstance(reply, Failure):
             raise UpstreamFailed(reply)

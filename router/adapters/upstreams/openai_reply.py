@@ -181,6 +181,8 @@ class _Stream:
                 if self.failure is not None:
                     events = events[:index]
                     break
+        if self._splitter.trouble is not None and self.failure is None:
+            self.failure = self._errors.own(FailureKind.MALFORMED, self._splitter.trouble)
         if self.failure is not None and not events:
             raise UpstreamFailed(self.failure)
         return events

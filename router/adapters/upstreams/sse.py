@@ -31,9 +31,16 @@ class SseSplitter:
         self._after_cr = False
         self._overflowed = False
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing more will come after the events so far: one was too long."""
+        return f"sent an event of more than {EVENT_BYTES_MAX} bytes" if self._overflowed else None
+
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that `data` completes, in order. Raises `Malformed` after those before it."""
         self.check()
+        if not (self._tail or self._at_start or self._after_cr or self.ended) and _is_one_plain_event(data):
+            return [Event(EventKind.CHUNK, data)]
         events: list[Event] = []
         if self._at_start:
             data = self._without_bom(data)
@@ -49,8 +56,8 @@ class SseSplitter:
 
     def check(self) -> None:
         """Raise `Malformed` if an event was too long. At the end of the stream, what is incomplete is dropped."""
-        if self._overflowed:
-            raise Malformed(f"sent an event of more than {EVENT_BYTES_MAX} bytes")
+        if self.trouble is not None:
+            raise Malformed(self.trouble)
 
     def _without_bom(self, data: bytes) -> bytes:
         start = bytes(self._tail) + data
@@ -120,3 +127,14 @@ class SseSplitter:
         elif any(values):  # an event without data tells nothing, and SDKs fail to parse it
             raw = b"".join([b"data: %b\n" % value for value in values])
             events.append(Event(EventKind.CHUNK, raw + b"\n"))
+
+
+def _is_one_plain_event(data: bytes) -> bool:
+    """Tell whether the network brought exactly one event in our own form, as it does token by token."""
+    return (
+        data.startswith(_PLAIN)
+        and data.find(b"\n") == len(data) - 2
+        and data.endswith(b"\n\n")
+        and b"\r" not in data
+        and len(data) <= EVENT_BYTES_MAX
+    )

@@ -1,17 +1,19 @@
 """A call from its opening to its settlement, whichever way it ends."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import Fault, Refusal, RouterError
+from router.domain.ids import Epoch
 from router.domain.metadata import Metadata
-from router.domain.settlement import Labels, Outcome
+from router.domain.settlement import Labels, Outcome, Reservation
 from router.domain.stream import END_EVENT, ERROR_EVENT, Event, EventKind
 from router.domain.usage import TokenUsage
 from tests.support.fakes import chunk, principal, turns, usage_chunk
-from tests.support.pipeline import Rig
+from tests.support.pipeline import BreakableLedger, Rig
 
 UNARY = '{"model":"small","messages":[]}'
 WHOLE = Event(
@@ -82,9 +84,8 @@ async def test_a_model_that_is_not_granted_is_refused_with_a_row_and_no_dispatch
     rig = Rig()
     call = rig.call(who=principal("other"))
 
-    with pytest.raises(RouterError):
-        with rig.pipeline.open(call) as reply:
-            await reply.read()
+    with pytest.raises(RouterError), rig.pipeline.open(call) as reply:
+        await reply.read()
 
     assert [] == rig.upstreams.requests
     (settled,) = rig.telemetry.settled
@@ -210,6 +211,41 @@ async def test_a_call_interrupted_before_its_reply_began_is_refused_with_that_re
             await reply.read()
 
     assert why == caught.value.refusal
+
+
+class SlowLedger(BreakableLedger):
+    """Lets something happen while a reservation is being committed."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        super().__init__(epoch=Epoch(1))
+        self._meanwhile = meanwhile
+
+    async def reserve(self, reservation: Reservation) -> None:
+        self._meanwhile()
+        await super().reserve(reservation)
+
+
+async def test_a_call_that_was_ended_while_it_was_recorded_is_not_dispatched() -> None:
+    rig = Rig()
+    why = Refusal(fault=Fault.OVERLOADED, message="stopping")
+    rig.pipeline.ledger = SlowLedger(lambda: rig.pipeline.interrupt_all(why))
+    with rig.pipeline.open(rig.call()) as reply, pytest.raises(RouterError) as caught:
+        await reply.read()
+
+    assert why == caught.value.refusal
+    assert [] == rig.upstreams.requests
+
+
+async def test_a_call_that_was_ended_while_its_upstream_connected_leaves_no_upstream_behind() -> None:
+    rig = Rig()
+    stream = rig.upstream()
+    why = Refusal(fault=Fault.OVERLOADED, message="stopping")
+    rig.upstreams.while_opening = lambda: rig.pipeline.interrupt_all(why)
+    with rig.pipeline.open(rig.call()) as reply, pytest.raises(RouterError) as caught:
+        await reply.read()
+
+    assert why == caught.value.refusal
+    assert stream.aborted
 
 
 def test_a_request_id_is_the_callers_own_or_a_new_one() -> None:

@@ -40,9 +40,8 @@ async def test_a_reply_that_never_became_real_is_a_status_not_a_stream(events: t
     rig = Rig()
     rig.upstream().feed(*events)
 
-    with pytest.raises(RouterError) as caught:
-        with rig.pipeline.open(rig.call()) as reply:
-            await reply.read()
+    with pytest.raises(RouterError) as caught, rig.pipeline.open(rig.call()) as reply:
+        await reply.read()
 
     assert fault is caught.value.refusal.fault
     assert [Outcome.FAILED] == [settled.outcome for settled in rig.telemetry.settled]

@@ -1,0 +1,68 @@
+"""What is counted shows under its documented name, with closed labels."""
+
+import pytest
+from prometheus_client.exposition import generate_latest
+
+from router.adapters.telemetry_prometheus import PrometheusTelemetry
+from router.domain.faults import Fault
+from router.domain.settlement import Outcome
+from router.ports.telemetry import Anomaly
+from tests.support.ledger_facts import settlement
+
+MODEL = 'gen_ai_provider_name="local",gen_ai_request_model="mock"'
+
+
+def lines(telemetry: PrometheusTelemetry) -> set[str]:
+    return {line for line in generate_latest(telemetry.registry).decode().splitlines() if not line.startswith("#")}
+
+
+def test_calls_are_counted_by_how_they_ended() -> None:
+    telemetry = PrometheusTelemetry()
+    telemetry.call_settled(settlement(1))
+    telemetry.call_settled(settlement(2))
+    telemetry.call_settled(settlement(3, outcome=Outcome.FAILED, fault=Fault.TIMEOUT))
+
+    assert {
+        'checkrein_calls_total{fault="",outcome="completed"} 2.0',
+        'checkrein_calls_total{fault="timeout",outcome="failed"} 1.0',
+    } <= lines(telemetry)
+
+
+def test_attempts_are_observed_under_the_names_of_the_genai_conventions() -> None:
+    telemetry = PrometheusTelemetry()
+    telemetry.call_settled(settlement(1, cost=500_000_000))
+
+    # The attempt took 0.8 s, its first token came after 0.2 s: each in the first bucket that holds it.
+    assert {
+        f'gen_ai_server_request_duration_seconds_bucket{{{MODEL},le="0.64"}} 0.0',
+        f'gen_ai_server_request_duration_seconds_bucket{{{MODEL},le="1.28"}} 1.0',
+        f'gen_ai_server_request_duration_seconds_bucket{{{MODEL},le="+Inf"}} 1.0',
+        f"gen_ai_server_request_duration_seconds_count{{{MODEL}}} 1.0",
+        f'gen_ai_server_time_to_first_token_seconds_bucket{{{MODEL},le="0.16"}} 0.0',
+        f'gen_ai_server_time_to_first_token_seconds_bucket{{{MODEL},le="0.32"}} 1.0',
+        f'gen_ai_client_token_usage_sum{{{MODEL},gen_ai_token_type="input"}} 2006.0',
+        f'gen_ai_client_token_usage_sum{{{MODEL},gen_ai_token_type="output"}} 300.0',
+        f"checkrein_cost_usd_total{{{MODEL}}} 0.5",
+    } <= lines(telemetry)
+
+
+def test_rejections_and_anomalies_are_counted_by_kind() -> None:
+    telemetry = PrometheusTelemetry()
+    telemetry.request_rejected(Fault.INVALID_KEY)
+    telemetry.noticed(Anomaly.MALFORMED_EVENT, 3)
+    telemetry.noticed(Anomaly.LEDGER_RETRY)
+
+    assert {
+        'checkrein_requests_rejected_total{fault="invalid_api_key"} 1.0',
+        'checkrein_anomalies_total{kind="malformed_event"} 3.0',
+        'checkrein_anomalies_total{kind="ledger_retry"} 1.0',
+        "upstream_malformed_events_total 3.0",
+    } <= lines(telemetry)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_calls_in_flight_are_asked_for_at_each_scrape(count: int) -> None:
+    telemetry = PrometheusTelemetry()
+    telemetry.open_calls = lambda: count
+
+    assert f"checkrein_calls_in_flight {count}.0" in lines(telemetry)
