@@ -81,8 +81,8 @@ $(VENV)/run.stamp: requirements/run.lock requirements/build.lock pyproject.toml 
 	$(ITSELF)
 	@touch $@
 
-$(VENV)/dev.stamp $(VENV)/load.stamp $(VENV)/real.stamp: $(VENV)/%.stamp: requirements/%.lock pyproject.toml | $(BIN)/python
-	$(FROM_LOCK) -r requirements/$*.lock
+$(VENV)/dev.stamp $(VENV)/load.stamp $(VENV)/real.stamp: $(VENV)/%.stamp: requirements/%.lock requirements/build.lock pyproject.toml | $(BIN)/python
+	$(FROM_LOCK) -r requirements/$*.lock -r requirements/build.lock
 	$(ITSELF)
 	@touch $@
 

@@ -137,10 +137,12 @@ class Router:
             )
         tls = None if http.tls is None else Tls(cert_file=http.tls.cert_file, key_file=http.tls.key_file)
         ops_app = build_ops_app(health=self._phase, exposition=self._exposition)
-        return (
-            Listener(app, Address(host=http.host, port=http.port, tls=tls), limits),
-            Listener(ops_app, Address(host=ops.host, port=ops.port), limits),
-        )
+        front = Listener(app, Address(host=http.host, port=http.port, tls=tls), limits)
+        try:
+            return front, Listener(ops_app, Address(host=ops.host, port=ops.port), limits)
+        except OSError:
+            front.unbind()
+            raise
 
     def _exposition(self) -> tuple[bytes, str]:
         return generate_latest(self._prometheus.registry), CONTENT_TYPE_LATEST

@@ -20,6 +20,7 @@ from router.pipeline.open import Pipeline
 _log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_S: Final = 75
+_TICK_S: Final = 1.0
 _LAST_WORDS_S: Final = 5.0
 """After a drain's grace: how long interrupted replies get to reach their readers."""
 
@@ -80,12 +81,28 @@ class Listener(uvicorn.Server):
             )
         )
         self.config.load()  # here, not while serving: a certificate that cannot be read is said at once
+        self._told = asyncio.Event()
         self._socket = _bind(address)
         self.port: int = self._socket.getsockname()[1]
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        """Keep the date header right; uvicorn's own loop looks ten times a second whether it should stop."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_S):
+                    await self._told.wait()
+
+    def tell_to_stop(self) -> None:
+        self.should_exit = True
+        self._told.set()
+
+    def unbind(self) -> None:
+        """Give the port back; for a listener that will not serve."""
+        self._socket.close()
 
     async def run_until_told(self) -> None:
         await self.serve(sockets=[self._socket])
@@ -122,12 +139,12 @@ class Lifecycle:
             stopping.cancel()
             await self._drain_http(http)
             await release()
-            self._ops.should_exit = True
+            self._ops.tell_to_stop()
 
     async def _drain_http(self, http: "asyncio.Task[None]") -> None:
         _log.info("draining: %d calls open", len(self._pipeline.open_calls))
         await self._pause(self._drain.delay_ns)
-        self._http.should_exit = True
+        self._http.tell_to_stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._drain.grace_ns / 1e9):
                 await self._finished(http)

@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
@@ -17,6 +16,7 @@ from router.domain.dispatch.failure import FailureKind
 from router.domain.ids import ProviderId
 from router.ports.transport import HttpReply, HttpRequest, TransportFailed
 from tests.support import fake_upstream
+from tests.support.certificate import make_certificate
 from tests.support.fake_upstream import Cut, FakeUpstream, Framing, Gap, Reply
 
 MS = 1_000_000
@@ -442,11 +442,11 @@ async def test_a_reader_that_stops_holds_the_sender_back(upstream: FakeUpstream,
 
 
 async def test_tls_is_verified_against_the_given_authority(tmp_path: Path) -> None:
-    certificate = make_certificate(tmp_path)
+    made = make_certificate(tmp_path, "127.0.0.1")
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(certificate, tmp_path / "key.pem")
+    server.load_cert_chain(made.certificate, made.key)
     async with FakeUpstream(tls=server) as upstream:
-        transport = transport_to(provider(upstream.base_url, ca_file=str(certificate)))
+        transport = transport_to(provider(upstream.base_url, ca_file=str(made.authority)))
         for _ in range(2):
             assert b"chatcmpl-1" in await whole(await transport.send(request()))
         await transport.close()
@@ -457,7 +457,7 @@ async def test_tls_is_verified_against_the_given_authority(tmp_path: Path) -> No
         assert "certificate" in str(caught.value)
 
         other_name = transport_to(
-            provider(upstream.base_url.replace("127.0.0.1", "localhost"), ca_file=str(certificate))
+            provider(upstream.base_url.replace("127.0.0.1", "localhost"), ca_file=str(made.authority))
         )
         with pytest.raises(TransportFailed, match="certificate"):
             await other_name.send(request())
@@ -467,15 +467,6 @@ async def test_tls_is_verified_against_the_given_authority(tmp_path: Path) -> No
 def test_a_base_url_that_is_no_origin_is_refused(base_url: str) -> None:
     with pytest.raises(ValueError, match="base_url"):
         transport_to(provider(base_url))
-
-
-def make_certificate(folder: Path) -> Path:
-    certificate = folder / "certificate.pem"
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(certificate)]
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    subprocess.run([*command, "-days", "2", *subject, *files], check=True, capture_output=True)
-    return certificate
 
 
 async def cancel_read(reply: HttpReply) -> None:

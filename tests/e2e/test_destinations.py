@@ -24,9 +24,12 @@ class Stage:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     folder = tmp_path_factory.mktemp("router")
-    async with FakeUpstream() as upstream, FakeUpstream() as elsewhere:
-        async with running_router(config_for(upstream), folder) as router:
-            yield Stage(upstream, elsewhere, router)
+    async with (
+        FakeUpstream() as upstream,
+        FakeUpstream() as elsewhere,
+        running_router(config_for(upstream), folder) as router,
+    ):
+        yield Stage(upstream, elsewhere, router)
 
 
 @pytest.fixture

@@ -50,6 +50,10 @@ def config_file(folder: Path, upstream: FakeUpstream, **sections: object) -> Pat
     return file
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 async def ask(url: str, key: str, **members: object) -> httpx.Response:
     async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
         return await client.post(f"{url}{CHAT}", json=chat(**members), headers={"authorization": f"Bearer {key}"})
@@ -246,7 +250,7 @@ async def test_it_stops_when_told(number: int, tmp_path: Path) -> None:
         status = await router.stop(number)
 
     assert 0 == status
-    assert {"checkrein.db", "checkrein.db.lock", "stdout", "stderr"} == {path.name for path in tmp_path.iterdir()}
+    assert ["checkrein.db", "checkrein.db.lock", "stderr", "stdout"] == names(tmp_path)
 
 
 async def test_the_commands_that_print_print(tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ class FrontProtocol(HttpToolsProtocol):
         self._limits = limits
         self._extensions: dict[str, object] = {_EXTENSION: self}
         self._header_bytes = 0
+        self._in_lines = False
+        """What is being read is a head or trailers, not a body."""
+        self._line_bytes = 0
         self._unread_bytes = 0
         self._declined = False
         """The request that is being read offers another protocol: it will be read again without the offer."""
@@ -79,11 +82,16 @@ class FrontProtocol(HttpToolsProtocol):
         if self._arriving:
             self._progress = self.loop.time()
             self._drop_unread(len(data))
+            if self._in_lines:
+                self._line_bytes += len(data)
         self._unset_keepalive_if_required()
         try:
             self._parse(data)
         except HttpParserError:
             self._answer_raw(_TOO_LARGE if self._header_bytes > self._limits.max_headers else _INVALID)
+        # A line that does not end never reaches `on_header`: the parser would keep it all.
+        if self._in_lines and self._line_bytes > self._limits.max_headers:
+            self._answer_raw(_TOO_LARGE)
         # A request that came whole, as nearly all do, costs no timer.
         if self._arriving and self._arrival_timer is None and not self.transport.is_closing():
             self._arrival_began = self._progress = self.loop.time()
@@ -112,8 +120,8 @@ class FrontProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item] # ASGI lets a server add its own
-        self._header_bytes = self._unread_bytes = 0
-        self._arriving = True
+        self._header_bytes = self._line_bytes = self._unread_bytes = 0
+        self._arriving = self._in_lines = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_bytes += len(name) + len(value)
@@ -140,6 +148,16 @@ class FrontProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         # Trailers are read after this: they are no headers of this request.
         self.headers = []
+        self._in_lines = False
+
+    def on_chunk_header(self) -> None:
+        """A chunk of no bytes is followed by trailers; `on_body` tells that this one has some."""
+        self._in_lines = True
+        self._line_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        self._in_lines = False
+        super().on_body(body)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._serving = cycle
@@ -149,7 +167,7 @@ class FrontProtocol(HttpToolsProtocol):
         if self._declined:
             return
         super().on_message_complete()
-        self._arriving = False
+        self._arriving = self._in_lines = False
         if self._arrival_timer is not None:
             self._arrival_timer.cancel()
             self._arrival_timer = None
@@ -157,7 +175,7 @@ class FrontProtocol(HttpToolsProtocol):
     def _drop_unread(self, size: int) -> None:
         """Let go of a peer that keeps sending a body long after it was answered."""
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and cycle.response_complete:
+        if cycle is not None and cycle.response_complete and cycle.scope is self.scope:
             self._unread_bytes += size
             if self._unread_bytes > self._limits.max_body:
                 self.transport.abort()

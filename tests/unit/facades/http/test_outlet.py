@@ -1,0 +1,29 @@
+"""A reply goes the quick way only where that is the same as the long one."""
+
+from router.facades.http.asgi import Message
+from router.facades.http.outlet import AsgiOutlet, outlet_for
+from tests.support.asgi import Exchange
+
+
+async def test_under_another_server_a_reply_goes_through_its_send() -> None:
+    exchange = Exchange()
+    outlet = outlet_for(exchange.scope, exchange.send)
+    await outlet.whole(418, [(b"x-a", b"b")], b"tea")
+
+    assert isinstance(outlet, AsgiOutlet)
+    assert (418, {"x-a": "b", "content-length": "3"}, b"tea") == (exchange.status, exchange.headers, exchange.body)
+    assert not exchange.sent[1].get("more_body", False)
+
+
+async def test_a_stream_says_which_part_is_its_last() -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    outlet = AsgiOutlet(send, None)
+    await outlet.begin(200, [])
+    await outlet.more(b"a")
+    await outlet.end(b"b")
+
+    assert [(b"a", True), (b"b", False)] == [(one["body"], one.get("more_body", False)) for one in sent[1:]]

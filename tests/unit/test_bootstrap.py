@@ -1,0 +1,51 @@
+"""A router that cannot start says so in one exception, and lets go of what it had opened."""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from router.bootstrap import CannotStart, Router, read_usage
+from router.config import Sources, load
+
+
+def router(folder: Path, overrides: Mapping[str, str | int]) -> Router:
+    nowhere = folder / "nowhere.yaml"
+    store = f"sqlite:///{folder / 'ledger.db'}"
+    sources = Sources(
+        explicit=None,
+        env={},
+        overrides={"store.url": store, "server.http.port": 0, "server.ops.port": 0} | dict(overrides),
+        system=nowhere,
+        user=nowhere,
+        project=nowhere,
+    )
+    return Router(load(sources, new_admin_key="sk-admin-key"), sources=sources, first_key="sk-admin-key")
+
+
+async def why_not(broken: Router) -> str:
+    with pytest.raises(ExceptionGroup) as caught:
+        await broken.serve(lambda _running: pytest.fail("it started"))
+    (reason,) = caught.value.exceptions
+    assert isinstance(reason, CannotStart)
+    return str(reason)
+
+
+async def test_a_store_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "no" / "such" / "folder.db"
+
+    assert str(missing) in await why_not(router(tmp_path, {"store.url": f"sqlite:///{missing}"}))
+
+
+@pytest.mark.parametrize("port", ["server.http.port", "server.ops.port"])
+async def test_a_port_in_use_is_named_and_the_store_is_free_again(port: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        reason = await why_not(router(tmp_path, {port: number}))
+
+    assert reason.startswith(f"127.0.0.1:{number}: Address already in use.")
+    async with asyncio.timeout(10):
+        await router(tmp_path, {}).serve(lambda running: running.stop())
+    assert [("key", [])] == await read_usage(f"sqlite:///{tmp_path / 'ledger.db'}", ["key"], 0)
