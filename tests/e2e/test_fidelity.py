@@ -16,8 +16,6 @@ from tests.support.wire import post, wire
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 BODIES = 500
-STREAMS = 250
-DONE = b"data: [DONE]\n\n"
 ASKED_USAGE = {"include_usage": True}
 CHARACTERS = 'ab z\t\n\r\0\x7f"\\/<>&\'{}[]:,%\u00e9\u0416\u2028\u202e\ufeff\ufffd\U0001f600'
 

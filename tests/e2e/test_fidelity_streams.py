@@ -17,7 +17,6 @@ from tests.support.wire import post, wire
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
-BODIES = 500
 STREAMS = 250
 DONE = b"data: [DONE]\n\n"
 ASKED_USAGE = {"include_usage": True}
