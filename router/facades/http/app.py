@@ -19,7 +19,7 @@ from router.facades.http.health import health_router
 from router.facades.http.openapi import CHAT_PATH_ITEM, ERROR_SCHEMA
 from router.facades.http.peer import is_local
 from router.facades.http.schema import CallView, ModelList, ModelView, view_call
-from router.pipeline.open import Pipeline
+from router.pipeline.open import INTERNAL, Pipeline
 from router.ports.health import Health
 from router.ports.ledger import LedgerUnavailable
 
@@ -114,6 +114,10 @@ def _answer_errors(app: FastAPI, pipeline: Pipeline) -> None:
     async def on_invalid(request: Request, _exc: Exception) -> Response:
         return answer(request, _INVALID)
 
+    async def on_bug(request: Request, _exc: Exception) -> Response:
+        return answer(request, INTERNAL)  # Starlette raises it again afterwards, so that it is logged
+
+    app.add_exception_handler(Exception, on_bug)
     app.add_exception_handler(RouterError, on_router_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid)

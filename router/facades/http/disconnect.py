@@ -1,54 +1,69 @@
 """Notice that the caller is gone: at once and at no cost under our own listener, by a watching task elsewhere."""
 
 from asyncio import Task, TaskGroup, current_task
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
 
-from router.facades.http.asgi import Receive, Scope
-from router.facades.http.protocol import connection_of
+from router.facades.http.asgi import Receive
+from router.facades.http.protocol import FrontProtocol
+
+
+class Polled:
+    """Stands in for a connection under a server whose connections do not tell: it asks `receive`."""
+
+    __slots__ = ("_receive", "on_gone")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.on_gone: Callable[[], None] | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        return False
+
+    async def watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if self.on_gone is not None:
+            self.on_gone()
+
+
+@asynccontextmanager
+async def polled(receive: Receive) -> AsyncIterator[Polled]:
+    """Poll while the block runs. Enter it after the body was read: then `receive` has only the end to tell."""
+    connection = Polled(receive)
+    async with TaskGroup() as tasks:
+        watcher = tasks.create_task(connection.watch())
+        try:
+            yield connection
+        finally:
+            watcher.cancel()
 
 
 class CallerWatch:
-    """While entered, cancels the serving task when its caller goes; `gone` tells that from any other cancellation.
+    """While entered, cancels the serving task when its caller goes; `gone` tells that from any other cancellation."""
 
-    Enter it after the request's body was read: from then on `receive` has only the disconnect to tell.
-    """
+    __slots__ = ("_connection", "_on_gone", "_task", "gone")
 
-    __slots__ = ("_connection", "_group", "_on_gone", "_receive", "_task", "_watcher", "gone")
-
-    def __init__(self, scope: Scope, receive: Receive, on_gone: Callable[[], None]) -> None:
-        self._connection = connection_of(scope)
-        self._receive = receive
+    def __init__(self, connection: FrontProtocol | Polled, on_gone: Callable[[], None]) -> None:
+        self._connection = connection
         self._on_gone = on_gone
         self._task: Task[object] | None = None
-        self._group: TaskGroup | None = None
-        self._watcher: Task[None] | None = None
         self.gone = False
 
-    async def __aenter__(self) -> "CallerWatch":
+    def __enter__(self) -> "CallerWatch":
         self._task = current_task()
-        if self._connection is None:
-            self._group = await TaskGroup().__aenter__()
-            self._watcher = self._group.create_task(self._watch())
-        elif self._connection.transport.is_closing():
+        if self._connection.is_gone:
             self._leave()
         else:
             self._connection.on_gone = self._leave
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    def __exit__(
+        self, _kind: type[BaseException] | None, _exc: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if self._connection is not None:
-            self._connection.on_gone = None
-        if self._group is not None and self._watcher is not None:
-            self._watcher.cancel()
-            await self._group.__aexit__(kind, exc, trace)
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._leave()
+        self._connection.on_gone = None
 
     def _leave(self) -> None:
         self.gone = True

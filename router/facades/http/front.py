@@ -14,15 +14,18 @@ from router.domain.settlement import Labels, Outcome
 from router.domain.stream import ReplyMode
 from router.facades.http.asgi import App, Receive, Scope, Send
 from router.facades.http.body import CallerGone, read_json_body
-from router.facades.http.disconnect import CallerWatch
+from router.facades.http.disconnect import CallerWatch, Polled, polled
 from router.facades.http.limits import HttpLimits
-from router.facades.http.outlet import outlet_for
+from router.facades.http.outlet import Outlet, outlet_for
 from router.facades.http.peer import is_local
+from router.facades.http.protocol import FrontProtocol, connection_of
 from router.facades.http.reply_writer import ReplyWriter, is_last, send_refusal
 from router.pipeline.call import Call
 from router.pipeline.open import INTERNAL, Pipeline
 
 _log = logging.getLogger(__name__)
+
+_NO_METADATA = Metadata(labels=Labels())
 
 CHAT_PATHS = frozenset({"/v1/chat/completions", "/chat/completions"})
 
@@ -41,12 +44,10 @@ class Front:
         return self._rest(scope, receive, send)
 
     async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
-        outlet = outlet_for(scope, send)
         arrived = self._pipeline.clock.monotonic_ns()
+        outlet = outlet_for(scope, send)
         metadata = read_metadata(scope["headers"])
-        request_id = self._pipeline.request_id(
-            metadata if isinstance(metadata, Metadata) else Metadata(labels=Labels())
-        )
+        request_id = self._pipeline.request_id(metadata if isinstance(metadata, Metadata) else _NO_METADATA)
         try:
             call = await self._decode(scope, receive, metadata, request_id, arrived)
         except RouterError as exc:
@@ -56,14 +57,23 @@ class Front:
         except CallerGone:
             self._pipeline.telemetry.request_rejected(Fault.CLIENT_CLOSED)
             return
-        watch = CallerWatch(scope, receive, lambda: call.close(Outcome.CLIENT_CANCELLED))
+        connection = connection_of(scope)
+        if connection is not None:
+            await self._serve_while_there(connection, call, outlet)
+        else:
+            async with polled(receive) as substitute:
+                await self._serve_while_there(substitute, call, outlet)
+
+    async def _serve_while_there(self, connection: FrontProtocol | Polled, call: Call, outlet: Outlet) -> None:
+        """Serve until the reply is written or nobody is there to read it."""
+        watch = CallerWatch(connection, lambda: call.close(Outcome.CLIENT_CANCELLED))
         writer = ReplyWriter(outlet, call)
         try:
-            async with watch:
+            with watch:
                 await self._serve(call, writer)
         except CancelledError:
-            # Our own watch cancelled this task because nobody is left to answer. This is its outermost frame, so
-            # nothing above waits for the cancellation; any other one goes on.
+            # Our own watch cancelled this task because nobody is left to answer. Nothing above waits for the
+            # cancellation, so it ends here; any other one goes on.
             if not watch.gone:
                 raise
         except Exception:

@@ -77,7 +77,13 @@ class ConnectionOutlet:
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         if not self._cycle.disconnected:
-            self._connection.transport.write(self._head(status, headers, b"content-length: %d\r\n" % len(body)) + body)
+            reply = self._head(status, headers, b"content-length: %d\r\n" % len(body)) + body
+            if self._cycle.more_body:  # a refusal whose caller is still sending: it may be cut off any moment
+                self._connection.transport.write(reply)
+            else:
+                # At the end of the loop's turn, together with the other replies of this turn: a write between two
+                # computations wakes its reader each time, which costs more than the write (docs/adr/0002).
+                self._connection.write_soon(reply)
             self._complete()
 
     async def begin(self, status: int, headers: Headers) -> None:
@@ -116,5 +122,5 @@ class ConnectionOutlet:
         cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
-            self._connection.transport.close()
+            self._connection.close_soon()
         cycle.on_response()

@@ -76,6 +76,18 @@ class FrontProtocol(HttpToolsProtocol):
         """The request whose application is being started: of several on one connection the others still wait."""
         return self._serving
 
+    @property
+    def is_gone(self) -> bool:
+        return self.transport.is_closing()
+
+    def whole_body(self) -> bytes | None:
+        """Hand over the body of the request being served if it is here, as it nearly always is; else `receive` it."""
+        cycle = self._serving
+        if cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
+            return None
+        body, cycle.body = bytes(cycle.body), bytearray()
+        return body
+
     # -- what arrives ------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
@@ -214,6 +226,17 @@ class FrontProtocol(HttpToolsProtocol):
 
     # -- what leaves -------------------------------------------------------------------------------------------
 
+    def write_soon(self, data: bytes) -> None:
+        """Write at the end of the loop's turn, in order with other such writes and with `close_soon`."""
+        self.loop.call_soon(self._write, data)
+
+    def close_soon(self) -> None:
+        self.loop.call_soon(self.transport.close)
+
+    def _write(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._await_reader()
@@ -221,6 +244,11 @@ class FrontProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._unset_stall_timer()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type] # a stream's transport is an asyncio.Transport
+        # uvicorn waits for ever for the first byte of a connection; like any other pause it has an end.
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unset_stall_timer()

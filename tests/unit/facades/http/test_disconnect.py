@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from router.facades.http.disconnect import CallerWatch
+from router.facades.http.disconnect import CallerWatch, polled
 from tests.support.asgi import Exchange
 from tests.support.fakes import turns
 
@@ -12,13 +12,19 @@ from tests.support.fakes import turns
 async def test_a_caller_that_leaves_cancels_the_work() -> None:
     exchange = Exchange()
     told: list[str] = []
-    watch = CallerWatch(exchange.scope, exchange.receive, lambda: told.append("gone"))
+    watches: list[CallerWatch] = []
     exchange.hang_up()
-    with pytest.raises(asyncio.CancelledError):
-        async with watch:
-            await asyncio.Event().wait()
 
-    assert watch.gone
+    async def work() -> None:
+        async with polled(exchange.receive) as connection:
+            watches.append(CallerWatch(connection, lambda: told.append("gone")))
+            with watches[0]:
+                await asyncio.Event().wait()
+
+    with pytest.raises(asyncio.CancelledError):
+        await work()
+
+    assert watches[0].gone
     assert ["gone"] == told
 
 
@@ -26,8 +32,9 @@ async def test_work_that_is_done_first_ends_the_watch() -> None:
     exchange = Exchange()
     told: list[str] = []
     before = len(asyncio.all_tasks())
-    async with CallerWatch(exchange.scope, exchange.receive, lambda: told.append("gone")) as watch:
-        await turns(3)
+    async with polled(exchange.receive) as connection:
+        with CallerWatch(connection, lambda: told.append("gone")) as watch:
+            await turns(3)
     exchange.hang_up()
     await turns(3)
 
@@ -41,9 +48,10 @@ async def test_another_cancellation_is_not_the_callers() -> None:
     watches: list[CallerWatch] = []
 
     async def work() -> None:
-        async with CallerWatch(exchange.scope, exchange.receive, lambda: None) as watch:
-            watches.append(watch)
-            await asyncio.Event().wait()
+        async with polled(exchange.receive) as connection:
+            with CallerWatch(connection, lambda: None) as watch:
+                watches.append(watch)
+                await asyncio.Event().wait()
 
     async with asyncio.TaskGroup() as tasks:
         working = tasks.create_task(work())
