@@ -14,7 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.cors import CORSMiddleware
 
 from router.adapters.clock_system import SystemClock, SystemDraw
-from router.adapters.ledger_sqlite import open_sqlite_ledger, open_sqlite_reader
+from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger, open_sqlite_reader
 from router.adapters.prices_litellm import litellm_catalogue
 from router.adapters.process_log import set_up_process_log
 from router.adapters.telemetry_fan_out import FanOutTelemetry
@@ -74,46 +74,39 @@ class Router:
     async def serve(self, started: Callable[[Running], None]) -> None:
         """Serve until told to stop, then drain and put everything away. Calls `started` once, when it listens."""
         settings = self._settings
-        async with TaskGroup() as tasks:
+        async with TaskGroup() as tasks, AsyncExitStack() as put_away:
             with _starting():
-                ledger = await open_sqlite_ledger(
-                    settings.store.url,
-                    durability=settings.store.durability,
-                    clock=self._clock,
-                    telemetry=self._telemetry,
-                    tasks=tasks,
-                )
-            async with AsyncExitStack() as on_failure:
-                # A store left open keeps the process alive by its thread.
-                on_failure.push_async_callback(ledger.close)
-                with _starting():
-                    await self._registry.apply(self.configured.current)
-                pipeline = Pipeline(
-                    clock=self._clock,
-                    draw=SystemDraw(),
-                    ledger=ledger,
-                    telemetry=self._telemetry,
-                    upstreams=self._registry,
-                    snapshots=self.configured,
-                )
-                self._prometheus.open_calls = pipeline.open_calls.__len__
-                with _starting():
-                    http, ops = self._listeners(pipeline)
-                on_failure.pop_all()
+                ledger = await self._open_ledger(tasks)
+                # Whatever happens: a store left open keeps the process alive by its thread.
+                put_away.push_async_callback(ledger.close)
+                await self._registry.apply(self.configured.current)
+            pipeline = Pipeline(
+                clock=self._clock,
+                draw=SystemDraw(),
+                ledger=ledger,
+                telemetry=self._telemetry,
+                upstreams=self._registry,
+                snapshots=self.configured,
+            )
+            self._prometheus.open_calls = pipeline.open_calls.__len__
+            with _starting():
+                http, ops = self._listeners(pipeline)
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
             reloads = asyncio.Event()
             watching = tasks.create_task(self._watch(reloads))
+            put_away.callback(watching.cancel)
+            put_away.callback(self._log.close)
+            put_away.push_async_callback(self._registry.close)
             _settle_memory()
             _say_start(settings, http, ops)
             started(Running(http_port=http.port, ops_port=ops.port, reload=reloads.set, stop=lifecycle.told_to_stop))
+            await lifecycle.run(put_away.aclose)
 
-            async def release() -> None:
-                watching.cancel()
-                await self._registry.close()
-                await ledger.close()
-                self._log.close()
-
-            await lifecycle.run(release)
+    async def _open_ledger(self, tasks: TaskGroup) -> SqliteLedger:
+        store = self._settings.store
+        return await open_sqlite_ledger(
+            store.url, durability=store.durability, clock=self._clock, telemetry=self._telemetry, tasks=tasks
+        )
 
     def _listeners(self, pipeline: Pipeline) -> tuple[Listener, Listener]:
         http, ops = self._settings.server.http, self._settings.server.ops

@@ -27,7 +27,7 @@ class HttpSettings(Section):
         default=10 * NS_PER_S, description="Longest wait for the request's head, and for each pause in its body."
     )
     body_timeout: Annotated[int, duration("100ms", "1h")] = Field(
-        default=60 * NS_PER_S, description="Longest time that a whole request body may take."
+        default=300 * NS_PER_S, description="Longest time that a whole request body may take."
     )
     write_timeout: Annotated[int, duration("100ms", "1h")] = Field(
         default=30 * NS_PER_S, description="A reader that takes nothing of its reply for so long is cut off."

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,3 +50,20 @@ async def test_a_port_in_use_is_named_and_the_store_is_free_again(port: str, tmp
     async with asyncio.timeout(10):
         await router(tmp_path, {}).serve(lambda running: running.stop())
     assert [("key", [])] == await read_usage(f"sqlite:///{tmp_path / 'ledger.db'}", ["key"], 0)
+
+
+async def test_a_router_that_is_cancelled_lets_go_of_its_store(tmp_path: Path) -> None:
+    serving: asyncio.Task[None] | None = None
+    async with asyncio.TaskGroup() as tasks:
+        listening = asyncio.Event()
+        serving = tasks.create_task(router(tmp_path, {}).serve(lambda _running: listening.set()))
+        await listening.wait()
+        serving.cancel()
+
+    assert serving.cancelled()
+    for thread in threading.enumerate():
+        if "connection_worker" in thread.name:
+            thread.join(5)  # it was told to end, and may be about to
+            assert not thread.is_alive()
+    async with asyncio.timeout(10):
+        await router(tmp_path, {}).serve(lambda running: running.stop())
