@@ -1,17 +1,34 @@
 """Run what touches sockets on both event loops: uvloop serves, asyncio is the reference."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
 import uvloop
 
-_OVER_SOCKETS = ("test_transport.py", "test_upstream.py")
+from router.adapters.transport_httptools import HttptoolsTransport, transport_to
+from tests.support.fake_upstream import FakeUpstream
+from tests.support.transport_calls import provider
+
+_OVER_SOCKETS = ("test_transport", "test_upstream")
 
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    if item.path.name in _OVER_SOCKETS:
+    if item.path.name.startswith(_OVER_SOCKETS):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[FakeUpstream]:
+    async with FakeUpstream() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def transport(upstream: FakeUpstream) -> AsyncIterator[HttptoolsTransport]:
+    opened = transport_to(provider(upstream.base_url))
+    yield opened
+    await opened.close()

@@ -4,12 +4,9 @@ import hashlib
 import json
 import random
 import socket
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import httpx
 import pytest
-import pytest_asyncio
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
@@ -17,9 +14,9 @@ from router.facades.http.app import build_app
 from router.facades.http.front import CHAT_PATHS
 from router.lifecycle import Phase
 from router.pipeline.open import Pipeline
-from tests.support.fake_upstream import FakeUpstream
 from tests.support.fakes import FakeClock, FakeDraw, FedUpstreams, FixedSnapshots, RecordingTelemetry, snapshot
-from tests.support.running import ADMIN, KEY, RunningRouter, chat, config_for, running_router
+from tests.support.running import ADMIN, KEY, chat
+from tests.support.stage import Stage
 from tests.support.wire import BODY, CHAT, exchange, head, post, wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -31,32 +28,18 @@ HASHED = "sk-test-hashed"
 UNKNOWN = "sk-test-unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    upstream: FakeUpstream
-    router: RunningRouter
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with FakeUpstream() as upstream:
-        keys = [
-            {"name": "test", "key": KEY, "models": ["*"]},
-            {"name": "admin", "key": ADMIN, "models": ["*"], "permissions": ["admin"]},
-            {"name": "expired", "key": EXPIRED, "models": ["*"], "expires": "2020-01-01T00:00:00Z"},
-            {"name": "revoked", "key": REVOKED, "models": ["*"], "revoked": True},
-            {"name": "local", "key": LOCAL, "models": ["*"]},
-            {"name": "hashed", "key_sha256": hashlib.sha256(HASHED.encode()).hexdigest(), "models": ["*"]},
-        ]
-        config = config_for(upstream, http={"host": "0.0.0.0"}, keys=keys)
-        async with running_router(config, tmp_path_factory.mktemp("router")) as router:
-            yield Stage(upstream, router)
-
-
-@pytest.fixture
-def stage(shared: Stage) -> Stage:
-    shared.upstream.requests.clear()
-    return shared
+@pytest.fixture(scope="module")
+def sections() -> dict[str, object]:
+    """Open to other machines, with a key of every kind."""
+    keys = [
+        {"name": "test", "key": KEY, "models": ["*"]},
+        {"name": "admin", "key": ADMIN, "models": ["*"], "permissions": ["admin"]},
+        {"name": "expired", "key": EXPIRED, "models": ["*"], "expires": "2020-01-01T00:00:00Z"},
+        {"name": "revoked", "key": REVOKED, "models": ["*"], "revoked": True},
+        {"name": "local", "key": LOCAL, "models": ["*"]},
+        {"name": "hashed", "key_sha256": hashlib.sha256(HASHED.encode()).hexdigest(), "models": ["*"]},
+    ]
+    return {"http": {"host": "0.0.0.0"}, "keys": keys}
 
 
 # --- the matrix -----------------------------------------------------------------------------------------------------
@@ -217,7 +200,7 @@ async def test_odd_credentials_are_all_refused_alike(stage: Stage) -> None:
             for header in ("authorization: Bearer %", "x-api-key: %"):
                 await connection.send(post(header, key=None).replace(b"%", value, 1))
                 answer = await connection.answer()
-                answers.setdefault((answer.status, answer.body), []).append(value)
+                answers.setdefault((answer.status, bytes(answer.body)), []).append(value)
 
     assert 350 < len(odd)
     assert 1 == len(answers), {answer: values[:3] for answer, values in answers.items()}

@@ -4,20 +4,21 @@ import asyncio
 import json
 from pathlib import Path
 
-import httpx
 import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk
 
 from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import Cut, FakeUpstream, Framing, Handler, Reply, Request
-from tests.support.raw_http import RawClient
-from tests.support.running import KEY, chat, config_for, running_router
+from tests.support.running import chat, config_for, running_router
+from tests.support.stage import Stage
+from tests.support.wire import wire
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 STREAM = chat(stream=True)
 UNARY = chat()
+MALFORMED = "upstream_malformed_events_total"
 ERROR_MEMBERS = {"message", "type", "param", "code"}
 FAILED = ("server_error", "upstream_error")
 LIMITED = ("rate_limit_error", "upstream_rate_limited")
@@ -69,16 +70,15 @@ BEFORE_CONTENT: dict[str, tuple[dict[str, object], Reply | Handler, int, tuple[s
 
 
 @pytest.mark.parametrize("case", BEFORE_CONTENT)
-async def test_a_failure_before_the_first_content_is_a_real_status(tmp_path: Path, case: str) -> None:
+async def test_a_failure_before_the_first_content_is_a_real_status(stage: Stage, case: str) -> None:
     """T2a: without a fallback the caller gets the mapped status and a JSON error, never 200."""
     request, reply, status, (kind, code) = BEFORE_CONTENT[case]
-    async with FakeUpstream() as upstream, running_router(config_for(upstream), tmp_path) as router:
-        upstream.script(reply)
-        async with RawClient(router.http_port) as client:
-            refusal = await client.ask(request)
-            again = await client.ask(request)
-        row = await router.call(refusal.call_id)
-        await router.idle()
+    stage.upstream.script(reply)
+    async with wire(stage.router.http_port) as client:
+        refusal = await client.ask(request)
+        again = await client.ask(request)
+    row = await stage.router.call(refusal.call_id)
+    await stage.router.idle()
 
     assert status == refusal.status
     assert "application/json" == refusal.headers["content-type"]
@@ -88,16 +88,14 @@ async def test_a_failure_before_the_first_content_is_a_real_status(tmp_path: Pat
     assert refusal.headers["x-request-id"] == row["request_id"]
     assert ("failed", code, 0) == (row["outcome"], row["fault"], row["output_tokens"])
     assert 200 == again.status, "the connection and the router serve on"
-    assert 2 == len(upstream.requests), "one attempt a request: there is no fallback"
+    assert 2 == len(stage.upstream.requests), "one attempt a request: there is no fallback"
 
 
-async def test_a_rate_limit_of_the_provider_says_when_to_come_back_and_costs_nothing(tmp_path: Path) -> None:
+async def test_a_rate_limit_of_the_provider_says_when_to_come_back_and_costs_nothing(stage: Stage) -> None:
     """T2a: 429 stays 429, with the provider's `retry-after`."""
-    async with FakeUpstream() as upstream, running_router(config_for(upstream), tmp_path) as router:
-        upstream.script(LIMIT)
-        async with RawClient(router.http_port) as client:
-            refusal = await client.ask(STREAM)
-        row = await router.call(refusal.call_id)
+    stage.upstream.script(LIMIT)
+    refusal = await stage.ask(STREAM)
+    row = await stage.router.call(refusal.call_id)
 
     assert (429, "7", "7000") == (
         refusal.status,
@@ -153,15 +151,14 @@ AFTER_CONTENT = [
 
 
 @pytest.mark.parametrize("broken", AFTER_CONTENT)
-async def test_a_stream_that_breaks_ends_with_one_error_event(tmp_path: Path, broken: Handler) -> None:
+async def test_a_stream_that_breaks_ends_with_one_error_event(stage: Stage, broken: Handler) -> None:
     """T2b, T2c: exactly the tokens that came, one error event, no finish, no [DONE]; the connection lives."""
-    async with FakeUpstream() as upstream, running_router(config_for(upstream), tmp_path) as router:
-        upstream.script(broken)
-        async with RawClient(router.http_port) as client:
-            reply = await client.ask(STREAM)
-            again = await client.ask(STREAM)
-        row = await router.call(reply.call_id)
-        await router.idle()
+    stage.upstream.script(broken)
+    async with wire(stage.router.http_port) as client:
+        reply = await client.ask(STREAM)
+        again = await client.ask(STREAM)
+    row = await stage.router.call(reply.call_id)
+    await stage.router.idle()
 
     assert (200, True) == (reply.status, reply.complete)
     assert fake.text(40) == reply.text
@@ -174,7 +171,7 @@ async def test_a_stream_that_breaks_ends_with_one_error_event(tmp_path: Path, br
     assert (200, fake.text(60)) == (again.status, again.text)
     assert ("interrupted", "upstream_stream_interrupted") == (row["outcome"], row["fault"])
     assert (40, True) == (row["output_tokens"], row["usage_estimated"])
-    assert upstream.requests[0].tokens == row["output_tokens"]
+    assert stage.upstream.requests[0].tokens == row["output_tokens"]
 
 
 async def test_a_stream_that_falls_silent_ends_with_a_timeout_event(tmp_path: Path) -> None:
@@ -184,7 +181,7 @@ async def test_a_stream_that_falls_silent_ends_with_a_timeout_event(tmp_path: Pa
         config = config_for(upstream, timeouts={"stream_idle": "200ms"})
         async with running_router(config, tmp_path) as router:
             upstream.script(lambda request: fake.stream(request, 20, last=[forever]))
-            async with RawClient(router.http_port) as client:
+            async with wire(router.http_port) as client:
                 reply = await client.ask(STREAM)
                 again = await client.ask(STREAM)
             row = await router.call(reply.call_id)
@@ -198,7 +195,7 @@ async def test_a_stream_that_falls_silent_ends_with_a_timeout_event(tmp_path: Pa
     assert ("interrupted", "timeout", 20) == (row["outcome"], row["fault"], row["output_tokens"])
 
 
-async def test_openai_s_sdk_raises_on_a_stream_that_breaks(tmp_path: Path) -> None:
+async def test_openai_s_sdk_raises_on_a_stream_that_breaks(stage: Stage) -> None:
     """T2b: the main SDK ends a stream without [DONE] as if it were good; only our error event makes it raise."""
     said: list[str] = []
 
@@ -206,36 +203,30 @@ async def test_openai_s_sdk_raises_on_a_stream_that_breaks(tmp_path: Path) -> No
         async for chunk in stream:
             said.append(chunk.choices[0].delta.content or "")  # noqa: PERF401 - a list made at once is lost by the raise
 
-    async with FakeUpstream() as upstream, running_router(config_for(upstream), tmp_path) as router:
-        upstream.script(closes)
-        async with (
-            httpx.AsyncClient(trust_env=False) as http,
-            openai.AsyncOpenAI(base_url=f"{router.url}/v1", api_key=KEY, max_retries=0, http_client=http) as sdk,
-        ):
-            stream = await sdk.chat.completions.create(
-                model="small", messages=[{"role": "user", "content": "hi"}], stream=True
-            )
-            with pytest.raises(openai.APIError) as caught:
-                await read_on(stream)
+    stage.upstream.script(closes)
+    async with stage.sdk() as sdk:
+        stream = await sdk.chat.completions.create(
+            model="small", messages=[{"role": "user", "content": "hi"}], stream=True
+        )
+        with pytest.raises(openai.APIError) as caught:
+            await read_on(stream)
 
     assert fake.text(40) == "".join(said)
     assert "upstream_stream_interrupted" == caught.value.code
 
 
-async def test_a_finished_stream_that_is_cut_before_done_is_whole(tmp_path: Path) -> None:
+async def test_a_finished_stream_that_is_cut_before_done_is_whole(stage: Stage) -> None:
     """T2b, the other side: every choice gave its finish, so nothing is missing and nothing is called broken."""
-    async with FakeUpstream() as upstream, running_router(config_for(upstream), tmp_path) as router:
-        upstream.script(lambda request: fake.stream(request, 40, last=[fake.chunk(request, {}, "stop"), Cut.CLOSE]))
-        async with RawClient(router.http_port) as client:
-            reply = await client.ask(STREAM)
-        row = await router.call(reply.call_id)
+    stage.upstream.script(lambda request: fake.stream(request, 40, last=[fake.chunk(request, {}, "stop"), Cut.CLOSE]))
+    reply = await stage.ask(STREAM)
+    row = await stage.router.call(reply.call_id)
 
     assert (fake.text(40), "[DONE]") == (reply.text, reply.events[-1])
     assert b'"error"' not in reply.body
     assert ("completed", None) == (row["outcome"], row["fault"])
 
 
-async def test_one_malformed_event_among_good_ones_is_dropped_and_counted(tmp_path: Path) -> None:
+async def test_one_malformed_event_among_good_ones_is_dropped_and_counted(stage: Stage) -> None:
     """T2c: 60 of 60 tokens are delivered, `upstream_malformed_events_total` is 1."""
 
     def with_noise(request: Request) -> Reply:
@@ -243,31 +234,29 @@ async def test_one_malformed_event_among_good_ones_is_dropped_and_counted(tmp_pa
         steps.insert(31, b'data: {"choices":[{"delta":{"conte\n\n')
         return fake.event_stream(*steps)
 
-    async with FakeUpstream() as upstream, running_router(config_for(upstream), tmp_path) as router:
-        upstream.script(with_noise)
-        async with RawClient(router.http_port) as client:
-            reply = await client.ask(STREAM)
-        await router.idle()
-        malformed = await router.metric("upstream_malformed_events_total")
-        row = await router.call(reply.call_id)
+    before = await stage.router.metric(MALFORMED)
+    stage.upstream.script(with_noise)
+    reply = await stage.ask(STREAM)
+    await stage.router.idle()
+    malformed = await stage.router.metric(MALFORMED) - before
+    row = await stage.router.call(reply.call_id)
 
     assert (fake.text(60), "[DONE]") == (reply.text, reply.events[-1])
     assert 1 == malformed
     assert ("completed", 60) == (row["outcome"], row["output_tokens"])
 
 
-async def test_after_an_error_event_the_provider_s_connection_is_closed(tmp_path: Path) -> None:
+async def test_after_an_error_event_the_provider_s_connection_is_closed(stage: Stage) -> None:
     """T2c: a provider that reports an error and then keeps the stream open is let go within 100 ms."""
     forever = asyncio.Event()
     error = fake.sse({"error": {"message": "overheated"}})
-    async with FakeUpstream() as upstream, running_router(config_for(upstream), tmp_path) as router:
-        upstream.script(lambda request: fake.stream(request, 5, last=[error, forever]))
-        async with RawClient(router.http_port) as client:
-            reply = await client.ask(STREAM)
-            ended = asyncio.get_running_loop().time()
-            async with asyncio.timeout(1):
-                await upstream.requests[0].closed.wait()
+    stage.upstream.script(lambda request: fake.stream(request, 5, last=[error, forever]))
+    async with wire(stage.router.http_port) as client:
+        reply = await client.ask(STREAM)
+        ended = asyncio.get_running_loop().time()
+        async with asyncio.timeout(5):
+            await stage.upstream.requests[0].closed.wait()
 
-    assert upstream.requests[0].closed_at is not None
-    assert upstream.requests[0].closed_at - ended <= 0.1
+    assert stage.upstream.requests[0].closed_at is not None
+    assert stage.upstream.requests[0].closed_at - ended <= 0.1
     assert "upstream_stream_interrupted" == json.loads(reply.events[-1])["error"]["code"]

@@ -13,7 +13,7 @@ import yaml
 from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import Cut, FakeUpstream, Reply, Request
 from tests.support.process import Served, finished, served
-from tests.support.running import chat, config_for
+from tests.support.running import chat, config_for, http_client
 from tests.support.wire import CHAT, exchange, head
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -148,7 +148,7 @@ async def evidence(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ev
 
 
 async def mistreat(router: Served, upstream: FakeUpstream, found: Evidence) -> None:
-    async with httpx.AsyncClient(base_url=router.url, trust_env=False, timeout=20) as client:
+    async with http_client(router.url) as client:
         for name, key, body in requests():
             if name in BAD:
                 upstream.script(BAD[name])

@@ -2,41 +2,23 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
 
 from tests.support.fake_upstream import FakeUpstream, Reply
-from tests.support.running import KEY, UPSTREAM_KEY, RunningRouter, chat, config_for, running_router
+from tests.support.running import KEY, UPSTREAM_KEY, chat
+from tests.support.stage import Stage
 from tests.support.wire import CHAT, exchange, post
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    upstream: FakeUpstream
-    elsewhere: FakeUpstream
-    router: RunningRouter
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    folder = tmp_path_factory.mktemp("router")
-    async with (
-        FakeUpstream() as upstream,
-        FakeUpstream() as elsewhere,
-        running_router(config_for(upstream), folder) as router,
-    ):
-        yield Stage(upstream, elsewhere, router)
-
-
-@pytest.fixture
-def stage(shared: Stage) -> Stage:
-    shared.upstream.requests.clear()
-    shared.elsewhere.requests.clear()
-    return shared
+async def elsewhere() -> AsyncIterator[FakeUpstream]:
+    """A provider that nobody configured."""
+    async with FakeUpstream() as upstream:
+        yield upstream
 
 
 @pytest.mark.parametrize("name", ["api_base", "base_url", "api_key", "extra_headers"])
@@ -137,9 +119,9 @@ async def test_a_traceparent_goes_with_the_call(stage: Stage) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
-async def test_a_redirect_is_not_followed(status: int, stream: bool, stage: Stage) -> None:
+async def test_a_redirect_is_not_followed(status: int, stream: bool, stage: Stage, elsewhere: FakeUpstream) -> None:
     """T11c: our credential goes where the operator said, and the caller is not sent there either."""
-    location = ("location", f"{stage.elsewhere.base_url}/chat/completions")
+    location = ("location", f"{elsewhere.base_url}/chat/completions")
     stage.upstream.script(Reply(status=status, headers=(location, ("content-type", "text/plain"))))
     async with stage.router.client() as client:
         reply = await client.post(CHAT, json=chat(stream=stream))
@@ -147,8 +129,8 @@ async def test_a_redirect_is_not_followed(status: int, stream: bool, stage: Stag
     assert 502 == reply.status_code
     assert "upstream_error" == reply.json()["error"]["code"]
     assert "location" not in reply.headers
-    assert str(stage.elsewhere.port) not in reply.text
-    assert [] == stage.elsewhere.requests
+    assert str(elsewhere.port) not in reply.text
+    assert [] == elsewhere.requests
     assert 1 == len(stage.upstream.requests)
 
 

@@ -2,44 +2,24 @@
 
 import json
 import random
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import pytest
-import pytest_asyncio
 
 from tests.support import fake_upstream as fake
-from tests.support.fake_upstream import FakeUpstream, Reply
-from tests.support.running import RunningRouter, chat, config_for, running_router
+from tests.support.fake_upstream import Reply
+from tests.support.running import chat
+from tests.support.stage import Stage
 from tests.support.wire import post, wire
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 BODIES = 500
 ASKED_USAGE = {"include_usage": True}
-CHARACTERS = 'ab z\t\n\r\0\x7f"\\/<>&\'{}[]:,%\u00e9\u0416\u2028\u202e\ufeff\ufffd\U0001f600'
+CHARACTERS = "ab z\t\n\r\0\x7f\"\\/<>&'{}[]:,%\u00e9\u0416\u2028\u202e\ufeff\ufffd\U0001f600"
 
 Pairs = list[tuple[str, object]]
 """A JSON object with the order of its members, members that come twice, and numbers as they were written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    upstream: FakeUpstream
-    router: RunningRouter
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    folder = tmp_path_factory.mktemp("router")
-    async with FakeUpstream() as upstream, running_router(config_for(upstream), folder) as router:
-        yield Stage(upstream, router)
-
-
-@pytest.fixture
-def stage(shared: Stage) -> Stage:
-    shared.upstream.requests.clear()
-    return shared
 
 
 def exactly(body: bytes) -> Pairs:

@@ -2,17 +2,15 @@
 
 import json
 import random
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import openai
 import pytest
-import pytest_asyncio
 from openai.types.chat import ChatCompletionChunk
 
 from tests.support import fake_upstream as fake
-from tests.support.fake_upstream import FakeUpstream
-from tests.support.running import KEY, RunningRouter, chat, config_for, running_router
+from tests.support.running import chat
+from tests.support.stage import Stage, sdk
 from tests.support.wire import post, wire
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -20,26 +18,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 STREAMS = 250
 DONE = b"data: [DONE]\n\n"
 ASKED_USAGE = {"include_usage": True}
-CHARACTERS = 'ab z\t\n\r\0\x7f"\\/<>&\'{}[]:,%\u00e9\u0416\u2028\u202e\ufeff\ufffd\U0001f600'
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    upstream: FakeUpstream
-    router: RunningRouter
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    folder = tmp_path_factory.mktemp("router")
-    async with FakeUpstream() as upstream, running_router(config_for(upstream), folder) as router:
-        yield Stage(upstream, router)
-
-
-@pytest.fixture
-def stage(shared: Stage) -> Stage:
-    shared.upstream.requests.clear()
-    return shared
+CHARACTERS = "ab z\t\n\r\0\x7f\"\\/<>&'{}[]:,%\u00e9\u0416\u2028\u202e\ufeff\ufffd\U0001f600"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +125,8 @@ async def test_250_streams_of_tool_calls_pass_to_the_byte(stage: Stage) -> None:
 
 async def test_what_the_sdk_puts_together_is_what_the_provider_meant(stage: Stage) -> None:
     """T15: openai-python's accumulated message equals the source; its chunks equal those read from the provider."""
-    direct = openai.AsyncOpenAI(api_key="x", base_url=stage.upstream.base_url)
-    through = openai.AsyncOpenAI(api_key=KEY, base_url=f"{stage.router.url}/v1")
     found = sources()[:120]
-    async with direct, through:
+    async with sdk(stage.upstream.base_url, "x") as direct, stage.sdk() as through:
         for source in found:
             reply = fake.event_stream(*source.events, DONE)
             stage.upstream.script(reply, reply)
@@ -164,7 +141,7 @@ async def test_what_the_sdk_puts_together_is_what_the_provider_meant(stage: Stag
 
 async def test_the_sdks_own_accumulator_gives_the_calls_back(stage: Stage) -> None:
     """T15: `client.chat.completions.stream` ends with the calls of the source."""
-    async with openai.AsyncOpenAI(api_key=KEY, base_url=f"{stage.router.url}/v1") as client:
+    async with stage.sdk() as client:
         for source in [source for source in sources() if source.plain][:30]:
             stage.upstream.script(fake.event_stream(*source.events, DONE))
             async with client.chat.completions.stream(

@@ -3,18 +3,16 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from tests.support import fake_upstream as fake
 from tests.support.certificate import make_certificate
 from tests.support.fake_upstream import FakeUpstream
-from tests.support.running import KEY, RunningRouter, chat, config_for, running_router
+from tests.support.running import KEY, chat, config_for, running_router
+from tests.support.stage import Stage
 from tests.support.wire import BODY, CHAT, chunked, exchange, head, post, wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -22,25 +20,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ORIGIN = "https://app.example"
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    upstream: FakeUpstream
-    router: RunningRouter
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with (
-        FakeUpstream() as upstream,
-        running_router(config_for(upstream, http={"cors": [ORIGIN]}), tmp_path_factory.mktemp("router")) as router,
-    ):
-        yield Stage(upstream, router)
-
-
-@pytest.fixture
-def stage(shared: Stage) -> Stage:
-    shared.upstream.requests.clear()
-    return shared
+@pytest.fixture(scope="module")
+def sections() -> dict[str, object]:
+    return {"http": {"cors": [ORIGIN]}}
 
 
 # --- browsers -------------------------------------------------------------------------------------------------------
@@ -124,7 +106,7 @@ async def test_requests_sent_at_once_are_answered_in_order(stage: Stage) -> None
         answers = [await connection.answer() for _ in range(3)]
 
     assert [200, 200, 200] == [answer.status for answer in answers]
-    assert ["one", "two"] == [answer.header("x-request-id") for answer in answers[:2]]
+    assert ["one", "two"] == [answer.headers["x-request-id"] for answer in answers[:2]]
     assert answers[1].body.endswith(b"data: [DONE]\n\n")
     assert b'"object":"list"' in answers[2].body
 
@@ -184,9 +166,9 @@ async def test_a_limited_provider_tells_the_caller_when_to_come_back(stage: Stag
         answer = await connection.answer()
 
     assert 429 == answer.status
-    assert [("retry-after", "3"), ("retry-after-ms", "3000")] == sorted(
-        field for field in answer.fields if field[0].startswith("retry-after")
-    )
+    assert {"retry-after": "3", "retry-after-ms": "3000"} == {
+        name: value for name, value in answer.headers.items() if name.startswith("retry-after")
+    }
 
 
 async def test_a_crooked_label_is_refused_by_name(stage: Stage) -> None:
@@ -205,7 +187,7 @@ async def test_a_crooked_label_is_refused_by_name(stage: Stage) -> None:
 
 async def test_the_listener_speaks_tls(tmp_path: Path) -> None:
     """T31: whole replies, streams, bad framing; a plain request on that port gets nothing."""
-    made = make_certificate(tmp_path)
+    made = make_certificate(tmp_path, "localhost", "127.0.0.1")
     trust = ssl.create_default_context(cafile=str(made.authority))
     tls = {"cert_file": made.certificate.name, "key_file": made.key.name}
     async with (

@@ -2,14 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import httpx
 import pytest
-import pytest_asyncio
 
-from tests.support.fake_upstream import FakeUpstream
-from tests.support.running import ADMIN, KEY, RunningRouter, chat, config_for, running_router
+from tests.support.running import ADMIN, KEY, chat
+from tests.support.stage import Stage
 from tests.support.wire import BODY, CHAT, head, post, wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -20,13 +18,8 @@ NARROW = "sk-test-narrow"
 PRICE = {"input": 1, "output": 1}
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    upstream: FakeUpstream
-    router: RunningRouter
-
-
-def edge_config(upstream: FakeUpstream) -> dict[str, object]:
+@pytest.fixture(scope="module")
+def sections() -> dict[str, object]:
     """A small router: bodies to 4 KiB, pauses to 0.3 s, three models of which one key may use two."""
     limits = {
         "max_body": f"{MAX_BODY}B",
@@ -36,31 +29,15 @@ def edge_config(upstream: FakeUpstream) -> dict[str, object]:
     }
     names = ("small", "vendor/deep/model", "hidden")
     deployment = {"provider": "fake", "model": "fake-model", "price": PRICE}
-    return config_for(
-        upstream,
-        http=limits,
-        models=[{"name": name, "deployments": [deployment]} for name in names],
-        keys=[
+    return {
+        "http": limits,
+        "models": [{"name": name, "deployments": [deployment]} for name in names],
+        "keys": [
             {"name": "test", "key": KEY, "models": ["*"]},
             {"name": "narrow", "key": NARROW, "models": ["small", "vendor/*"]},
             {"name": "admin", "key": ADMIN, "models": ["*"], "permissions": ["admin"]},
         ],
-    )
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with (
-        FakeUpstream() as upstream,
-        running_router(edge_config(upstream), tmp_path_factory.mktemp("router")) as router,
-    ):
-        yield Stage(upstream, router)
-
-
-@pytest.fixture
-def stage(shared: Stage) -> Stage:
-    shared.upstream.requests.clear()
-    return shared
+    }
 
 
 def assert_error(reply: httpx.Response, status: int, code: str | None) -> dict[str, object]:
@@ -141,7 +118,7 @@ async def test_a_request_that_stops_gets_a_408(data: bytes, stage: Stage) -> Non
 
     assert 408 == answer.status
     assert "request_timeout" == answer.error["code"]
-    assert "close" == answer.header("connection")
+    assert "close" == answer.headers.get("connection")
     assert b"" == rest
     assert [] == stage.upstream.requests
 
@@ -211,7 +188,7 @@ async def test_100_continue_is_not_said_to_a_bad_request(data: bytes, status: in
         rest = await connection.rest()
 
     assert status == answer.status
-    assert "close" == answer.header("connection")
+    assert "close" == answer.headers.get("connection")
     assert b"" == rest
 
 

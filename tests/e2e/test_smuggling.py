@@ -1,13 +1,9 @@
 """One request on the wire is one request served, whatever a sender does to its framing."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-
 import pytest
-import pytest_asyncio
 
-from tests.support.fake_upstream import FakeUpstream
-from tests.support.running import KEY, RunningRouter, config_for, running_router
+from tests.support.running import KEY
+from tests.support.stage import Stage
 from tests.support.wire import BODY, CHAT, chunked, exchange, head, post, wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -15,25 +11,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 CHUNKED = "transfer-encoding: chunked"
 SECRET_SECOND = post("x-request-id: smuggled")
 """The request that must never be served: what an attacker hides behind or inside the first one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    upstream: FakeUpstream
-    router: RunningRouter
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    folder = tmp_path_factory.mktemp("router")
-    async with FakeUpstream() as upstream, running_router(config_for(upstream), folder) as router:
-        yield Stage(upstream, router)
-
-
-@pytest.fixture
-def stage(shared: Stage) -> Stage:
-    shared.upstream.requests.clear()
-    return shared
 
 
 def framed(*lines: str, key: str | None = KEY) -> bytes:
@@ -88,7 +65,7 @@ async def test_wrong_framing_gets_one_400_and_the_connection_is_closed(name: str
         rest = await connection.rest()
 
     assert 400 == answer.status
-    assert "close" == answer.header("connection")
+    assert "close" == answer.headers.get("connection")
     assert "invalid_request_error" == answer.error["type"]
     assert b"" == rest
     assert [] == stage.upstream.requests
@@ -112,7 +89,7 @@ async def test_headers_without_end_get_a_431_and_the_connection_is_closed(data: 
         rest = await connection.rest()
 
     assert 431 == answer.status
-    assert "close" == answer.header("connection")
+    assert "close" == answer.headers.get("connection")
     assert "headers_too_large" == answer.error["code"]
     assert b"" == rest
     assert [] == stage.upstream.requests
@@ -150,7 +127,7 @@ async def test_a_body_that_looks_like_a_request_is_a_body(stage: Stage) -> None:
 
     assert 400 == first.status
     assert "not valid JSON" in str(first.error["message"])
-    assert "good" == second.header("x-request-id")
+    assert "good" == second.headers["x-request-id"]
     assert b"" == rest
     assert ["good"] == [request.headers["x-request-id"] for request in stage.upstream.requests]
 
@@ -163,7 +140,7 @@ async def test_an_offer_of_http_2_is_declined_and_the_request_served(stage: Stag
         first, second = await connection.answer(), await connection.answer()
 
     assert [200, 200] == [first.status, second.status]
-    assert "second" == second.header("x-request-id")
+    assert "second" == second.headers["x-request-id"]
     assert [BODY.replace(b"small", b"fake-model")] * 2 == [
         request.body.replace(b'":"', b'": "').replace(b'":[', b'": [').replace(b',"', b', "')
         for request in stage.upstream.requests

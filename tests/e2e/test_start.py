@@ -14,7 +14,7 @@ import yaml
 
 from tests.support.fake_upstream import FakeUpstream
 from tests.support.process import CHECKREIN, ROOT, clean_env, finished, served
-from tests.support.running import ADMIN, KEY, chat, config_for
+from tests.support.running import ADMIN, KEY, chat, config_for, http_client
 from tests.support.wire import CHAT
 
 pytestmark = pytest.mark.slow
@@ -55,8 +55,8 @@ def names(folder: Path) -> list[str]:
 
 
 async def ask(url: str, key: str, **members: object) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
-        return await client.post(f"{url}{CHAT}", json=chat(**members), headers={"authorization": f"Bearer {key}"})
+    async with http_client(url) as client:
+        return await client.post(CHAT, json=chat(**members), headers={"authorization": f"Bearer {key}"})
 
 
 def test_importing_the_router_is_cheap() -> None:
@@ -146,10 +146,12 @@ async def test_a_changed_file_swaps_the_models_and_a_bad_one_is_refused_whole(tm
             after = [await ask(router.url, KEY, model=name) for name in ("renamed", "small")]
 
             file.write_text(good.replace("name: small", "name: third").replace("version: 1", "version: 1\nnonsense: 1"))
+            router.process.send_signal(signal.SIGHUP)
             await router.said("reload refused")
             kept = [await ask(router.url, KEY, model=name) for name in ("renamed", "third")]
 
             file.write_text(good.replace("port: 0", "port: 1", 1).replace("name: small", "name: third"))
+            router.process.send_signal(signal.SIGHUP)
             await router.said("restart needed for server.http.port")
             still = [await ask(router.url, KEY, model=name) for name in ("renamed", "third")]
 

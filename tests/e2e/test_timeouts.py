@@ -5,58 +5,52 @@ The numbers are those one would configure divided by ten, total by twenty, so th
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import FakeUpstream, Gap, Handler, Reply, Request, Step
-from tests.support.raw_http import RawClient, RawReply
-from tests.support.running import RunningRouter, chat, config_for, running_router
+from tests.support.running import chat, config_for, running_router
+from tests.support.stage import Stage
+from tests.support.wire import Answer, post, wire
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 CONNECT_S, FIRST_EVENT_S, IDLE_S, TOTAL_S = 0.1, 0.2, 0.5, 1.5
-TIMEOUTS = {"connect": "100ms", "stream_first_event": "200ms", "stream_idle": "500ms", "total": "1500ms"}
-LATE_S = 0.3
-"""How much later than its limit a cut may be seen, with two busy cores."""
+TIMEOUTS = {"connect": "5s", "stream_first_event": "200ms", "stream_idle": "500ms", "total": "1500ms"}
+LATE_S = 2.0
+"""How much later than its limit a cut may be seen on a busy machine; which limit it was, the message tells."""
 TICK_S = 0.005
 """The loop's own clock counts milliseconds, and may call a timer early by as much."""
 STREAM = chat(stream=True)
 
 
-@dataclass
-class Scene:
-    upstream: FakeUpstream
-    router: RunningRouter
-    never: asyncio.Event
-
-    async def timed(self, request: dict[str, object], **headers: str) -> tuple[float, RawReply]:
-        loop = asyncio.get_running_loop()
-        async with RawClient(self.router.http_port) as client:
-            began = loop.time()
-            reply = await client.ask(request, **headers)
-            return loop.time() - began, reply
+@pytest.fixture(scope="module")
+def sections() -> dict[str, object]:
+    return {"timeouts": TIMEOUTS}
 
 
-@pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    async with (
-        FakeUpstream() as upstream,
-        running_router(config_for(upstream, timeouts=TIMEOUTS), tmp_path) as router,
-    ):
-        yield Scene(upstream, router, asyncio.Event())
-        await router.idle()
+async def timed(stage: Stage, request: dict[str, object], *lines: str) -> tuple[float, Answer]:
+    loop = asyncio.get_running_loop()
+    async with wire(stage.router.http_port) as client:
+        began = loop.time()
+        reply = await client.ask(request, *lines)
+        return loop.time() - began, reply
 
 
 def cut_at(limit_s: float, took_s: float) -> bool:
     return limit_s - TICK_S <= took_s <= limit_s + LATE_S
 
 
-def assert_timed_out(reply: RawReply) -> None:
+def tells(reply: Answer, words: str) -> bool:
+    """Whether the error names the limit that was passed, its length included."""
+    return f"fake {words}" in str(reply.error["message"])
+
+
+def assert_timed_out(reply: Answer) -> None:
     assert (504, "server_error", "timeout") == (reply.status, reply.error["type"], reply.error["code"])
 
 
@@ -69,139 +63,148 @@ async def test_a_provider_that_does_not_accept_is_given_up_after_connect(tmp_pat
             caller.setblocking(False)
             caller.connect_ex(full.getsockname())
         async with FakeUpstream() as upstream:
-            config = config_for(upstream, timeouts=TIMEOUTS)
+            config = config_for(upstream, timeouts=TIMEOUTS | {"connect": "100ms"})
             config["providers"][0]["base_url"] = f"http://127.0.0.1:{full.getsockname()[1]}/v1"  # type: ignore[index]
             async with running_router(config, tmp_path) as router:
-                took_s, reply = await Scene(upstream, router, asyncio.Event()).timed(STREAM)
+                took_s, reply = await timed(Stage(upstream=upstream, router=router), STREAM)
                 row = await router.call(reply.call_id)
 
     assert_timed_out(reply)
     assert cut_at(CONNECT_S, took_s)
+    assert tells(reply, "did not accept a connection within 100ms")
     assert ("failed", "timeout", 0) == (row["outcome"], row["fault"], row["cost_nano_usd"])
 
 
 async def test_a_provider_that_takes_the_request_and_says_nothing_is_given_up_after_first_event(
-    scene: Scene,
+    stage: Stage,
 ) -> None:
     """T6: silent accept."""
-    scene.upstream.script(fake.silence(scene.never))
-    took_s, reply = await scene.timed(STREAM)
-    async with asyncio.timeout(1):
-        await scene.upstream.requests[0].closed.wait()
+    stage.upstream.script(fake.silence(asyncio.Event()))
+    took_s, reply = await timed(stage, STREAM)
+    async with asyncio.timeout(5):
+        await stage.upstream.requests[0].closed.wait()
 
     assert_timed_out(reply)
     assert cut_at(FIRST_EVENT_S, took_s)
+    assert tells(reply, "did not begin its answer within 200ms")
 
 
-def head_only(scene: Scene) -> Reply:
-    return fake.event_stream(scene.never)
+def head_only() -> Reply:
+    return fake.event_stream(asyncio.Event())
 
 
-def comments_only(scene: Scene) -> Reply:
+def comments_only() -> Reply:
     return fake.event_stream(*[b": still thinking\n\n", Gap(0.05)] * 20)
 
 
 @pytest.mark.parametrize("reply_of", [head_only, comments_only])
-async def test_neither_a_head_nor_comments_are_a_first_event(scene: Scene, reply_of: object) -> None:
+async def test_neither_a_head_nor_comments_are_a_first_event(stage: Stage, reply_of: Callable[[], Reply]) -> None:
     """T6: what says nothing does not count as an answer."""
-    assert callable(reply_of)
-    scene.upstream.script(reply_of(scene))
-    took_s, reply = await scene.timed(STREAM)
+    stage.upstream.script(reply_of())
+    took_s, reply = await timed(stage, STREAM)
 
     assert_timed_out(reply)
     assert cut_at(FIRST_EVENT_S, took_s)
+    assert tells(reply, "did not begin its answer within 200ms")
 
 
 def tokens_then(*last: Step, count: int = 20) -> Handler:
     return lambda request: fake.stream(request, count, last=last)
 
 
-async def test_a_stream_that_falls_silent_is_cut_after_idle(scene: Scene) -> None:
+async def test_a_stream_that_falls_silent_is_cut_after_idle(stage: Stage) -> None:
     """T6: 20 tokens, then nothing."""
-    scene.upstream.script(tokens_then(scene.never))
-    took_s, reply = await scene.timed(STREAM)
+    stage.upstream.script(tokens_then(asyncio.Event()))
+    took_s, reply = await timed(stage, STREAM)
 
     assert (200, True, fake.text(20)) == (reply.status, reply.complete, reply.text)
     assert "timeout" == reply.error["code"]
     assert cut_at(IDLE_S, took_s)
+    assert tells(reply, "sent nothing more for 500ms")
 
 
-async def test_the_provider_s_pings_do_not_reset_the_idle_limit(scene: Scene) -> None:
+async def test_the_provider_s_pings_do_not_reset_the_idle_limit(stage: Stage) -> None:
     """T6: a comment every 100 ms proves a connection, not a model."""
-    scene.upstream.script(tokens_then(*[b": ping\n\n", Gap(0.1)] * 20))
-    took_s, reply = await scene.timed(STREAM)
+    stage.upstream.script(tokens_then(*[b": ping\n\n", Gap(0.1)] * 20))
+    took_s, reply = await timed(stage, STREAM)
 
     assert (fake.text(20), "timeout") == (reply.text, reply.error["code"])
     assert cut_at(IDLE_S, took_s)
+    assert tells(reply, "sent nothing more for 500ms")
 
 
-async def test_a_steady_stream_is_not_cut(scene: Scene) -> None:
-    """T6: one token every 100 ms for 1.2 s, longer than first event and idle."""
-    scene.upstream.script(lambda request: fake.stream(request, 12, gap_s=0.1))
-    took_s, reply = await scene.timed(STREAM)
+async def test_a_steady_stream_is_not_cut(stage: Stage) -> None:
+    """T6: one token every 100 ms for 0.8 s, longer than first event and idle."""
+    stage.upstream.script(lambda request: fake.stream(request, 8, gap_s=0.1))
+    took_s, reply = await timed(stage, STREAM)
 
-    assert (fake.text(12), "[DONE]") == (reply.text, reply.events[-1])
-    assert took_s >= 1.1, "it was as slow as meant"
+    assert (fake.text(8), "[DONE]") == (reply.text, reply.events[-1])
+    assert took_s > max(FIRST_EVENT_S, IDLE_S) + 0.2, "it was as slow as meant"
 
 
-async def test_a_drip_is_cut_at_total(scene: Scene) -> None:
+async def test_a_drip_is_cut_at_total(stage: Stage) -> None:
     """T6: one token every 100 ms for 3 s."""
-    scene.upstream.script(lambda request: fake.stream(request, 30, gap_s=0.1))
-    took_s, reply = await scene.timed(STREAM)
+    stage.upstream.script(lambda request: fake.stream(request, 30, gap_s=0.1))
+    took_s, reply = await timed(stage, STREAM)
 
     assert (200, "timeout") == (reply.status, reply.error["code"])
     assert cut_at(TOTAL_S, took_s)
-    assert 10 <= len(reply.text.split()) <= 16
+    assert tells(reply, "did not finish its answer within 1500ms")
+    assert 5 <= len(reply.text.split()) <= 15
 
 
-async def test_a_slow_unary_reply_is_waited_for(scene: Scene) -> None:
+async def test_a_slow_unary_reply_is_waited_for(stage: Stage) -> None:
     """T6: first event and idle limit streams only; a unary reply may think until total."""
 
     def slowly(request: Request) -> Reply:
         whole = fake.completion(request)
         return Reply(before_head=(Gap(IDLE_S + FIRST_EVENT_S + 0.2),), steps=whole.steps)
 
-    scene.upstream.script(slowly)
-    _, reply = await scene.timed(chat())
+    stage.upstream.script(slowly)
+    _, reply = await timed(stage, chat())
 
     assert 200 == reply.status
 
 
-async def test_a_unary_reply_is_cut_at_total(scene: Scene) -> None:
+async def test_a_unary_reply_is_cut_at_total(stage: Stage) -> None:
     """T6: head at once, body never."""
-    scene.upstream.script(fake.raw(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{", scene.never))
-    took_s, reply = await scene.timed(chat())
+    stage.upstream.script(fake.raw(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{", asyncio.Event()))
+    took_s, reply = await timed(stage, chat())
 
     assert_timed_out(reply)
     assert cut_at(TOTAL_S, took_s)
+    assert tells(reply, "did not finish its answer within 1500ms")
 
 
 @pytest.mark.parametrize("request_", [STREAM, chat()], ids=["stream", "unary"])
-async def test_the_caller_s_own_limit_holds_where_it_is_tighter(scene: Scene, request_: dict[str, object]) -> None:
+async def test_the_caller_s_own_limit_holds_where_it_is_tighter(stage: Stage, request_: dict[str, object]) -> None:
     """T6: `x-checkrein-timeout` in seconds, before the first byte."""
-    scene.upstream.script(fake.silence(scene.never))
-    took_s, reply = await scene.timed(request_, x_checkrein_timeout="0.12")
+    stage.upstream.script(fake.silence(asyncio.Event()))
+    took_s, reply = await timed(stage, request_, "x-checkrein-timeout: 0.12")
 
     assert_timed_out(reply)
     assert cut_at(0.12, took_s)
+    assert tells(reply, "did not finish its answer within 120ms")
 
 
-async def test_the_caller_s_own_limit_ends_a_running_stream(scene: Scene) -> None:
+async def test_the_caller_s_own_limit_ends_a_running_stream(stage: Stage) -> None:
     """T6: `x-checkrein-timeout` bounds the whole attempt."""
-    scene.upstream.script(lambda request: fake.stream(request, 40, gap_s=0.1))
-    took_s, reply = await scene.timed(STREAM, x_checkrein_timeout="0.6")
+    stage.upstream.script(lambda request: fake.stream(request, 40, gap_s=0.1))
+    took_s, reply = await timed(stage, STREAM, "x-checkrein-timeout: 0.6")
 
     assert (200, "timeout") == (reply.status, reply.error["code"])
     assert cut_at(0.6, took_s)
+    assert tells(reply, "did not finish its answer within 600ms")
 
 
-async def test_the_caller_cannot_widen_the_operator_s_limit(scene: Scene) -> None:
+async def test_the_caller_cannot_widen_the_operator_s_limit(stage: Stage) -> None:
     """T6: the provider's own limits stay."""
-    scene.upstream.script(tokens_then(scene.never))
-    took_s, reply = await scene.timed(STREAM, x_checkrein_timeout="60")
+    stage.upstream.script(tokens_then(asyncio.Event()))
+    took_s, reply = await timed(stage, STREAM, "x-checkrein-timeout: 60")
 
     assert "timeout" == reply.error["code"]
     assert cut_at(IDLE_S, took_s)
+    assert tells(reply, "sent nothing more for 500ms")
 
 
 async def test_stalled_streams_of_one_deployment_do_not_slow_another(tmp_path: Path) -> None:
@@ -216,15 +219,14 @@ async def test_stalled_streams_of_one_deployment_do_not_slow_another(tmp_path: P
         deployment = {"provider": "other", "model": "m", "price": {"input": 1, "output": 1}}
         config["models"].append({"name": "well", "deployments": [deployment]})  # type: ignore[attr-defined]
         router = await stack.enter_async_context(running_router(config, tmp_path))
-        clients = [await stack.enter_async_context(RawClient(router.http_port)) for _ in range(200)]
+        clients = [await stack.enter_async_context(wire(router.http_port)) for _ in range(200)]
         for client in clients:
-            client.send(STREAM)
-        async with asyncio.timeout(5):
-            await stalled.received(200)
-        took = [await Scene(healthy, router, never).timed(chat(model="well", stream=True)) for _ in range(20)]
+            await client.send(post(body=STREAM))
+        await stalled.received(200)
+        took = [await timed(Stage(upstream=healthy, router=router), chat(model="well", stream=True)) for _ in range(20)]
         waiting = router.open_calls
         await stack.pop_all().aclose()
 
     assert 200 == waiting
     assert [200] * 20 == [reply.status for _, reply in took]
-    assert sorted(took_s for took_s, _ in took)[18] < 0.2, "generous: alone it is some 3 ms"
+    assert sorted(took_s for took_s, _ in took)[18] < 2, "generous: alone it is some 3 ms, held up it were 20 s"

@@ -3,19 +3,21 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from tests.support import fake_upstream as fake
-from tests.support.fake_upstream import FakeUpstream, Handler, Reply, Request
-from tests.support.raw_http import RawClient, RawReply
-from tests.support.running import chat, config_for, running_router
+from tests.support.fake_upstream import Handler, Reply, Request
+from tests.support.running import PRICE, chat
+from tests.support.stage import Stage
+from tests.support.wire import Answer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 STREAM = chat(stream=True)
 COUNTED = chat(stream=True, stream_options={"include_usage": True})
+CLAMPED = 'checkrein_anomalies_total{kind="usage_clamped"}'
+UNPRICED = 'checkrein_anomalies_total{kind="unpriced_call"}'
 
 PRICE_P = {
     "input": 2.0,
@@ -26,8 +28,16 @@ PRICE_P = {
 }
 
 
-def model(price: object) -> list[object]:
-    return [{"name": "small", "deployments": [{"provider": "fake", "model": "fake-model", "price": price}]}]
+@pytest.fixture(scope="module")
+def sections() -> dict[str, object]:
+    """One upstream model at three prices."""
+    prices = {"small": PRICE, "tiered": PRICE_P, "unpriced": None}
+    return {
+        "models": [
+            {"name": name, "deployments": [{"provider": "fake", "model": name, "price": price}]}
+            for name, price in prices.items()
+        ]
+    }
 
 
 def without_usage(request: Request) -> Reply:
@@ -55,7 +65,7 @@ def reporting(usage: Mapping[str, object]) -> Handler:
     return handler
 
 
-def usage_chunks(reply: RawReply) -> list[int]:
+def usage_chunks(reply: Answer) -> list[int]:
     """Where the stream's usage chunks stand."""
     events = reply.events
     return [at for at, event in enumerate(events) if event != "[DONE]" and json.loads(event).get("usage")]
@@ -63,16 +73,12 @@ def usage_chunks(reply: RawReply) -> list[int]:
 
 @pytest.mark.parametrize("request_", [STREAM, COUNTED, chat()], ids=["stream", "counted stream", "unary"])
 async def test_a_provider_that_does_not_count_is_estimated_and_never_free(
-    tmp_path: Path, request_: dict[str, object]
+    stage: Stage, request_: dict[str, object]
 ) -> None:
     """T3d: no usage from upstream gives an estimate, flagged as one, above 0."""
-    async with (
-        FakeUpstream(handler=without_usage) as upstream,
-        running_router(config_for(upstream), tmp_path) as router,
-    ):
-        async with RawClient(router.http_port) as client:
-            reply = await client.ask(request_)
-        row = await router.call(reply.call_id)
+    stage.upstream.handler = without_usage
+    reply = await stage.ask(request_)
+    row = await stage.router.call(reply.call_id)
 
     assert 200 == reply.status
     assert (True, "completed") == (row["usage_estimated"], row["outcome"])
@@ -84,38 +90,31 @@ async def test_a_provider_that_does_not_count_is_estimated_and_never_free(
         assert 12 == row["output_tokens"]
 
 
-async def test_a_caller_that_did_not_ask_for_usage_gets_none_though_we_ask_for_it(tmp_path: Path) -> None:
+async def test_a_caller_that_did_not_ask_for_usage_gets_none_though_we_ask_for_it(stage: Stage) -> None:
     """T3d: upstream is asked for usage, the ledger has it, the caller's stream does not."""
-    async with FakeUpstream() as upstream, running_router(config_for(upstream), tmp_path) as router:
-        async with RawClient(router.http_port) as client:
-            reply = await client.ask(chat(stream=True, stream_options={"include_obfuscation": False}))
-        row = await router.call(reply.call_id)
+    reply = await stage.ask(chat(stream=True, stream_options={"include_obfuscation": False}))
+    row = await stage.router.call(reply.call_id)
 
     asked = {"include_obfuscation": False, "include_usage": True}
-    assert asked == upstream.requests[0].json["stream_options"]
+    assert asked == stage.upstream.requests[0].json["stream_options"]
     assert [] == usage_chunks(reply)
     assert b'"usage"' not in reply.body
     assert [b"data: [DONE]"] == reply.body.split(b"\n\n")[-2:-1]
     assert (1, 60, False) == (row["input_tokens"], row["output_tokens"], row["usage_estimated"])
-    assert upstream.billed_nano_usd == row["cost_nano_usd"]
+    assert stage.upstream.billed_nano_usd == row["cost_nano_usd"]
 
 
-async def test_a_caller_that_asked_for_usage_gets_one_chunk_of_it_before_done(tmp_path: Path) -> None:
+async def test_a_caller_that_asked_for_usage_gets_one_chunk_of_it_before_done(stage: Stage) -> None:
     """T3d: exactly one chunk with `choices: []`, the last before [DONE]."""
-    async with (
-        FakeUpstream() as upstream,
-        running_router(config_for(upstream), tmp_path) as router,
-        RawClient(router.http_port) as client,
-    ):
-        reply = await client.ask(COUNTED)
+    reply = await stage.ask(COUNTED)
 
-    assert COUNTED["stream_options"] == upstream.requests[0].json["stream_options"]
+    assert COUNTED["stream_options"] == stage.upstream.requests[0].json["stream_options"]
     assert [len(reply.events) - 2] == usage_chunks(reply)
     assert [] == json.loads(reply.events[-2])["choices"]
     assert 60 == json.loads(reply.events[-2])["usage"]["completion_tokens"]
 
 
-async def test_usage_is_found_in_a_chunk_that_still_has_a_choice(tmp_path: Path) -> None:
+async def test_usage_is_found_in_a_chunk_that_still_has_a_choice(stage: Stage) -> None:
     """T3d: some providers put it beside `choices: [{delta: {}}]`; that chunk is the caller's all the same."""
     usage = {"prompt_tokens": 40, "completion_tokens": 7}
 
@@ -123,13 +122,9 @@ async def test_usage_is_found_in_a_chunk_that_still_has_a_choice(tmp_path: Path)
         finish = {"index": 0, "delta": {}, "finish_reason": "stop"}
         return fake.stream(request, 3, last=[fake.sse({"choices": [finish], "usage": usage}), b"data: [DONE]\n\n"])
 
-    async with (
-        FakeUpstream(handler=beside_a_choice) as upstream,
-        running_router(config_for(upstream), tmp_path) as router,
-        RawClient(router.http_port) as client,
-    ):
-        reply = await client.ask(STREAM)
-        row = await router.call(reply.call_id)
+    stage.upstream.handler = beside_a_choice
+    reply = await stage.ask(STREAM)
+    row = await stage.router.call(reply.call_id)
 
     assert b'"finish_reason":"stop"' in reply.body
     assert (40, 7, False) == (row["input_tokens"], row["output_tokens"], row["usage_estimated"])
@@ -160,22 +155,17 @@ GOLDEN: dict[str, tuple[dict[str, object], int]] = {
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "unary"])
-async def test_the_golden_amounts_are_in_the_ledger(tmp_path: Path, stream: bool) -> None:
+async def test_the_golden_amounts_are_in_the_ledger(stage: Stage, stream: bool) -> None:
     """T8a: the amounts of table P, tier above 200 000 tokens included, and T3c: an explicit zero costs zero."""
     costs, versions, headers = {}, set(), []
-    async with (
-        FakeUpstream() as upstream,
-        running_router(config_for(upstream, models=model(PRICE_P)), tmp_path) as router,
-    ):
-        for case, (usage, _) in GOLDEN.items():
-            upstream.script(reporting(usage))
-            async with RawClient(router.http_port) as client:
-                reply = await client.ask(chat(stream=stream))
-            row = await router.call(reply.call_id)
-            costs[case] = row["cost_nano_usd"]
-            versions.add(row["price_version"])
-            headers.append(reply.headers.get("x-checkrein-cost-usd"))
-            assert row["usage_estimated"] is False
+    for case, (usage, _) in GOLDEN.items():
+        stage.upstream.script(reporting(usage))
+        reply = await stage.ask(chat(model="tiered", stream=stream))
+        row = await stage.router.call(reply.call_id)
+        costs[case] = row["cost_nano_usd"]
+        versions.add(row["price_version"])
+        headers.append(reply.headers.get("x-checkrein-cost-usd"))
+        assert row["usage_estimated"] is False
 
     assert {case: cost for case, (_, cost) in GOLDEN.items()} == costs
     assert 1 == len(versions), "each row names the price it was made with"
@@ -184,33 +174,26 @@ async def test_the_golden_amounts_are_in_the_ledger(tmp_path: Path, stream: bool
         assert ["0.003556", "0.003556", "0.305", "0.41", "0.815004", "0.00"] == headers
 
 
-async def test_more_cached_than_input_is_cut_to_fit_and_counted(tmp_path: Path) -> None:
+async def test_more_cached_than_input_is_cut_to_fit_and_counted(stage: Stage) -> None:
     """T8a: never a negative price, and the anomaly is visible."""
     usage = {"prompt_tokens": 100, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 900}}
-    async with (
-        FakeUpstream(handler=reporting(usage)) as upstream,
-        running_router(config_for(upstream), tmp_path) as router,
-        RawClient(router.http_port) as client,
-    ):
-        reply = await client.ask(STREAM)
-        row = await router.call(reply.call_id)
-        clamped = await router.metric('checkrein_anomalies_total{kind="usage_clamped"}')
+    before = await stage.router.metric(CLAMPED)
+    stage.upstream.handler = reporting(usage)
+    reply = await stage.ask(STREAM)
+    row = await stage.router.call(reply.call_id)
+    clamped = await stage.router.metric(CLAMPED) - before
 
     assert (100, 100) == (row["input_tokens"], row["cached_input_tokens"])
     assert 100 * 200 + 10_000 == row["cost_nano_usd"]
     assert 1 == clamped
 
 
-async def test_a_model_without_a_price_is_served_at_an_unknown_cost(tmp_path: Path) -> None:
+async def test_a_model_without_a_price_is_served_at_an_unknown_cost(stage: Stage) -> None:
     """T8b: without a budget it is served; its cost is null, which is not 0, and it is counted."""
-    async with (
-        FakeUpstream() as upstream,
-        running_router(config_for(upstream, models=model(None)), tmp_path) as router,
-    ):
-        async with RawClient(router.http_port) as client:
-            reply = await client.ask(chat())
-        row = await router.call(reply.call_id)
-        unpriced = await router.metric('checkrein_anomalies_total{kind="unpriced_call"}')
+    before = await stage.router.metric(UNPRICED)
+    reply = await stage.ask(chat(model="unpriced"))
+    row = await stage.router.call(reply.call_id)
+    unpriced = await stage.router.metric(UNPRICED) - before
 
     assert 200 == reply.status
     assert "x-checkrein-cost-usd" not in reply.headers
@@ -219,20 +202,16 @@ async def test_a_model_without_a_price_is_served_at_an_unknown_cost(tmp_path: Pa
     assert 1 == unpriced
 
 
-async def test_an_interrupted_stream_that_had_reported_its_usage_is_priced_by_it(tmp_path: Path) -> None:
+async def test_an_interrupted_stream_that_had_reported_its_usage_is_priced_by_it(stage: Stage) -> None:
     """T3c: what the provider said so far counts more than what we counted."""
     usage = {"prompt_tokens": 9, "completion_tokens": 55}
 
     def cut_after_usage(request: Request) -> Reply:
         return replace(fake.stream(request, 3, last=[fake.sse({"choices": [], "usage": usage}), fake.Cut.CLOSE]))
 
-    async with (
-        FakeUpstream(handler=cut_after_usage) as upstream,
-        running_router(config_for(upstream), tmp_path) as router,
-        RawClient(router.http_port) as client,
-    ):
-        reply = await client.ask(STREAM)
-        row = await router.call(reply.call_id)
+    stage.upstream.handler = cut_after_usage
+    reply = await stage.ask(STREAM)
+    row = await stage.router.call(reply.call_id)
 
     assert "upstream_stream_interrupted" == reply.error["code"]
     assert ("interrupted", 55, False) == (row["outcome"], row["output_tokens"], row["usage_estimated"])

@@ -99,20 +99,10 @@ class Request:
 Handler = Callable[[Request], Reply]
 
 
-# Replies that many tests want.
-
-
-def chat_id(request: Request) -> str:
-    return f"chatcmpl-{request.connection}"
-
-
 def completion(request: Request, tokens: int = 60) -> Reply:
     """A whole reply of so many tokens."""
     body = {
-        "id": chat_id(request),
-        "object": "chat.completion",
-        "created": 1_767_225_600,
-        "model": request.json.get("model"),
+        **_frame(request, "chat.completion"),
         "choices": [{"index": 0, "message": {"role": "assistant", "content": text(tokens)}, "finish_reason": "stop"}],
         "usage": usage(request, tokens),
     }
@@ -136,7 +126,7 @@ def ending(request: Request, tokens: int) -> list[Step]:
     steps: list[Step] = [chunk(request, {}, finish="stop")]
     options = request.json.get("stream_options")
     if isinstance(options, dict) and options.get("include_usage"):
-        steps.append(sse({**_chunk_frame(request), "choices": [], "usage": usage(request, tokens)}))
+        steps.append(sse({**_frame(request, "chat.completion.chunk"), "choices": [], "usage": usage(request, tokens)}))
     return [*steps, b"data: [DONE]\n\n"]
 
 
@@ -180,17 +170,17 @@ def usage(request: Request, tokens: int) -> dict[str, int]:
 
 def chunk(request: Request, delta: dict[str, str], finish: str | None = None) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return sse({**_chunk_frame(request), "choices": [choice]})
+    return sse({**_frame(request, "chat.completion.chunk"), "choices": [choice]})
 
 
 def sse(value: object) -> bytes:
     return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
 
 
-def _chunk_frame(request: Request) -> dict[str, object]:
+def _frame(request: Request, kind: str) -> dict[str, object]:
     return {
-        "id": chat_id(request),
-        "object": "chat.completion.chunk",
+        "id": f"chatcmpl-{request.connection}",
+        "object": kind,
         "created": 1_767_225_600,
         "model": request.json.get("model"),
     }
@@ -216,6 +206,13 @@ class FakeUpstream:
         self._departure = asyncio.Event()
         self.port = 0
 
+    def start_over(self) -> None:
+        """Forget all, for the next of the tests that share this provider; nobody finds a kept connection."""
+        self.close_idle()
+        self.requests.clear()
+        self._scripted.clear()
+        self.handler = answer
+
     def script(self, *replies: Reply | Handler) -> None:
         """Answer the next requests with these, in order."""
         self._scripted.extend(replies)
@@ -239,9 +236,10 @@ class FakeUpstream:
 
     async def received(self, count: int) -> Request:
         """Wait for the `count`-th request and return it."""
-        while len(self.requests) < count:
-            self._arrival.clear()
-            await self._arrival.wait()
+        async with asyncio.timeout(10):
+            while len(self.requests) < count:
+                self._arrival.clear()
+                await self._arrival.wait()
         return self.requests[count - 1]
 
     async def left(self, connections: int) -> None:
@@ -378,11 +376,16 @@ class _Connection(asyncio.Protocol):
     def _end(self, cut: Cut) -> None:
         self._request = self._task = None
         if cut is Cut.RESET:
-            linger = struct.pack("ii", 1, 0)
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            self.transport.abort()
+            reset(self.transport)
         else:
             self.transport.close()
+
+
+def reset(transport: asyncio.Transport | asyncio.WriteTransport) -> None:
+    """Vanish: the peer gets a reset instead of an orderly end."""
+    linger = struct.pack("ii", 1, 0)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    transport.abort()
 
 
 def _head(reply: Reply) -> bytes:

@@ -164,7 +164,12 @@ def deployment(price: PriceCard | None = PRICE) -> Deployment:
     return Deployment(id=DeploymentId("up/model"), provider=ProviderId("up"), upstream_model="model", price=price)
 
 
-def snapshot(*, price: PriceCard | None = PRICE, reply_model: ReplyModel = ReplyModel.UPSTREAM) -> Snapshot:
+def snapshot(
+    *,
+    price: PriceCard | None = PRICE,
+    reply_model: ReplyModel = ReplyModel.UPSTREAM,
+    direct: Sequence[Model] = (),
+) -> Snapshot:
     """One provider, one deployment, models `small` and `hidden`, no keys."""
     timeouts = Timeouts(connect_ns=SECOND, stream_first_event_ns=SECOND, stream_idle_ns=SECOND, total_ns=SECOND)
     deployments = (deployment(price),)
@@ -176,17 +181,9 @@ def snapshot(*, price: PriceCard | None = PRICE, reply_model: ReplyModel = Reply
         models={name: Model(name=name, deployments=deployments, reply_model=reply_model) for name in names},
         keys={},
         created_s=1_800_000_000,
+        direct={model.name: model for model in direct},
     )
 
 
 def principal(*models: str) -> Principal:
     return Principal(key_id=KeyId("ci"), models=models or ("small",))
-
-
-async def turns(count: int = 1) -> None:
-    """Let the loop go round, so that what is ready runs."""
-    loop = asyncio.get_running_loop()
-    for _ in range(count):
-        turned = loop.create_future()
-        loop.call_soon(turned.set_result, None)
-        await turned

@@ -62,6 +62,10 @@ class Served:
     async def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.returncode is None:
             self.process.send_signal(number)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """Wait until it has ended, and return its exit status."""
         async with asyncio.timeout(_PATIENCE_S):
             return await self.process.wait()
 

@@ -29,9 +29,7 @@ class Desk:
         self.file = folder / "checkrein.yaml"
         self.write("first")
         nowhere = folder / "nowhere.yaml"
-        sources = Sources(
-            explicit=self.file, env={}, overrides={}, system=nowhere, user=nowhere, project=nowhere
-        )
+        sources = Sources(explicit=self.file, env={}, overrides={}, system=nowhere, user=nowhere, project=nowhere)
         self.followed: list[Snapshot] = []
         self.refusal: Exception | None = None
         self.configured = Configured(

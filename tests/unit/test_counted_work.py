@@ -42,9 +42,7 @@ HEADERS = [
 ]
 UNARY = b'{"model":"small","messages":[{"role":"user","content":"hi"}]}'
 STREAM = b'{"model":"small","messages":[{"role":"user","content":"hi"}],"stream":true}'
-WHOLE = Event(
-    EventKind.COMPLETE, b'{"model":"up","choices":[],"usage":{"prompt_tokens":200,"completion_tokens":180}}'
-)
+WHOLE = Event(EventKind.COMPLETE, b'{"model":"up","choices":[],"usage":{"prompt_tokens":200,"completion_tokens":180}}')
 
 
 class Work:
@@ -155,5 +153,3 @@ async def test_a_chunk_costs_the_same_however_long_the_stream(chunks: int) -> No
     decodes = (long.decodes - short.decodes) / (2 * chunks)
     assert calls <= 16.5, long.by_function.most_common(20)
     assert decodes <= 1
-
-

@@ -12,8 +12,9 @@ from router.domain.metadata import Metadata
 from router.domain.settlement import Labels, Outcome, Reservation
 from router.domain.stream import END_EVENT, ERROR_EVENT, Event, EventKind
 from router.domain.usage import TokenUsage
-from tests.support.fakes import chunk, principal, turns, usage_chunk
+from tests.support.fakes import chunk, principal, usage_chunk
 from tests.support.pipeline import BreakableLedger, Rig
+from tests.support.waiting import turns
 
 UNARY = '{"model":"small","messages":[]}'
 WHOLE = Event(

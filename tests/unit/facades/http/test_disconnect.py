@@ -6,7 +6,7 @@ import pytest
 
 from router.facades.http.disconnect import CallerWatch, polled
 from tests.support.asgi import Exchange
-from tests.support.fakes import turns
+from tests.support.waiting import turns
 
 
 async def test_a_caller_that_leaves_cancels_the_work() -> None:

@@ -32,9 +32,7 @@ def test_a_code_of_the_provider_a_parameter_and_details_are_kept() -> None:
     } == json.loads(error_body(refusal))
 
 
-@pytest.mark.parametrize(
-    ("wait_ms", "seconds"), [(0, b"0"), (1, b"1"), (1_000, b"1"), (1_001, b"2"), (59_999, b"60")]
-)
+@pytest.mark.parametrize(("wait_ms", "seconds"), [(0, b"0"), (1, b"1"), (1_000, b"1"), (1_001, b"2"), (59_999, b"60")])
 def test_a_wait_is_said_exactly_and_in_whole_seconds_rounded_up(wait_ms: int, seconds: bytes) -> None:
     headers = error_headers(Refusal(fault=Fault.OVERLOADED, message="m", retry_after_ms=wait_ms))
 

@@ -14,8 +14,9 @@ from router.facades.http.asgi import Receive, Scope, Send
 from router.facades.http.front import CHAT_PATHS, Front
 from router.facades.http.limits import HttpLimits
 from tests.support.asgi import Exchange
-from tests.support.fakes import SECOND, chunk, principal, snapshot, turns
+from tests.support.fakes import SECOND, chunk, principal, snapshot
 from tests.support.pipeline import Rig
+from tests.support.waiting import turns
 
 KEY = "sk-unit-key"
 AUTH = {"authorization": f"Bearer {KEY}"}

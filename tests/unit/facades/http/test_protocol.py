@@ -9,7 +9,8 @@ from uvicorn.server import ServerState
 from router.facades.http.asgi import Receive, Scope, Send
 from router.facades.http.limits import HttpLimits
 from router.facades.http.protocol import FrontProtocol, connection_of
-from tests.support.fakes import SECOND, turns
+from tests.support.fakes import SECOND
+from tests.support.waiting import turns
 
 LIMITS = HttpLimits(
     max_body=100,
@@ -59,9 +60,7 @@ class Served:
         self.transport = HeldTransport()
         config = uvicorn.Config(self.app, interface="asgi3", log_config=None, access_log=False, lifespan="off")
         config.load()
-        self.connection = FrontProtocol(
-            config, ServerState(), {}, asyncio.get_running_loop(), limits=LIMITS
-        )
+        self.connection = FrontProtocol(config, ServerState(), {}, asyncio.get_running_loop(), limits=LIMITS)
         self.connection.connection_made(self.transport)
 
     async def app(self, scope: Scope, _receive: Receive, send: Send) -> None:

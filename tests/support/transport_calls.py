@@ -1,0 +1,51 @@
+"""Send through a transport and read the reply to its end or its failure, for the tests of the `Transport` port."""
+
+import asyncio
+
+import pytest
+
+from router.domain.catalog import Network, Provider, ProviderKind, Timeouts
+from router.domain.ids import ProviderId
+from router.ports.transport import HttpReply, HttpRequest, TransportFailed
+from tests.support.waiting import turn
+
+MS = 1_000_000
+SECOND = 1_000 * MS
+BODY = b'{"messages":[{"role":"user","content":"hi there"}]}'
+
+
+def request(body: bytes = BODY) -> HttpRequest:
+    return HttpRequest(target=b"/v1/chat/completions", head=b"host: test\r\n", body=body)
+
+
+def provider(base_url: str, *, ca_file: str | None = None, connect_ns: int = 5 * SECOND) -> Provider:
+    timeouts = Timeouts(
+        connect_ns=connect_ns, stream_first_event_ns=SECOND, stream_idle_ns=SECOND, total_ns=10 * SECOND
+    )
+    return Provider(
+        id=ProviderId("fake"),
+        kind=ProviderKind.OPENAI_COMPATIBLE,
+        base_url=base_url,
+        timeouts=timeouts,
+        network=Network(ca_file=ca_file),
+    )
+
+
+async def whole(reply: HttpReply) -> bytes:
+    parts: list[bytes] = []
+    while not reply.complete or not parts or parts[-1]:
+        parts.append(await reply.read())
+    return b"".join(parts)
+
+
+async def failure_of(reply: HttpReply) -> TransportFailed:
+    with pytest.raises(TransportFailed) as caught:
+        await whole(reply)
+    return caught.value
+
+
+async def cancel_read(reply: HttpReply) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(reply.read())
+        await turn()
+        reading.cancel()

@@ -1,0 +1,68 @@
+"""Ask an upstream and read it to its end or its failure, for the tests of the `Upstream` port."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from router.adapters.transport_httptools import transport_to
+from router.adapters.upstreams.openai_compatible import OpenAiCompatible
+from router.domain.catalog import Deployment, Network, Provider, ProviderKind, Timeouts
+from router.domain.dispatch.failure import Failure
+from router.domain.ids import DeploymentId, ProviderId
+from router.domain.secret import Secret
+from router.domain.stream import Event, EventKind, ReplyMode
+from router.ports.upstream import LiveStream, Upstream, UpstreamFailed, UpstreamRequest
+from tests.support.fake_upstream import FakeUpstream
+from tests.support.fakes import FakeClock
+
+MS = 1_000_000
+SECOND = 1_000 * MS
+TIMEOUTS = Timeouts(
+    connect_ns=5 * SECOND, stream_first_event_ns=10 * SECOND, stream_idle_ns=10 * SECOND, total_ns=20 * SECOND
+)
+DEPLOYMENT = Deployment(id=DeploymentId("fake/m"), provider=ProviderId("fake"), upstream_model="m")
+API_KEY = "sk-proj-0123456789abcdef"
+
+
+def ask(mode: ReplyMode, *, total_ns: int | None = None, **members: object) -> UpstreamRequest:
+    stream = {"stream": True} if mode is ReplyMode.STREAM else {}
+    chat = {"model": "m", "messages": [{"role": "user", "content": "hello there"}], **stream, **members}
+    return UpstreamRequest(deployment=DEPLOYMENT, body=json.dumps(chat).encode(), mode=mode, total_ns=total_ns)
+
+
+async def drain(live: LiveStream) -> list[Event]:
+    events: list[Event] = []
+    while not events or events[-1].kind not in (EventKind.END, EventKind.COMPLETE):
+        events += await live.read()
+    return events
+
+
+async def failure_of(upstream: Upstream, request: UpstreamRequest) -> Failure:
+    """Read a reply to its failure, which must stay the same however often it is asked for."""
+    with pytest.raises(UpstreamFailed) as caught:
+        await drain(await upstream.open(request))
+    return caught.value.failure
+
+
+def content(events: Sequence[Event]) -> str:
+    chunks = [json.loads(event.raw[6:]) for event in events if event.kind is EventKind.CHUNK]
+    return "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])
+
+
+async def reads_failure(live: LiveStream) -> Failure:
+    with pytest.raises(UpstreamFailed) as caught:
+        await live.read()
+    return caught.value.failure
+
+
+def over(fake: FakeUpstream, *, timeouts: Timeouts = TIMEOUTS, network: Network | None = None) -> OpenAiCompatible:
+    provider = Provider(
+        id=ProviderId("fake"),
+        kind=ProviderKind.OPENAI_COMPATIBLE,
+        base_url=fake.base_url,
+        api_key=Secret(API_KEY),
+        timeouts=timeouts,
+        network=network or Network(),
+    )
+    return OpenAiCompatible(provider, transport_to(provider), FakeClock())
