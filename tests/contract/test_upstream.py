@@ -179,10 +179,10 @@ async def test_a_nudge_wakes_the_reader_with_nothing(make: MakeUpstream, mode: R
          "fake did not begin its answer within 30ms"),
         (ReplyMode.STREAM, 0.0, 5.0, {"stream_idle_ns": 30 * MS}, FailureKind.IDLE_TIMEOUT,
          "fake sent nothing more for 30ms"),
-        (ReplyMode.STREAM, 0.0, 0.01, {"total_ns": 50 * MS}, FailureKind.TOTAL_TIMEOUT,
-         "fake did not finish its answer within 50ms"),
-        (ReplyMode.UNARY, 5.0, 0.0, {"total_ns": 30 * MS}, FailureKind.TOTAL_TIMEOUT,
-         "fake did not finish its answer within 30ms"),
+        (ReplyMode.STREAM, 0.0, 0.01, {"total_ns": 250 * MS}, FailureKind.TOTAL_TIMEOUT,
+         "fake did not finish its answer within 250ms"),
+        (ReplyMode.UNARY, 5.0, 0.0, {"total_ns": 250 * MS}, FailureKind.TOTAL_TIMEOUT,
+         "fake did not finish its answer within 250ms"),
     ],
 )  # fmt: skip
 async def test_each_timeout_has_its_own_limit(
@@ -195,16 +195,16 @@ async def test_each_timeout_has_its_own_limit(
 
     assert kind is failure.kind
     assert words == failure.message
-    assert asyncio.get_running_loop().time() - started < 1.0
+    assert asyncio.get_running_loop().time() - started < 4.0
 
 
 @every_kind
 async def test_the_callers_own_limit_counts_when_it_is_tighter(make: MakeUpstream) -> None:
     async with make(delay_s=5.0) as upstream:
-        failure = await failure_of(upstream, ask(ReplyMode.UNARY, total_ns=30 * MS))
+        failure = await failure_of(upstream, ask(ReplyMode.UNARY, total_ns=250 * MS))
 
     assert FailureKind.TOTAL_TIMEOUT is failure.kind
-    assert "fake did not finish its answer within 30ms" == failure.message
+    assert "fake did not finish its answer within 250ms" == failure.message
 
 
 @every_kind

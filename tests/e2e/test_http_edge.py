@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.running import ADMIN, KEY, chat
 from tests.support.stage import Stage
-from tests.support.wire import BODY, CHAT, head, post, wire
+from tests.support.wire import BODY, CHAT, chunked, head, post, wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -81,8 +81,13 @@ async def test_a_body_too_large_in_chunks_is_refused(stage: Stage) -> None:
 
     async with stage.router.client() as client:
         reply = await client.post(CHAT, content=parts(), headers={"content-type": "application/json"})
+    async with wire(stage.router.http_port) as connection:
+        at_once = chunked(BODY.ljust(MAX_BODY + 1))
+        await connection.send(head("POST", CHAT, "transfer-encoding: chunked") + at_once)
+        answer = await connection.answer()
 
     assert_error(reply, 413, "request_too_large")
+    assert (413, "request_too_large") == (answer.status, answer.error["code"])
     assert [] == stage.upstream.requests
 
 

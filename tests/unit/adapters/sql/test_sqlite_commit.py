@@ -1,27 +1,17 @@
 """A group of rows is committed whole, but for the rows that no store could hold."""
 
 import sqlite3
-from collections.abc import Iterator
 
 import pytest
 
 from router.adapters.sql.sqlite_commit import Rejected, commit_group, start_epoch
 from router.adapters.sql.sqlite_rows import read_call
-from router.adapters.sql.sqlite_store import migrate
 from router.domain.ids import CallId, Epoch
 from router.domain.settlement import Outcome
 from router.domain.usage import TokenUsage
 from tests.support.ledger_facts import attempt, open_record, reservation, settled_record, settlement
 
 EPOCH = Epoch(1)
-
-
-@pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(connection)
-    yield connection
-    connection.close()
 
 
 def test_a_group_is_committed_in_the_order_of_a_call(connection: sqlite3.Connection) -> None:

@@ -1,27 +1,17 @@
 """A row says all that a settlement said, in few bytes, and can be read by people in SQL."""
 
 import sqlite3
-from collections.abc import Iterator
 
 import pytest
 
 from router.adapters.sql import sqlite_statements as sql
 from router.adapters.sql.sqlite_rows import open_row, read_call, read_usage_totals, settled_row
-from router.adapters.sql.sqlite_store import migrate
 from router.domain.faults import Fault
 from router.domain.ids import CallId, Epoch
 from router.domain.settlement import Labels
 from tests.support.ledger_facts import attempt, open_record, reservation, settled_record, settlement
 
 EPOCH = Epoch(1)
-
-
-@pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(connection)
-    yield connection
-    connection.close()
 
 
 def test_a_reservation_reads_back_as_an_open_call(connection: sqlite3.Connection) -> None:
