@@ -79,6 +79,7 @@ class FedStream:
         self._batches: list[list[Event]] = []
         self._failure: Failure | None = None
         self._nudged = False
+        self.nudges = 0
 
     def feed(self, *events: Event) -> None:
         self._batches.append(list(events))
@@ -106,6 +107,7 @@ class FedStream:
         return []
 
     def nudge(self) -> None:
+        self.nudges += 1
         if self._waiting is not None and not self._waiting.done():
             self._nudged = True
             self._wake()

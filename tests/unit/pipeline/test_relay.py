@@ -11,6 +11,7 @@ from router.domain.settlement import Outcome
 from router.domain.stream import END_EVENT, ERROR_EVENT, KEEP_ALIVE, Event, EventKind
 from tests.support.fakes import chunk, snapshot
 from tests.support.pipeline import Rig
+from tests.support.waiting import pause
 
 ROLE = Event(EventKind.CHUNK, b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n')
 PING_NS = 1_000_000
@@ -152,3 +153,16 @@ async def test_the_time_to_the_first_token_is_measured_from_arrival_and_from_dis
 
     (settled,) = rig.telemetry.settled
     assert (12, 7) == (settled.first_token_ns, settled.attempts[0].first_token_ns)
+
+
+async def test_a_stream_that_failed_before_its_start_leaves_no_timer_behind() -> None:
+    rig = Rig()
+    upstream = rig.upstream()
+    upstream.feed(END_EVENT)
+    with pytest.raises(RouterError), rig.pipeline.open(rig.call(), ping_ns=PING_NS) as reply:
+        await reply.read()
+
+    rig.clock.pass_ns(10 * PING_NS)
+    await pause(5 * PING_NS / 1e9)  # time in which a timer would fire
+
+    assert 0 == upstream.nudges
