@@ -147,7 +147,9 @@ class OpenCall:
         will be none.
         """
         if self._relay is None:
+            # Kept before it is started: from here on its timer is ours to stop, also when it never starts.
             self._relay = await self._begin()
+            await self._relay.start()
         return await self._relay.read()
 
     @property
@@ -176,10 +178,10 @@ class OpenCall:
             flight = await dispatch(call, attempt, pipeline.upstreams.find(attempt.deployment.provider))
         except UpstreamFailed as exc:
             raise RouterError(call.refusal or refusal_of(exc.failure)) from exc
-        if call.outcome is not None:
+        if call.outcome is not None:  # closed before it had this flight to leave
             flight.leave()
         _go_on(call)
-        relay = Relay(
+        return Relay(
             call,
             attempt,
             flight,
@@ -187,8 +189,6 @@ class OpenCall:
             ping_ns=self._ping_ns,
             stamp=call.request.model if plan.model.reply_model is ReplyModel.ALIAS else None,
         )
-        await relay.start()
-        return relay
 
 
 def _go_on(call: Call) -> None:
