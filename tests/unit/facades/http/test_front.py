@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from router.domain.faults import Fault
 from router.domain.principal import KeyEntry
 from router.domain.settlement import Outcome
 from router.domain.stream import END_EVENT, Event, EventKind
@@ -172,3 +173,19 @@ async def test_the_reply_to_an_unknown_model_names_the_call() -> None:
     assert (404, "model_not_found") == (exchange.status, exchange.error["code"])
     assert exchange.headers["x-checkrein-call"].startswith("call_")
     assert [Outcome.REFUSED] == [one.outcome for one in on.telemetry.settled]
+
+
+async def test_a_bug_before_there_is_a_call_answers_in_the_documented_shape(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_body: bytes) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("router.facades.http.front.read_chat_request", broken)
+    on = rig()
+    exchange = await Exchange("/v1/chat/completions", UNARY, headers={**AUTH, "x-request-id": "r7"}).through(front(on))
+
+    assert (500, "r7") == (exchange.status, exchange.headers["x-request-id"])
+    assert "server_error" == json.loads(exchange.body)["error"]["type"]
+    assert [Fault.INTERNAL] == on.telemetry.rejected
+    assert "internal error in r7" in caplog.text
