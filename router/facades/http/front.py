@@ -57,6 +57,12 @@ class Front:
         except CallerGone:
             self._pipeline.telemetry.request_rejected(Fault.CLIENT_CLOSED)
             return
+        except Exception:
+            # The border before there is a call to settle; the other one is in `_serve_while_there`.
+            _log.exception("internal error in %s", request_id)
+            self._pipeline.telemetry.request_rejected(INTERNAL.fault)
+            await send_refusal(outlet, INTERNAL, request_id)
+            return
         connection = connection_of(scope)
         if connection is not None:
             await self._serve_while_there(connection, call, outlet)
