@@ -183,3 +183,15 @@ async def test_a_body_in_pieces_is_not_taken_for_a_line() -> None:
 
     assert served.transport.ended is None
     assert b"" == served.transport.written
+
+
+async def test_a_reply_handed_over_in_the_turn_of_a_shutdown_still_leaves() -> None:
+    served = Served()
+    await served.feed(GET % 1)
+    served.transport.written = b""
+    served.connection.write_soon(b"the reply")
+    served.connection.shutdown()
+    await turns(3)
+
+    assert b"the reply" == served.transport.written
+    assert "closed" == served.transport.ended
