@@ -233,6 +233,10 @@ class FrontProtocol(HttpToolsProtocol):
     def close_soon(self) -> None:
         self.loop.call_soon(self.transport.close)
 
+    def shutdown(self) -> None:
+        """End after this request, or at once when there is none; but never before what `write_soon` was given."""
+        self.loop.call_soon(super().shutdown)
+
     def _write(self, data: bytes) -> None:
         if not self.transport.is_closing():
             self.transport.write(data)
