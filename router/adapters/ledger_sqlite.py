@@ -1,7 +1,8 @@
-"""Keep the ledger in one SQLite file, which one server writes: each commit takes whatever queued during the last.
+"""Keep the ledger in one SQLite file, which one server writes, behind a journal that answers for it meanwhile.
 
-Laws: a reservation that returned is on disk; one that raised is not. A settlement is written once or kept and
-tried again. Every row is written by the one writer task, so the order of the calls is the order of the rows.
+Laws: a reservation that returned survives `kill -9`, and with durability `power` a power cut. A settlement is
+written once or kept and tried again. Nothing leaves the journal before it is committed, and every row is committed
+by the one writer task, in the order of the calls (docs/adr/0007).
 """
 
 import asyncio
@@ -10,10 +11,13 @@ import socket
 import sqlite3
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
 from typing import Final, Self
 
-from router.adapters.sql.sqlite_commit import Rejected, commit_group, start_epoch
-from router.adapters.sql.sqlite_rows import read_call, read_usage_totals
+from router.adapters.sql.journal import Journal
+from router.adapters.sql.journal_records import UNWRITABLE, left_behind, new_journal, open_record, settled_record
+from router.adapters.sql.sqlite_commit import Group, commit_group, start_epoch
+from router.adapters.sql.sqlite_rows import open_row, read_call, read_usage_totals, settled_row
 from router.adapters.sql.sqlite_store import (
     Durability,
     SqliteThread,
@@ -29,18 +33,21 @@ from router.adapters.sql.sqlite_store import (
     sqlite_path,
 )
 from router.domain.ids import CallId, Epoch
+from router.domain.money import NanoUsd
 from router.domain.settlement import Outcome, Reservation, Settlement
 from router.ports.clock import Clock
 from router.ports.ledger import CallRecord, LedgerUnavailable, UsageGroup, UsageTotal
 from router.ports.telemetry import Anomaly, Telemetry
 
-SETTLE_LINGER_S: Final = 0.05
-"""How long a settlement waits for a reservation or a reader to be committed with."""
+COMMIT_EVERY_S: Final = 0.1
+"""How long rows gather in the journal while nobody waits for them."""
+HURRY_SHARE: Final = 0.25
+"""A journal fuller than this is committed at once."""
+OPENS_SHARE_MAX: Final = 0.75
+"""The rest of a half is kept for the settlements of the calls that are open."""
 BACKOFF_S_MIN: Final = 0.05
 BACKOFF_S_MAX: Final = 2.0
 CLOSE_RETRIES: Final = 5
-REFUSALS_KEPT_MAX: Final = 10_000
-"""While the store is down every call is refused and wants a row for it; beyond so many they are only counted."""
 
 _READ_ERRORS: Final = (sqlite3.Error, ValueError)  # aiosqlite says ValueError when its connection was closed
 
@@ -73,6 +80,19 @@ class SqliteReader:
         await self.close()
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What one commit writes, and who waits for it."""
+
+    group: Group = field(default_factory=Group)
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+    unkept: int = 0
+    """Settlements that are in memory only."""
+
+    def __bool__(self) -> bool:
+        return bool(self.group or self.waiters)
+
+
 class SqliteLedger:
     """The ledger of the one server that owns the file. Made by `open_sqlite_ledger`."""
 
@@ -80,28 +100,31 @@ class SqliteLedger:
         self,
         *,
         epoch: Epoch,
+        durability: Durability,
+        journal: Journal,
         writer: SqliteThread,
         reader: SqliteReader,
         telemetry: Telemetry,
         held: AsyncExitStack,
     ) -> None:
         self._epoch = epoch
+        self._survives_power = durability == "power"
+        self._journal = journal
         self._writer = writer
         self._reader = reader
         self._telemetry = telemetry
         self._held = held
-        # Each entry belongs to a call that waits in `reserve`: their number is bounded by the calls in flight.
-        self._opens: list[tuple[Reservation, asyncio.Future[None]]] = []
-        # Each entry belongs to a call that is no longer open but was when the store last worked, or was refused
-        # since: their number is bounded by the calls that were open then, plus REFUSALS_KEPT_MAX.
-        self._settlements: dict[CallId, Settlement] = {}
-        # Each entry belongs to a reader that waits for what was queued before it.
-        self._readers: list[asyncio.Future[None]] = []
+        self._holds: dict[CallId, NanoUsd] = {}
+        """Of the open calls: bounded by the calls in flight."""
+        self._batch = _Batch()
+        """Comes in now. Bounded by the journal, but for settlements of calls that were open when it was full."""
+        self._sealed: _Batch | None = None
+        """Is being committed, or could not be and is tried again; the journal's other half holds it."""
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._stopped = asyncio.Event()
+        self._accepts = True
         self._linger: asyncio.TimerHandle | None = None
-        self._committing = False
         self._down = False
 
     @property
@@ -109,22 +132,52 @@ class SqliteLedger:
         return self._epoch
 
     async def reserve(self, reservation: Reservation) -> None:
-        if self._down or self._closing.is_set() or self._stopped.is_set():
-            raise LedgerUnavailable("the ledger cannot commit now; it is tried again by itself")
-        committed = asyncio.get_running_loop().create_future()
-        self._opens.append((reservation, committed))
-        self._wake.set()
-        # Cancelling this wait leaves the row in its group: the call was opened, and its settlement follows.
-        await committed
+        if not self._accepts:
+            raise LedgerUnavailable("the ledger is closed")
+        if self._survives_power and self._down:
+            raise LedgerUnavailable("the ledger cannot commit now; it tries again by itself")
+        call_id = reservation.id
+        if call_id in self._holds:
+            raise LedgerUnavailable("a call with this id is open")
+        used = self._journal.used
+        if used > HURRY_SHARE:
+            self._wake.set()
+        try:
+            row = open_row(reservation, self._epoch)
+            kept = used < OPENS_SHARE_MAX and self._journal.append(open_record(row))
+        except UNWRITABLE as exc:
+            raise LedgerUnavailable("the ledger cannot hold this call") from exc
+        if not kept:
+            raise LedgerUnavailable("the ledger has fallen behind its journal; it catches up by itself")
+        self._holds[call_id] = reservation.hold_nano_usd
+        self._batch.group.open(call_id, row)
+        if self._survives_power:
+            # Cancelling this wait leaves the row in its group: the call was opened, and its settlement follows.
+            await self._next_commit()
+        elif self._linger is None:
+            self._queue()
 
     def settle(self, settlement: Settlement) -> None:
-        if self._unkept(settlement):
+        hold_nano_usd = self._holds.pop(settlement.id, None)
+        moneyless = hold_nano_usd is None and settlement.outcome is Outcome.REFUSED and not settlement.attempts
+        row = settled_row(settlement, self._epoch, hold_nano_usd or 0)
+        try:
+            # A row that says nothing of money must not take the room of one that does, nor memory without end.
+            kept = not (moneyless and self._journal.used >= OPENS_SHARE_MAX) and self._journal.append(
+                settled_record(row)
+            )
+        except UNWRITABLE:
+            # The open row stays and is recovered at the next start, so the money that was held for it is not lost.
             self._telemetry.noticed(Anomaly.LEDGER_ROW_DROPPED)
             return
-        self._settlements.setdefault(settlement.id, settlement)
-        # Nobody waits for a settlement, and a commit of its own would cost it more than itself.
+        if not kept:
+            if moneyless or self._journal.closed:
+                self._telemetry.noticed(Anomaly.LEDGER_ROW_DROPPED)
+                return
+            self._batch.unkept += 1
+        self._batch.group.settle(settlement.id, row)
         if self._linger is None:
-            self._linger = asyncio.get_running_loop().call_later(SETTLE_LINGER_S, self._wake.set)
+            self._queue()
 
     async def read_call(self, call_id: CallId) -> CallRecord | None:
         await self._catch_up()
@@ -139,10 +192,12 @@ class SqliteLedger:
         if self._closing.is_set():
             return
         self._closing.set()
+        self._accepts = False
         self._wake.set()
         await self._stopped.wait()
         async with self._held:
             await self._drain()
+            self._journal.discard()
             with suppress(sqlite3.Error):  # the log is as durable as the file; the next start reads it
                 await self._writer.run(checkpoint)
 
@@ -151,97 +206,93 @@ class SqliteLedger:
         # A callback, for a task that is cancelled before its first step never reaches its own clean-up.
         tasks.create_task(self._write_until_closed(), name="ledger-writer").add_done_callback(self._writer_ended)
 
+    def _queue(self) -> None:
+        """Have what came in committed soon. The journal keeps it meanwhile, and larger groups cost less."""
+        self._linger = asyncio.get_running_loop().call_later(COMMIT_EVERY_S, self._wake.set)
+
     async def _write_until_closed(self) -> None:
         backoff_s = BACKOFF_S_MIN
         while not self._closing.is_set():
             await self._wake.wait()
             self._wake.clear()
-            if self._linger is not None:
-                self._linger.cancel()
-                self._linger = None
+            self._stop_linger()
             if await self._commit():
                 backoff_s = BACKOFF_S_MIN
                 continue
             await _elapse(backoff_s, unless=self._closing)
             backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
-            # A settlement that waits is the next attempt. Without one, the next reservation has to be.
-            self._down = bool(self._settlements)
-            if self._queued():
-                self._wake.set()
+            self._wake.set()
+
+    def _stop_linger(self) -> None:
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
 
     def _writer_ended(self, _: asyncio.Task[None]) -> None:
         self._stopped.set()
-        if self._linger is not None:
-            self._linger.cancel()
-        _refuse([waiter for _, waiter in self._opens] + self._readers)
-        self._opens, self._readers = [], []
+        self._accepts = False
+        self._stop_linger()
+        for batch in (self._sealed, self._batch):
+            if batch is not None:
+                _refuse(batch)
 
     async def _commit(self) -> bool:
-        """Commit everything that is queued; False, with nothing lost, if the store cannot."""
-        opens, self._opens = self._opens, []
-        settlements, self._settlements = self._settlements, {}
-        readers, self._readers = self._readers, []
-        waiters = [waiter for _, waiter in opens] + readers
-        self._committing = True
+        """Commit what came in first; False, with nothing lost, if the store cannot."""
+        batch = self._sealed
+        if batch is None:
+            batch, self._batch = self._batch, _Batch()
+            self._sealed = batch
+            self._journal.turn()
         try:
-            rejected = await self._write([reservation for reservation, _ in opens], list(settlements.values()))
+            rejected = await self._writer.run(commit_group, batch.group) if batch.group else ()
         except (sqlite3.Error, asyncio.CancelledError) as exc:
-            self._keep(settlements)
             self._down = True
-            _refuse(waiters)
+            _refuse(batch)
+            _refuse(self._batch)
             if isinstance(exc, asyncio.CancelledError):
                 raise
             self._telemetry.noticed(Anomaly.LEDGER_RETRY)
             return False
-        finally:
-            self._committing = False
+        self._sealed = None
         self._down = False
-        if rejected.opens:
-            _refuse([opens[position][1] for position in rejected.opens])
-        if rejected.settlements:
-            # The open row stays and is recovered at the next start, so the money that was held for it is not lost.
-            self._telemetry.noticed(Anomaly.LEDGER_ROW_DROPPED, len(rejected.settlements))
-        _confirm(waiters)
+        if rejected:
+            self._telemetry.noticed(Anomaly.LEDGER_ROW_DROPPED, len(rejected))
+        for waiter in batch.waiters:
+            if not waiter.done():  # its call was cancelled
+                waiter.set_result(None)
+        if self._batch and self._linger is None:
+            self._wake.set()
         return True
-
-    async def _write(self, opens: list[Reservation], settlements: list[Settlement]) -> Rejected:
-        if not opens and not settlements:
-            return Rejected()
-        return await self._writer.run(commit_group, opens, settlements, self._epoch)
 
     async def _drain(self) -> None:
         backoff_s = BACKOFF_S_MIN
-        for _ in range(CLOSE_RETRIES):
-            if not self._settlements or await self._commit():
-                return
+        failures = 0
+        while self._sealed is not None or self._batch:
+            if await self._commit():
+                continue
+            failures += 1
+            if failures == CLOSE_RETRIES:
+                unkept = self._batch.unkept + (self._sealed.unkept if self._sealed is not None else 0)
+                if unkept:
+                    self._telemetry.noticed(Anomaly.LEDGER_ROW_DROPPED, unkept)
+                raise LedgerUnavailable("the store took no more rows: the next start writes them from the journal")
             await _elapse(backoff_s, unless=asyncio.Event())
             backoff_s *= 2
-        raise LedgerUnavailable(f"{len(self._settlements)} settlements were not written: their calls stay open")
 
     async def _catch_up(self) -> None:
         """Wait until everything that was queued before is committed."""
-        if not (self._queued() or self._committing):
+        if self._sealed is None and not self._batch:
             return
         if self._down or self._stopped.is_set():
             raise LedgerUnavailable("the ledger cannot commit now, so it cannot say how the latest calls ended")
+        await self._next_commit()
+
+    async def _next_commit(self) -> None:
+        """Wait until what has come in by now is committed. Raises `LedgerUnavailable`."""
         committed = asyncio.get_running_loop().create_future()
-        self._readers.append(committed)
+        self._batch.waiters.append(committed)
         self._wake.set()
         await committed
-
-    def _queued(self) -> bool:
-        return bool(self._opens or self._settlements or self._readers)
-
-    def _keep(self, settlements: dict[CallId, Settlement]) -> None:
-        """Put settlements back before those that came meanwhile; of one call the earlier one stays first."""
-        for call_id, settlement in self._settlements.items():
-            settlements.setdefault(call_id, settlement)
-        self._settlements = settlements
-
-    def _unkept(self, settlement: Settlement) -> bool:
-        """Tell whether a settlement is not worth its memory: the queue is full and nothing was spent or held."""
-        moneyless = settlement.outcome is Outcome.REFUSED and not settlement.attempts
-        return self._down and moneyless and len(self._settlements) >= REFUSALS_KEPT_MAX
 
 
 async def open_sqlite_ledger(
@@ -256,16 +307,28 @@ async def open_sqlite_ledger(
         try:
             if path is not None:
                 stack.callback(lock_store(path))
+            # Read before the schema is touched: the release that wrote it may have to come back.
+            left = Group() if path is None else left_behind(path)
             writer = await stack.enter_async_context(open_writer(path))
             await writer.run(configure, durability)
             await writer.run(migrate)
+            if rejected := await writer.run(commit_group, left):
+                telemetry.noticed(Anomaly.LEDGER_ROW_DROPPED, len(rejected))
             epoch = await writer.run(start_epoch, clock.wall_ns(), socket.gethostname(), os.getpid())
             # A database in memory belongs to its connection, so there the writer reads too.
             reads = writer if path is None else await stack.enter_async_context(open_reader(path))
-        except sqlite3.Error as exc:
+            journal = new_journal(path)
+            stack.callback(journal.close)
+        except (sqlite3.Error, OSError) as exc:
             raise StoreUnusable(f"the store {url} cannot be opened: {exc}. Check the file and its directory") from exc
         ledger = SqliteLedger(
-            epoch=epoch, writer=writer, reader=SqliteReader(reads), telemetry=telemetry, held=stack.pop_all()
+            epoch=epoch,
+            durability=durability,
+            journal=journal,
+            writer=writer,
+            reader=SqliteReader(reads),
+            telemetry=telemetry,
+            held=stack.pop_all(),
         )
     ledger.start(tasks)
     return ledger
@@ -297,13 +360,8 @@ async def _elapse(span_s: float, *, unless: asyncio.Event) -> None:
             await unless.wait()
 
 
-def _confirm(waiters: Sequence[asyncio.Future[None]]) -> None:
-    for waiter in waiters:
-        if not waiter.done():  # its call was cancelled, or refused alone
-            waiter.set_result(None)
-
-
-def _refuse(waiters: Sequence[asyncio.Future[None]]) -> None:
-    for waiter in waiters:
+def _refuse(batch: _Batch) -> None:
+    for waiter in batch.waiters:
         if not waiter.done():
-            waiter.set_exception(LedgerUnavailable("the ledger could not commit the call"))
+            waiter.set_exception(LedgerUnavailable("the ledger could not commit"))
+    batch.waiters.clear()

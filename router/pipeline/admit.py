@@ -1,4 +1,4 @@
-"""Let an attempt start: commit its open row, so that no dispatch can be forgotten by a crash."""
+"""Let an attempt start: put its open row on record, so that no dispatch can be forgotten by a crash."""
 
 from router.domain.faults import Fault, Refusal, RouterError
 from router.domain.settlement import Reservation

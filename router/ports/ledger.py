@@ -70,11 +70,11 @@ class Ledger(Protocol):
         ...
 
     async def reserve(self, reservation: Reservation) -> None:
-        """Commit the call's open row. Durable when it returns. Raises `LedgerUnavailable`."""
+        """Put the call's open row on record, as durable as configured. Raises `LedgerUnavailable`."""
         ...
 
     def settle(self, settlement: Settlement) -> None:
-        """Record how the call ended; never blocks. Kept and retried until committed; the first settlement wins."""
+        """Record how the call ended; never blocks. Kept until committed; the first settlement wins."""
         ...
 
     async def read_call(self, call_id: CallId) -> CallRecord | None:

@@ -156,6 +156,16 @@ async def test_a_cancelled_reservation_can_still_be_settled(open_ledger: OpenLed
         assert [open_record(8), open_record(9)] == [await ledger.read_call(CallId(number)) for number in (8, 9)]
 
 
+async def test_a_second_settlement_after_the_commit_changes_nothing_of_the_first(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        await ledger.reserve(reservation(7, hold=5))
+        ledger.settle(settlement(7))
+        await ledger.read_call(CallId(7))
+        ledger.settle(settlement(7, outcome=Outcome.FAILED, cost=1, attempts=2))
+
+        assert settled_record(7, hold=5, attempts=(attempt(1),)) == await ledger.read_call(CallId(7))
+
+
 async def test_usage_is_exact_and_dearest_first(open_ledger: OpenLedger) -> None:
     used = TokenUsage(input=100, cached_input=30, output=7)
     async with open_ledger() as ledger:

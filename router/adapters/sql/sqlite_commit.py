@@ -1,17 +1,16 @@
 """Put a group of rows into the ledger in one transaction, on the connection's own thread."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Final, TypeVar
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Final
 
 import msgspec
 
 from router.adapters.sql import sqlite_statements as sql
-from router.adapters.sql.sqlite_rows import Row, open_row, settled_row
+from router.adapters.sql.sqlite_rows import Row
 from router.adapters.sql.sqlite_store import roll_back
-from router.domain.ids import Epoch
-from router.domain.settlement import Reservation, Settlement
+from router.domain.ids import CallId, Epoch
 
 ROW_ERRORS: Final = (
     sqlite3.IntegrityError,
@@ -22,55 +21,60 @@ ROW_ERRORS: Final = (
 )
 """Errors that one row has and the store has not: the same row fails for ever, the other rows do not."""
 
-T = TypeVar("T")
+
+class Group(msgspec.Struct):
+    """Rows that are committed together. A call that began and ended within it was never open for the store."""
+
+    opens: dict[CallId, Row] = msgspec.field(default_factory=dict)
+    settlements: dict[CallId, Row] = msgspec.field(default_factory=dict)
+    closes: list[CallId] = msgspec.field(default_factory=list)
+    """Settled calls whose open row an earlier group brought."""
+    ended: dict[CallId, Row] = msgspec.field(default_factory=dict)
+    """Open rows of calls that ended here too: needed only where no store can hold the end."""
+
+    def open(self, call_id: CallId, row: Row) -> None:
+        self.opens[call_id] = row
+
+    def settle(self, call_id: CallId, row: Row) -> None:
+        """Add the end of a call. The first settlement wins."""
+        if call_id in self.settlements:
+            return
+        self.settlements[call_id] = row
+        opened = self.opens.pop(call_id, None)
+        if opened is None:
+            self.closes.append(call_id)
+        else:
+            self.ended[call_id] = opened
+
+    def __bool__(self) -> bool:
+        return bool(self.opens or self.settlements)
 
 
-class Rejected(msgspec.Struct, frozen=True):
-    """Positions of the rows which the store can never hold. The rest of the group is committed."""
+def commit_group(connection: sqlite3.Connection, group: Group) -> Sequence[CallId]:
+    """Commit the rows and return the ids of those that no store could hold, which are left out.
 
-    opens: tuple[int, ...] = ()
-    settlements: tuple[int, ...] = ()
-
-
-def commit_group(
-    connection: sqlite3.Connection, opens: Sequence[Reservation], settlements: Sequence[Settlement], epoch: Epoch
-) -> Rejected:
-    """Commit the rows; an error of the store means that nothing was. A row that cannot be held is left out."""
-    open_rows = partial(open_row, epoch=epoch)
-    settled_rows = partial(settled_row, epoch=epoch)
+    A call whose end is left out stays open. An error of the store means that nothing was committed. A group may be
+    committed twice.
+    """
     try:
         connection.execute(sql.BEGIN)
         try:
-            if opens:
-                connection.executemany(sql.OPEN_CALL, map(open_rows, opens))
-            if settlements:
-                connection.executemany(sql.SETTLE_CALL, map(settled_rows, settlements))
-            rejected = Rejected()
+            _add(connection, group)
+            rejected: list[CallId] = []
         except ROW_ERRORS:
             roll_back(connection)
             connection.execute(sql.BEGIN)
-            rejected = Rejected(
-                opens=_add_each(connection, sql.OPEN_CALL, open_rows, opens),
-                settlements=_add_each(connection, sql.SETTLE_CALL, settled_rows, settlements),
-            )
+            rejected = _add_each(connection, sql.SETTLE_CALL, group.settlements.items())
+            unended = [(call_id, group.ended[call_id]) for call_id in rejected if call_id in group.ended]
+            rejected += _add_each(connection, sql.OPEN_CALL, chain(group.opens.items(), unended))
+        settled = group.closes if not rejected else [one for one in group.closes if one not in rejected]
+        if settled:
+            connection.executemany(sql.CLOSE_CALL, [(call_id,) for call_id in settled])
         connection.execute(sql.COMMIT)
     except sqlite3.Error:
         roll_back(connection)
         raise
     return rejected
-
-
-def _add_each(
-    connection: sqlite3.Connection, statement: str, row_of: Callable[[T], Row], facts: Sequence[T]
-) -> tuple[int, ...]:
-    """Add row by row and return the positions of those that failed; a failed statement changes nothing."""
-    failed = []
-    for position, fact in enumerate(facts):
-        try:
-            connection.execute(statement, row_of(fact))
-        except ROW_ERRORS:
-            failed.append(position)
-    return tuple(failed)
 
 
 def start_epoch(connection: sqlite3.Connection, started_ns: int, host: str, pid: int) -> Epoch:
@@ -86,3 +90,24 @@ def start_epoch(connection: sqlite3.Connection, started_ns: int, host: str, pid:
         raise
     assert epoch is not None, "an insert has a rowid"
     return Epoch(epoch)
+
+
+def _add(connection: sqlite3.Connection, group: Group) -> None:
+    if group.opens:
+        connection.executemany(sql.OPEN_CALL, group.opens.values())
+    rows = list(group.settlements.values())
+    whole = len(rows) - len(rows) % sql.SETTLE_ROWS
+    for start in range(0, whole, sql.SETTLE_ROWS):
+        connection.execute(sql.SETTLE_CALLS, tuple(chain.from_iterable(rows[start : start + sql.SETTLE_ROWS])))
+    connection.executemany(sql.SETTLE_CALL, rows[whole:])
+
+
+def _add_each(connection: sqlite3.Connection, statement: str, rows: Iterable[tuple[CallId, Row]]) -> list[CallId]:
+    """Add row by row and return the ids of those that failed; a failed statement changes nothing."""
+    failed = []
+    for call_id, row in rows:
+        try:
+            connection.execute(statement, row)
+        except ROW_ERRORS:
+            failed.append(call_id)
+    return failed

@@ -16,6 +16,8 @@ from router.ports.ledger import CallRecord, UsageGroup, UsageTotal
 
 Row = tuple[int | str | None, ...]
 
+_INTEGER_BITS: Final = 63
+
 
 class StoredAttempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An attempt as an element of the JSON column; the view `attempts` counts on this order. Append only."""
@@ -45,6 +47,9 @@ _decoder: Final = msgspec.json.Decoder(list[StoredAttempt])
 
 
 def open_row(reservation: Reservation, epoch: Epoch) -> Row:
+    """Raises OverflowError for what no SQL integer holds: the call is accepted before the store is asked."""
+    if (reservation.id | reservation.started_ns | reservation.hold_nano_usd) >> _INTEGER_BITS:
+        raise OverflowError("an integer of this reservation has more than 63 bits, or is negative")
     labels = reservation.labels
     return (
         reservation.id,
@@ -61,7 +66,7 @@ def open_row(reservation: Reservation, epoch: Epoch) -> Row:
     )
 
 
-def settled_row(settlement: Settlement, epoch: Epoch) -> Row:
+def settled_row(settlement: Settlement, epoch: Epoch, hold_nano_usd: int) -> Row:
     labels = settlement.labels
     usage = settlement.usage
     fault = settlement.fault
@@ -97,6 +102,7 @@ def settled_row(settlement: Settlement, epoch: Epoch) -> Row:
         settlement.cost_nano_usd,
         settlement.price_version,
         _attempts_text(settlement.attempts) if settlement.attempts else None,
+        hold_nano_usd,
     )
 
 
@@ -118,7 +124,7 @@ def read_usage_totals(connection: sqlite3.Connection, group: UsageGroup, since_n
 
 
 def _attempts_text(attempts: tuple[AttemptRow, ...]) -> str:
-    return _encoder.encode([_stored(attempt) for attempt in attempts]).decode()
+    return _encoder.encode(list(map(_stored, attempts))).decode()
 
 
 def _stored(attempt: AttemptRow) -> StoredAttempt:

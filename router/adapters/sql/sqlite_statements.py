@@ -10,25 +10,30 @@ ROLLBACK: Final = "ROLLBACK"
 
 ADD_EPOCH: Final = "INSERT INTO epochs (started_ns, host, pid) VALUES (?, ?, ?)"
 
+# The ledger in memory has made sure that an id is new; one that is here already comes from a journal read twice.
 OPEN_CALL: Final = """
 INSERT INTO open_calls (
     id, epoch, request_id, key_id, workflow_id, parent_call_id, agent, tags, asked_model, started_ns, hold_nano_usd
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 """
 
-# The first settlement wins: a call that has a row in `calls` is left as it is. The trigger `calls_end` takes the
-# call out of `open_calls` in the same statement; a call refused before its reservation has no row there.
-SETTLE_CALL: Final = """
+CLOSE_CALL: Final = "DELETE FROM open_calls WHERE id = ?"
+
+_SETTLE: Final = """
 INSERT INTO calls (
     id, epoch, request_id, key_id, organization, team, user, workflow_id, parent_call_id, agent, tags,
     route, stream, asked_model, served_deployment, served_model, started_ns, duration_ns, first_token_ns,
     outcome, fault, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
     usage_estimated, cost_nano_usd, price_version, attempts, hold_nano_usd
-) VALUES (
-    ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24,
-    ?25, ?26, ?27, ?28, ?29, ?30, COALESCE((SELECT hold_nano_usd FROM open_calls WHERE id = ?1), 0)
-) ON CONFLICT (id) DO NOTHING
+) VALUES {} ON CONFLICT (id) DO NOTHING
 """
+_SETTLED: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+# The first settlement wins: a call that has a row in `calls` is left as it is.
+SETTLE_CALL: Final = _SETTLE.format(_SETTLED)
+SETTLE_ROWS: Final = 32
+"""Each statement is a step for which SQLite's thread lets go of the interpreter and has to get it back."""
+SETTLE_CALLS: Final = _SETTLE.format(", ".join([_SETTLED] * SETTLE_ROWS))
 
 # What the provider used is unknown, so a hold is posted in full; without a hold the cost is unknown too.
 RECOVER_CALLS: Final = """

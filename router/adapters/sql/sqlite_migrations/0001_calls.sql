@@ -56,10 +56,6 @@ CREATE TABLE calls (
     attempts TEXT
 );
 
-CREATE TRIGGER calls_end AFTER INSERT ON calls BEGIN
-    DELETE FROM open_calls WHERE id = NEW.id;
-END;
-
 -- One row an attempt, for people who ask in SQL. The order of the array is that of `StoredAttempt`.
 CREATE VIEW attempts AS
 SELECT

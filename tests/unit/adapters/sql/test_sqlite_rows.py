@@ -8,7 +8,7 @@ from router.adapters.sql import sqlite_statements as sql
 from router.adapters.sql.sqlite_rows import open_row, read_call, read_usage_totals, settled_row
 from router.domain.faults import Fault
 from router.domain.ids import CallId, Epoch
-from router.domain.settlement import Labels
+from router.domain.settlement import Labels, Reservation
 from tests.support.ledger_facts import attempt, open_record, reservation, settled_record, settlement
 
 EPOCH = Epoch(1)
@@ -22,14 +22,14 @@ def test_a_reservation_reads_back_as_an_open_call(connection: sqlite3.Connection
 
 @pytest.mark.parametrize("attempts", [0, 1, 3])
 def test_a_settlement_reads_back_whole(connection: sqlite3.Connection, attempts: int) -> None:
-    connection.execute(sql.SETTLE_CALL, settled_row(settlement(7, fault=Fault.TIMEOUT, attempts=attempts), EPOCH))
+    connection.execute(sql.SETTLE_CALL, settled_row(settlement(7, fault=Fault.TIMEOUT, attempts=attempts), EPOCH, 9))
 
     expected = tuple(attempt(number + 1, fault=Fault.TIMEOUT) for number in range(attempts))
-    assert settled_record(7, fault="timeout", attempts=expected) == read_call(connection, CallId(7))
+    assert settled_record(7, hold=9, fault="timeout", attempts=expected) == read_call(connection, CallId(7))
 
 
 def test_an_unpriced_attempt_stays_unpriced(connection: sqlite3.Connection) -> None:
-    connection.execute(sql.SETTLE_CALL, settled_row(settlement(7, cost=None), EPOCH))
+    connection.execute(sql.SETTLE_CALL, settled_row(settlement(7, cost=None), EPOCH, 0))
     record = read_call(connection, CallId(7))
 
     assert record is not None
@@ -37,14 +37,22 @@ def test_an_unpriced_attempt_stays_unpriced(connection: sqlite3.Connection) -> N
 
 
 def test_only_plain_values_are_bound() -> None:
-    rows = [open_row(reservation(7), EPOCH), settled_row(settlement(7, fault=Fault.TIMEOUT), EPOCH)]
+    rows = [open_row(reservation(7), EPOCH), settled_row(settlement(7, fault=Fault.TIMEOUT), EPOCH, 0)]
 
     assert {int, str} == {type(value) for row in rows for value in row if value is not None}
 
 
+@pytest.mark.parametrize("excess", [reservation(2**63), reservation(7, hold=2**63), reservation(7, hold=-1)])
+def test_a_reservation_that_no_row_can_hold_is_refused(excess: Reservation) -> None:
+    assert 2**63 - 1 == open_row(reservation(7, hold=2**63 - 1), EPOCH)[-1]
+
+    with pytest.raises(OverflowError, match="63 bits"):
+        open_row(excess, EPOCH)
+
+
 def test_totals_are_read_by_group(connection: sqlite3.Connection) -> None:
     for number, labels in ((1, Labels(agent="a")), (2, Labels(agent="a")), (3, Labels())):
-        connection.execute(sql.SETTLE_CALL, settled_row(settlement(number, cost=number, labels=labels), EPOCH))
+        connection.execute(sql.SETTLE_CALL, settled_row(settlement(number, cost=number, labels=labels), EPOCH, 0))
 
     assert [("", 1, 3), ("a", 2, 3)] == [
         (total.group, total.calls, total.cost_nano_usd) for total in read_usage_totals(connection, "agent", 0)
@@ -55,7 +63,7 @@ def test_a_call_takes_at_most_600_bytes(connection: sqlite3.Connection) -> None:
     calls = 2_000
     connection.execute("BEGIN")
     for number in range(calls):
-        connection.execute(sql.SETTLE_CALL, settled_row(settlement((1 << 60) + number), EPOCH))
+        connection.execute(sql.SETTLE_CALL, settled_row(settlement((1 << 60) + number), EPOCH, 0))
     connection.execute("COMMIT")
     (bytes_,) = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()
 
@@ -63,7 +71,7 @@ def test_a_call_takes_at_most_600_bytes(connection: sqlite3.Connection) -> None:
 
 
 def test_attempts_can_be_asked_in_sql(connection: sqlite3.Connection) -> None:
-    connection.execute(sql.SETTLE_CALL, settled_row(settlement(1, attempts=2, fault=Fault.UPSTREAM_ERROR), EPOCH))
+    connection.execute(sql.SETTLE_CALL, settled_row(settlement(1, attempts=2, fault=Fault.UPSTREAM_ERROR), EPOCH, 0))
     cursor = connection.execute("SELECT * FROM attempts WHERE call_id = 1 AND number = 2")
     names = [column[0] for column in cursor.description]
 
