@@ -5,7 +5,7 @@ allowed keep-alive and left nothing over; after anything else its socket is clos
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
 import httptools
@@ -28,6 +28,8 @@ class Reply:
         "_chunks",
         "_connection",
         "_failure",
+        "_take",
+        "_taking",
         "_waiter",
         "buffered_bytes",
         "complete",
@@ -40,6 +42,8 @@ class Reply:
         self._chunks: list[bytes] = []
         self._failure: TransportFailed | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._take: Callable[[bytes], bool] | None = None
+        self._taking = False
         self.buffered_bytes = 0
         self.complete = False
         self.headers: Sequence[tuple[bytes, bytes]] = ()
@@ -47,27 +51,28 @@ class Reply:
 
     async def read(self) -> bytes:
         if not (self._chunks or self.complete or self._failure is not None):
-            assert self._waiter is None, "a reply has one reader at a time"
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        chunks = self._chunks
-        if not chunks:
-            if self._failure is not None:
-                raise self._failure
-            return b""
-        self._chunks = []
-        self.buffered_bytes = 0
-        if self._connection is not None:
-            self._connection.resume()
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            await self._wait()
+        return self._pop()
+
+    async def each(self, take: Callable[[bytes], bool]) -> None:
+        while self._has_news:
+            if not take(self._pop()):
+                return
+        self._take = take
+        try:
+            await self._wait()
+        finally:
+            self._take = None
 
     def nudge(self) -> None:
+        """Give whoever waits a turn: with what has arrived, if anything has."""
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
+        if waiter is None or waiter.done() or self._taking:
+            return
+        if self._take is None:
             waiter.set_result(None)
+        else:
+            self._hand_over(self._take, waiter)
 
     def abort(self) -> None:
         connection = self._connection
@@ -76,22 +81,57 @@ class Reply:
             self.fail(TransportFailed(FailureKind.ABORTED, "was cut off by the router"))
             connection.close()
 
-    # What the connection reports.
+    @property
+    def _has_news(self) -> bool:
+        return bool(self._chunks) or self.complete or self._failure is not None
+
+    def _hand_over(self, take: Callable[[bytes], bool], waiter: asyncio.Future[None]) -> None:
+        self._taking = True  # what `take` does may end this reply, which must not call it again meanwhile
+        try:
+            going = take(self._pop())
+            while going and self._has_news:
+                going = take(self._pop())
+        except Exception as exc:
+            waiter.set_exception(exc)  # whatever it is, the task that waits has asked for it
+        else:
+            if not going:
+                waiter.set_result(None)
+        finally:
+            self._taking = False
+
+    async def _wait(self) -> None:
+        assert self._waiter is None, "a reply has one reader at a time"
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _pop(self) -> bytes:
+        chunks = self._chunks
+        if not chunks:
+            if self._failure is not None:
+                raise self._failure
+            return b""
+        self._chunks = []
+        self.buffered_bytes = 0
+        if self._connection is not None and self._connection.read_paused:
+            self._connection.resume()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    # What the connection reports; it nudges once it has reported everything.
 
     def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         self.status = status
         self.headers = headers
-        self.nudge()
 
     def push(self, data: bytes) -> None:
         self._chunks.append(data)
         self.buffered_bytes += len(data)
-        self.nudge()
 
     def finish(self) -> None:
         self.complete = True
         self._connection = None
-        self.nudge()
 
     def fail(self, reason: TransportFailed) -> None:
         """End the reply with `reason`; what has arrived can still be read first."""
@@ -119,12 +159,12 @@ class Connection(asyncio.Protocol):
         "_headers",
         "_owner",
         "_parser",
-        "_read_paused",
         "_reply",
         "_spoiled",
         "_transport",
         "_write_paused",
         "idle_since",
+        "read_paused",
     )
 
     def __init__(self, owner: ConnectionOwner) -> None:
@@ -134,7 +174,7 @@ class Connection(asyncio.Protocol):
         self._reply: Reply | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._fed_bytes = 0
-        self._read_paused = False
+        self.read_paused = False
         self._write_paused = False
         self._spoiled = False
         self.idle_since = 0.0
@@ -157,8 +197,8 @@ class Connection(asyncio.Protocol):
         return reply
 
     def resume(self) -> None:
-        if self._read_paused and self._transport is not None:
-            self._read_paused = False
+        if self.read_paused and self._transport is not None:
+            self.read_paused = False
             self._transport.resume_reading()
 
     def close(self) -> None:
@@ -177,7 +217,7 @@ class Connection(asyncio.Protocol):
         if reply is None:
             self.close()  # nobody asked: whatever this is, it must not be taken for the next reply
             return
-        buffered_bytes = reply.buffered_bytes
+        held_bytes = reply.buffered_bytes
         self._fed_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -187,12 +227,13 @@ class Connection(asyncio.Protocol):
                 self._give_up(f"sent a reply that is not HTTP ({str(exc)[:80]})")
         if reply.complete:
             self._release()
-        elif reply.buffered_bytes != buffered_bytes:
+        elif reply.buffered_bytes != held_bytes:
             self._fed_bytes = 0
             if reply.buffered_bytes > BUFFER_BYTES_MAX:
                 self._pause()
         elif self._fed_bytes > HEAD_BYTES_MAX:
             self._give_up(f"sent more than {HEAD_BYTES_MAX} bytes around its reply")
+        reply.nudge()
 
     def eof_received(self) -> None:
         """Let the loop close the connection: `connection_lost` follows."""
@@ -205,6 +246,7 @@ class Connection(asyncio.Protocol):
                 reply.fail(TransportFailed(FailureKind.RESET, "closed the connection before it answered"))
             elif exc is None and self._ends_with_connection():
                 reply.finish()
+                reply.nudge()
             else:
                 reply.fail(TransportFailed(FailureKind.CUT, "closed the connection in the middle of its reply"))
         self._owner.connection_closed(self)
@@ -265,7 +307,8 @@ class Connection(asyncio.Protocol):
         if self._spoiled or self._write_paused:  # the peer answered without taking the whole request
             self.close()
         else:
-            self.resume()
+            if self.read_paused:
+                self.resume()
             self._owner.connection_idle(self)
 
     def _give_up(self, message: str) -> None:
@@ -274,8 +317,8 @@ class Connection(asyncio.Protocol):
         self.close()
 
     def _pause(self) -> None:
-        if not self._read_paused and self._transport is not None:
-            self._read_paused = True
+        if not self.read_paused and self._transport is not None:
+            self.read_paused = True
             self._transport.pause_reading()
 
     def _head_bytes(self) -> int:

@@ -33,7 +33,7 @@ class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
     message: _Delta | None = None
     text: Raw = _ABSENT
-    finish_reason: Raw = _ABSENT
+    finish_reason: str | None = None
 
 
 class _Reply(msgspec.Struct, gc=False):
@@ -126,7 +126,7 @@ class Meter:
 
     def _chunk(self, raw: bytes) -> bool:
         """Read one data event; tell whether the caller may see it."""
-        payload = memoryview(raw)[_DATA:] if raw.count(b"\n") == 2 else _joined(raw)
+        payload = memoryview(raw)[_DATA:] if raw.find(b"\n") == len(raw) - 2 else _joined(raw)
         try:
             chunk = _decode(_reply, payload)
         except msgspec.ValidationError:
@@ -146,18 +146,14 @@ class Meter:
                 self.started = True
                 return self.wants_usage
         for choice in chunk.choices or ():
-            self._choice(choice)
+            if _says_something(choice):
+                self.started = True
+                self.counted_tokens += 1
+                self._unfinished.add(choice.index)
+            if choice.finish_reason:
+                self.started = self._finishes = True
+                self._unfinished.discard(choice.index)
         return True
-
-    def _choice(self, choice: _Choice) -> None:
-        delta = choice.delta or choice.message
-        if (delta is not None and _says_something(delta)) or _something(choice.text):
-            self.started = True
-            self.counted_tokens += 1
-            self._unfinished.add(choice.index)
-        if _something(choice.finish_reason):
-            self.started = self._finishes = True
-            self._unfinished.discard(choice.index)
 
     def _complete(self, raw: bytes) -> None:
         self.started = True
@@ -205,15 +201,19 @@ def _something(raw: Raw) -> bool:
     return raw is not _ABSENT and bytes(raw) not in _NOTHING
 
 
-def _says_something(delta: _Delta) -> bool:
+def _says_something(choice: _Choice) -> bool:
+    delta = choice.delta or choice.message
+    if delta is None:
+        return _something(choice.text)
     return (
-        _something(delta.content)
+        bytes(delta.content) not in _NOTHING
         or _something(delta.tool_calls)
         or _something(delta.reasoning_content)
         or _something(delta.reasoning)
         or _something(delta.refusal)
         or _something(delta.function_call)
         or _something(delta.audio)
+        or _something(choice.text)
     )
 
 

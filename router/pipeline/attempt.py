@@ -19,30 +19,22 @@ _UNBILLED: Final = frozenset(
 class Attempt:
     """One attempt, from the moment before it is dispatched. Times: `started_ns` wall, the others monotonic."""
 
-    __slots__ = ("_begun", "_first_token", "deployment", "failure", "flight", "number", "started_ns")
+    __slots__ = ("_begun", "deployment", "failure", "first_token", "flight", "number", "started_ns")
 
     def __init__(self, number: int, deployment: Deployment, *, started_ns: int, begun: int) -> None:
         self.number = number
         self.deployment = deployment
         self.started_ns = started_ns
         self._begun = begun
-        self._first_token: int | None = None
+        self.first_token: int | None = None
+        """When the reply became real."""
         self.failure: Failure | None = None
         self.flight: Flight | None = None
-
-    def token_seen(self, now: int) -> None:
-        """Note when the reply became real; later tokens change nothing."""
-        if self._first_token is None:
-            self._first_token = now
 
     def fail(self, failure: Failure) -> None:
         """Record why the attempt failed. The first failure is the cause, later ones are its echo."""
         if self.failure is None:
             self.failure = failure
-
-    @property
-    def first_token(self) -> int | None:
-        return self._first_token
 
     def row(self, now: int, input_bytes: int) -> AttemptRow:
         """Price the attempt as it stands and write its row. `input_bytes` is for estimates only."""
@@ -56,7 +48,7 @@ class Attempt:
             upstream_model=self.deployment.upstream_model,
             started_ns=self.started_ns,
             duration_ns=duration_ns,
-            first_token_ns=None if self._first_token is None else self._first_token - self._begun,
+            first_token_ns=None if self.first_token is None else self.first_token - self._begun,
             fault=None if self.failure is None else fault_of(self.failure),
             upstream_status=None if self.failure is None else self.failure.status,
             usage=usage,

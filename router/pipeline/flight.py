@@ -4,7 +4,7 @@ A call never holds an upstream stream itself: it joins the flight and leaves it,
 closes the upstream. A flight has no task of its own; whoever listens drives it (docs/adr/0003).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from router.domain.metering import Meter
 from router.domain.stream import Event
@@ -32,6 +32,11 @@ class Flight:
         Raises `UpstreamFailed`.
         """
         return self.meter.take(await self._stream.read())
+
+    async def each(self, take: Callable[[list[Event]], bool]) -> None:
+        """Do `while take(await self.read()): pass`, without waking a task for each batch. Raises `UpstreamFailed`."""
+        meter = self.meter
+        await self._stream.each(lambda batch: take(meter.take(batch)))
 
     def nudge(self) -> None:
         self._stream.nudge()

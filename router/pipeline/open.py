@@ -1,5 +1,6 @@
 """Run the steps of a call in their order. This page is the map of the request path."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
@@ -151,6 +152,14 @@ class OpenCall:
             self._relay = await self._begin()
             await self._relay.start()
         return await self._relay.read()
+
+    async def each(self, take: Callable[[list[Event]], bool]) -> None:
+        """Do `while take(await self.read()): pass`, but call `take` as the events arrive, without waking a task.
+
+        `take` says False when it wants no more now, and after the last batch. At least one `read` comes before.
+        """
+        assert self._relay is not None, "the first batch is read"
+        await self._relay.each(take)
 
     @property
     def upstream_headers(self) -> tuple[tuple[bytes, bytes], ...]:

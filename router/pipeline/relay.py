@@ -5,6 +5,7 @@ that a proxy between us would hang up; from then on silence is filled with comme
 """
 
 from asyncio import TimerHandle, get_running_loop
+from collections.abc import Callable
 from typing import Final, NoReturn
 
 from router.domain.chat import restamp_event
@@ -87,12 +88,25 @@ class Relay:
         batch, self._held = self._held, []
         while not batch and self._flight.meter.failure is None:
             try:
-                batch = await self._flight.read()
+                batch = self._due(await self._flight.read())
             except UpstreamFailed as exc:
                 return [self._broken(exc.failure)]
-            if self._overdue and not batch:
-                batch = [KEEP_ALIVE]
         return self._passed(batch)
+
+    async def each(self, take: Callable[[list[Event]], bool]) -> None:
+        """Do `while take(await self.read()): pass`, without waking a task for each batch; begin with a `read`."""
+        assert not self._held
+        meter = self._flight.meter
+
+        def arrived(batch: list[Event]) -> bool:
+            if not batch:
+                batch = self._due(batch)
+            return take(self._passed(batch)) if batch or meter.failure is not None else True
+
+        try:
+            await self._flight.each(arrived)
+        except UpstreamFailed as exc:
+            take([self._broken(exc.failure)])
 
     def close(self) -> None:
         """Stop the timer. The flight is the call's to leave."""
@@ -100,13 +114,17 @@ class Relay:
             self._timer.cancel()
             self._timer = None
 
+    def _due(self, batch: list[Event]) -> list[Event]:
+        """Return `batch`, or a sign of life if it is empty and one is due."""
+        return [KEEP_ALIVE] if self._overdue and not batch else batch
+
     def _passed(self, batch: list[Event]) -> list[Event]:
         """Note the progress in `batch` and end the call where the batch ends the reply."""
         meter = self._flight.meter
         self._overdue = False
         self._last_event = now = self._clock.monotonic_ns()
-        if meter.started:
-            self._attempt.token_seen(now)
+        if meter.started and self._attempt.first_token is None:
+            self._attempt.first_token = now
         if meter.failure is not None:
             return [*batch, self._broken(meter.failure)]
         last = batch[-1].kind

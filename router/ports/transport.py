@@ -1,6 +1,6 @@
 """Carry one HTTP request to a provider and its reply back, without knowing what they mean."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -56,6 +56,10 @@ class HttpReply(Protocol):
         b"" when the news is something else: the head, the end (`complete`) or a nudge. A cancelled read loses
         nothing. Raises `TransportFailed` when the connection ends early or the reply is not HTTP.
         """
+        ...
+
+    async def each(self, take: Callable[[bytes], bool]) -> None:
+        """Do `while take(await self.read()): pass`, but call `take` as the bytes arrive, without waking a task."""
         ...
 
     def nudge(self) -> None:

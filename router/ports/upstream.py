@@ -1,6 +1,6 @@
 """Ask a provider, and receive its reply as a stream of events."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -37,16 +37,19 @@ class LiveStream(Protocol):
     `headers` are the upstream's, lower case, empty until the first batch. `read` waits for at least one event
     and returns all that have arrived, in order; the last batch ends with COMPLETE or END, after which `read`
     must not be called. An error status is a failure of the first `read`.
-    A cancelled `read` loses nothing. `nudge` makes a waiting `read` return an empty list (nobody waiting:
-    nothing happens); it is how a relay gets to act while the upstream is silent. `abort` closes the upstream
-    at once, may be called at any time and more than once, and makes a waiting `read` raise `UpstreamFailed`
-    of kind ABORTED.
+    A cancelled `read` loses nothing. `each(take)` does `while take(await read()): pass`, but may call `take` as the
+    events arrive, without waking a task; what `take` raises, it raises. `nudge` makes a waiting `read` return an
+    empty list (nobody waiting: nothing happens); it is how a relay gets to act while the upstream is silent. `abort`
+    closes the upstream at once, may be called at any time and more than once, and makes a waiting `read` raise
+    `UpstreamFailed` of kind ABORTED.
     """
 
     @property
     def headers(self) -> Sequence[tuple[bytes, bytes]]: ...
 
     async def read(self) -> list[Event]: ...
+
+    async def each(self, take: Callable[[list[Event]], bool]) -> None: ...
 
     def nudge(self) -> None: ...
 

@@ -13,7 +13,7 @@ from router.domain.dispatch.failure import FailureKind
 from router.ports.transport import TransportFailed
 from tests.support import fake_upstream
 from tests.support.certificate import make_certificate
-from tests.support.fake_upstream import FakeUpstream, Framing, Reply
+from tests.support.fake_upstream import Cut, FakeUpstream, Framing, Gap, Reply
 from tests.support.transport_calls import MS, cancel_read, failure_of, provider, request, whole
 from tests.support.waiting import pause, turn
 
@@ -72,6 +72,62 @@ async def test_a_nudge_wakes_the_reader_and_loses_nothing(
     assert not reply.complete
     gate.set()
     assert b"{}" == await whole(reply)
+
+
+async def test_each_stops_when_told_and_the_rest_waits(upstream: FakeUpstream, transport: HttptoolsTransport) -> None:
+    gate = asyncio.Event()
+    upstream.script(Reply(steps=(b"one", gate, b"two"), framing=Framing.CHUNKED))
+    reply = await transport.send(request())
+    taken: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        gate.set()
+        return not data
+
+    await reply.each(take)
+
+    assert b"one" == b"".join(taken)
+    assert b"two" == await whole(reply)
+
+
+async def test_each_ends_with_the_failure_after_what_came_before_it(
+    upstream: FakeUpstream, transport: HttptoolsTransport
+) -> None:
+    upstream.script(Reply(steps=(b"one", Gap(0.005), b"two", Cut.RESET), framing=Framing.CHUNKED))
+    reply = await transport.send(request())
+    taken: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        return True
+
+    with pytest.raises(TransportFailed):
+        await reply.each(take)
+
+    assert b"onetwo" == b"".join(taken)
+
+
+async def test_a_taker_that_stops_holds_the_sender_back(upstream: FakeUpstream, transport: HttptoolsTransport) -> None:
+    piece = b"x" * 65_536
+    upstream.script(Reply(steps=(piece,) * 500, framing=Framing.CHUNKED))
+    reply = await transport.send(request())
+    seen = await upstream.received(1)
+    held = 0
+
+    def take(data: bytes) -> bool:
+        nonlocal held
+        held += len(data)
+        return not data
+
+    await reply.each(take)
+    sent = -1
+    while sent != seen.sent_bytes:  # until the sender makes no more progress
+        sent = seen.sent_bytes
+        await pause(0.05)
+
+    assert not seen.done.is_set()
+    assert 500 * len(piece) == held + len(await whole(reply))
 
 
 async def test_abort_wakes_the_reader_and_closes_the_socket_at_once(

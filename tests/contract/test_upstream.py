@@ -14,7 +14,7 @@ from router.domain.catalog import Provider, ProviderKind, Script, Timeouts
 from router.domain.dispatch.failure import FailureKind
 from router.domain.ids import ProviderId
 from router.domain.stream import END_EVENT, Event, EventKind, ReplyMode
-from router.ports.upstream import Upstream
+from router.ports.upstream import Upstream, UpstreamFailed
 from tests.support import fake_upstream
 from tests.support.fake_upstream import FakeUpstream, Gap, Reply, Request
 from tests.support.upstream_calls import (
@@ -25,6 +25,7 @@ from tests.support.upstream_calls import (
     content,
     drain,
     failure_of,
+    is_over,
     over,
     reads_failure,
 )
@@ -235,3 +236,111 @@ async def test_a_slow_reader_is_not_mistaken_for_a_silent_provider(make: MakeUps
         await pause(0.06)
 
         assert END_EVENT == (first if first[-1] == END_EVENT else await drain(live))[-1]
+
+
+@every_kind
+async def test_each_hands_over_what_read_would_and_stops_when_told(make: MakeUpstream) -> None:
+    async with make(gap_s=0.0005) as upstream:
+        undisturbed = await drain(await upstream.open(ask(ReplyMode.STREAM)))
+        live = await upstream.open(ask(ReplyMode.STREAM))
+        events: list[Event] = []
+        batches = 0
+
+        def take(batch: list[Event]) -> bool:
+            nonlocal batches
+            events.extend(batch)
+            batches += 1
+            return batches % 3 != 0 and not is_over(events)
+
+        while not is_over(events):
+            await live.each(take)
+            events += [] if is_over(events) else await live.read()
+
+    assert undisturbed == events
+
+
+@every_kind
+async def test_a_cancelled_each_loses_nothing(make: MakeUpstream) -> None:
+    async with make(gap_s=0.0005) as upstream:
+        undisturbed = await drain(await upstream.open(ask(ReplyMode.STREAM)))
+        live = await upstream.open(ask(ReplyMode.STREAM))
+        events: list[Event] = []
+
+        def take(batch: list[Event]) -> bool:
+            events.extend(batch)
+            return not is_over(events)
+
+        while not is_over(events):
+            async with asyncio.TaskGroup() as tasks:
+                reading = tasks.create_task(live.each(take))
+                await turn()
+                reading.cancel()
+
+    assert undisturbed == events
+
+
+@every_kind
+async def test_what_a_taker_raises_reaches_the_reader(make: MakeUpstream) -> None:
+    def take(_batch: list[Event]) -> bool:
+        raise ZeroDivisionError
+
+    async with make(delay_s=0.01) as upstream:
+        live = await upstream.open(ask(ReplyMode.STREAM))
+        with pytest.raises(ZeroDivisionError):
+            await live.each(take)
+        live.abort()
+
+
+@every_kind
+async def test_a_taker_may_abort(make: MakeUpstream) -> None:
+    async with make(delay_s=0.01, gap_s=0.005) as upstream:
+        live = await upstream.open(ask(ReplyMode.STREAM))
+        taken = 0
+
+        def take(_batch: list[Event]) -> bool:
+            nonlocal taken
+            taken += 1
+            live.abort()
+            return True
+
+        with pytest.raises(UpstreamFailed) as caught:
+            await live.each(take)
+
+    assert (1, FailureKind.ABORTED) == (taken, caught.value.failure.kind)
+
+
+@every_kind
+async def test_abort_and_silence_end_each(make: MakeUpstream) -> None:
+    limits = replace(TIMEOUTS, stream_idle_ns=30 * MS)
+    async with make(gap_s=5.0, timeouts=limits) as upstream:
+        silent = await upstream.open(ask(ReplyMode.STREAM))
+        with pytest.raises(UpstreamFailed) as caught:
+            await silent.each(lambda _batch: True)
+        assert FailureKind.IDLE_TIMEOUT is caught.value.failure.kind
+
+    async with make(delay_s=5.0) as upstream:
+        live = await upstream.open(ask(ReplyMode.STREAM))
+        asyncio.get_running_loop().call_later(0.01, live.abort)
+        with pytest.raises(UpstreamFailed) as caught:
+            await live.each(lambda _batch: True)
+        assert FailureKind.ABORTED is caught.value.failure.kind
+
+
+@every_kind
+async def test_a_nudge_hands_over_an_empty_batch(make: MakeUpstream) -> None:
+    async with make(delay_s=5.0) as upstream:
+        live = await upstream.open(ask(ReplyMode.STREAM))
+        batches: list[list[Event]] = []
+
+        def take(batch: list[Event]) -> bool:
+            batches.append(batch)
+            return len(batches) < 2
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(live.each(take))
+            for _ in range(2):
+                await turn()
+                live.nudge()
+        live.abort()
+
+    assert [[], []] == batches

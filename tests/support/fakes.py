@@ -106,6 +106,10 @@ class FedStream:
         self._nudged = False
         return []
 
+    async def each(self, take: Callable[[list[Event]], bool]) -> None:
+        while take(await self.read()):
+            pass
+
     def nudge(self) -> None:
         self.nudges += 1
         if self._waiting is not None and not self._waiting.done():

@@ -32,9 +32,14 @@ def provider(base_url: str, *, ca_file: str | None = None, connect_ns: int = 5 *
 
 
 async def whole(reply: HttpReply) -> bytes:
-    parts: list[bytes] = []
-    while not reply.complete or not parts or parts[-1]:
-        parts.append(await reply.read())
+    """Read as an upstream does: the first part by `read`, what follows by `each`."""
+    parts = [await reply.read()]
+
+    def take(data: bytes) -> bool:
+        parts.append(data)
+        return bool(data) or not reply.complete
+
+    await reply.each(take)
     return b"".join(parts)
 
 

@@ -32,10 +32,20 @@ def ask(mode: ReplyMode, *, total_ns: int | None = None, **members: object) -> U
 
 
 async def drain(live: LiveStream) -> list[Event]:
-    events: list[Event] = []
-    while not events or events[-1].kind not in (EventKind.END, EventKind.COMPLETE):
-        events += await live.read()
+    """Read as the relay does: the first batch by `read`, what follows by `each`."""
+    events = await live.read()
+
+    def take(batch: list[Event]) -> bool:
+        events.extend(batch)
+        return not is_over(events)
+
+    if not is_over(events):
+        await live.each(take)
     return events
+
+
+def is_over(events: Sequence[Event]) -> bool:
+    return bool(events) and events[-1].kind in (EventKind.END, EventKind.COMPLETE)
 
 
 async def failure_of(upstream: Upstream, request: UpstreamRequest) -> Failure:

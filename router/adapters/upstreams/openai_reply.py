@@ -67,17 +67,13 @@ class OpenAiReply:
         return self._reply.headers
 
     async def read(self) -> list[Event]:
-        reply, watch = self._reply, self._watch
+        watch = self._watch
         while self._failure is None:
             watch.waiting = True
             try:
-                data = await reply.read()
-                events = self._take(data)
-            except TransportFailed as exc:
-                self._fail(self._broken(exc.kind, str(exc)))
-                break
-            except UpstreamFailed as exc:
-                self._fail(exc.failure)
+                events = self._take(await self._reply.read())
+            except (TransportFailed, UpstreamFailed) as exc:
+                self._fail(self._failure_in(exc))
                 break
             finally:
                 watch.waiting = False
@@ -87,13 +83,38 @@ class OpenAiReply:
         assert self._failure is not None
         raise UpstreamFailed(self._failure)
 
+    async def each(self, take: Callable[[list[Event]], bool]) -> None:
+        going = True
+
+        def arrived(data: bytes) -> bool:
+            nonlocal going
+            events = self._take(data)
+            if events or self._nudged:
+                self._nudged = False
+                going = take(events)
+            return going and self._failure is None
+
+        watch = self._watch
+        if self._failure is None:
+            watch.waiting = True
+            try:
+                await self._reply.each(arrived)
+            except (TransportFailed, UpstreamFailed) as exc:
+                self._fail(self._failure_in(exc))
+            finally:
+                watch.waiting = False
+        if going:
+            assert self._failure is not None, "only a failure ends what nobody stopped"
+            raise UpstreamFailed(self._failure)
+
     def nudge(self) -> None:
         if self._watch.waiting:
             self._nudged = True
             self._reply.nudge()
 
     def abort(self) -> None:
-        self._fail(self._errors.own(FailureKind.ABORTED, "was cut off by the router"))
+        if not self._ended:  # nearly always it has, and then there is no failure to name
+            self._fail(self._errors.own(FailureKind.ABORTED, "was cut off by the router"))
 
     def _take(self, data: bytes) -> list[Event]:
         body = self._body
@@ -135,6 +156,9 @@ class OpenAiReply:
             self._watch.stop()
         else:
             self._fail(self._broken(kind, timeout_words(kind, span_ns)))
+
+    def _failure_in(self, exc: TransportFailed | UpstreamFailed) -> Failure:
+        return exc.failure if isinstance(exc, UpstreamFailed) else self._broken(exc.kind, str(exc))
 
     def _broken(self, kind: FailureKind, words: str) -> Failure:
         """Name a failure of the connection; an error status that came before it says more."""

@@ -1,7 +1,7 @@
 """The `scripted` provider: deterministic answers at a chosen pace, without a network."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from router.adapters.upstreams.error_body import ErrorReader
@@ -116,6 +116,10 @@ class ScriptedReply:
             self._breathless = False
             await self._wait_until(due_s)
         raise UpstreamFailed(self._failure)
+
+    async def each(self, take: Callable[[list[Event]], bool]) -> None:
+        while take(await self.read()):
+            pass
 
     def nudge(self) -> None:
         if self._waiter is not None:

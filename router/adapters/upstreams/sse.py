@@ -38,9 +38,17 @@ class SseSplitter:
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that `data` completes, in order. Raises `Malformed` after those before it."""
-        self.check()
-        if not (self._tail or self._at_start or self._after_cr or self.ended) and _is_one_plain_event(data):
+        # Most often the network brings exactly one event in our own form: as it does token by token.
+        if (
+            data.startswith(_PLAIN)
+            and data.find(b"\n") == len(data) - 2
+            and data.endswith(b"\n\n")
+            and b"\r" not in data
+            and not (self._tail or self._at_start or self._after_cr or self.ended or self._overflowed)
+            and len(data) <= EVENT_BYTES_MAX
+        ):
             return [Event(EventKind.CHUNK, data)]
+        self.check()
         events: list[Event] = []
         if self._at_start:
             data = self._without_bom(data)
@@ -127,14 +135,3 @@ class SseSplitter:
         elif any(values):  # an event without data tells nothing, and SDKs fail to parse it
             raw = b"".join([b"data: %b\n" % value for value in values])
             events.append(Event(EventKind.CHUNK, raw + b"\n"))
-
-
-def _is_one_plain_event(data: bytes) -> bool:
-    """Tell whether the network brought exactly one event in our own form, as it does token by token."""
-    return (
-        data.startswith(_PLAIN)
-        and data.find(b"\n") == len(data) - 2
-        and data.endswith(b"\n\n")
-        and b"\r" not in data
-        and len(data) <= EVENT_BYTES_MAX
-    )

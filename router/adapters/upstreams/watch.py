@@ -33,6 +33,7 @@ class Watch:
         "_last_s",
         "_silence",
         "_silence_ns",
+        "_time",
         "_total_ns",
         "_total_s",
         "_watches",
@@ -54,10 +55,11 @@ class Watch:
         self._expired: Callable[[FailureKind, int], None] | None = expired
         self._total_ns = total_ns
         self._total_s = started_s + total_ns / NS_PER_S
-        self._last_s = watches.now_s()
+        self._time = watches.time()
+        self._last_s = self._time()
         self._silence = FailureKind.FIRST_EVENT_TIMEOUT
         self._silence_ns = watches.timeouts.stream_first_event_ns if mode is ReplyMode.STREAM else total_ns
-        watches.add(self)
+        watches.add(self, self.due_s)
 
     @property
     def due_s(self) -> float:
@@ -65,7 +67,7 @@ class Watch:
 
     def progressed(self) -> None:
         """An event arrived that is not a comment."""
-        self._last_s = self._watches.now_s()
+        self._last_s = self._time()
         if self._silence is FailureKind.FIRST_EVENT_TIMEOUT:
             self._silence = FailureKind.IDLE_TIMEOUT
             self._silence_ns = self._watches.timeouts.stream_idle_ns
@@ -102,15 +104,16 @@ class Watches:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = math.inf
 
-    def now_s(self) -> float:
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
-        return loop.time()
+    def time(self) -> Callable[[], float]:
+        """Return the clock of the loop that runs."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop.time
 
-    def add(self, watch: Watch) -> None:
+    def add(self, watch: Watch, due_s: float) -> None:
         self._live.add(watch)
-        self.hasten(watch.due_s)
+        if due_s < self._timer_s:
+            self.hasten(due_s)
 
     def discard(self, watch: Watch) -> None:
         self._live.discard(watch)
@@ -127,7 +130,7 @@ class Watches:
     def _fire(self) -> None:
         self._timer = None
         self._timer_s = math.inf
-        now_s = self.now_s()
+        now_s = self.time()()
         for watch in [watch for watch in self._live if watch.due_s <= now_s]:
             if watch in self._live:
                 watch.check(now_s)

@@ -21,8 +21,7 @@ def test_a_served_attempt_costs_what_the_provider_says_it_used() -> None:
     served = attempt()
     assert served.flight is not None
     served.flight.meter.take([chunk("a"), usage_chunk(2006, 300)])
-    served.token_seen(130)
-    served.token_seen(140)
+    served.first_token = 130
 
     row = served.row(150, input_bytes=9)
 
