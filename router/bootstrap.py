@@ -26,6 +26,7 @@ from router.config import Loaded, Settings, Sources, notices
 from router.configured import Configured
 from router.facades.http.app import build_app
 from router.facades.http.asgi import App
+from router.facades.http.exchange import HotRoutes
 from router.facades.http.front import Front
 from router.facades.http.limits import HttpLimits
 from router.facades.http.ops import build_ops_app
@@ -119,8 +120,11 @@ class Router:
             stream_ping_ns=http.stream_ping,
         )
         rest = build_app(pipeline=pipeline, health=self._phase)
-        app: App = Front(pipeline=pipeline, rest=rest, limits=limits)
+        inference = Front(pipeline=pipeline, rest=rest, limits=limits)
+        app: App = inference
+        hot: HotRoutes | None = inference.hot_routes
         if http.cors:
+            hot = None  # what a middleware must see goes through it
             app = CORSMiddleware(
                 app,
                 allow_origins=http.cors,
@@ -130,7 +134,7 @@ class Router:
             )
         tls = None if http.tls is None else Tls(cert_file=http.tls.cert_file, key_file=http.tls.key_file)
         ops_app = build_ops_app(health=self._phase, exposition=self._exposition)
-        front = Listener(app, Address(host=http.host, port=http.port, tls=tls), limits)
+        front = Listener(app, Address(host=http.host, port=http.port, tls=tls), limits, hot=hot)
         try:
             return front, Listener(ops_app, Address(host=ops.host, port=ops.port), limits)
         except OSError:

@@ -26,11 +26,7 @@ class Configured:
         self._clock = clock
         self._loaded = loaded
         self._stamps = _stamps(self._watched())
-        self._snapshot = self._compile(loaded, revision=1)
-
-    @property
-    def current(self) -> Snapshot:
-        return self._snapshot
+        self.current: Snapshot = self._compile(loaded, revision=1)
 
     def files_changed(self) -> bool:
         """Tell whether a file of the configuration was written, added or removed since the last look."""
@@ -46,7 +42,7 @@ class Configured:
             if fixed:
                 _log.error("reload refused: restart needed for %s", ", ".join(fixed))
                 return
-            snapshot = self._compile(loaded, revision=self._snapshot.revision + 1)
+            snapshot = self._compile(loaded, revision=self.current.revision + 1)
             await follow(snapshot)
         except ConfigInvalid as exc:
             _log.error("reload refused: %s", "; ".join(str(problem) for problem in exc.problems))
@@ -55,7 +51,7 @@ class Configured:
             _log.error("reload refused: %s", exc)
             return
         self._loaded = loaded
-        self._snapshot = snapshot
+        self.current = snapshot
         _log.info("configuration revision %d in force (%s)", snapshot.revision, snapshot.fingerprint[:12])
         for notice in notices(loaded.settings):
             _log.warning(notice)

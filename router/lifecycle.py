@@ -13,6 +13,7 @@ import uvicorn
 
 from router.domain.faults import Fault, Refusal
 from router.facades.http.asgi import App
+from router.facades.http.exchange import HotRoutes
 from router.facades.http.limits import HttpLimits
 from router.facades.http.protocol import FrontProtocol
 from router.pipeline.open import Pipeline
@@ -62,12 +63,12 @@ class Phase:
 class Listener(uvicorn.Server):
     """A uvicorn server that leaves signals to us and is bound before it serves."""
 
-    def __init__(self, app: App, address: Address, limits: HttpLimits) -> None:
+    def __init__(self, app: App, address: Address, limits: HttpLimits, *, hot: HotRoutes | None = None) -> None:
         tls = address.tls
         super().__init__(
             uvicorn.Config(
                 app,
-                http=partial(FrontProtocol, limits=limits),  # type: ignore[arg-type] # called, never subclassed
+                http=partial(FrontProtocol, limits=limits, hot=hot),  # type: ignore[arg-type] # called, never subclassed
                 interface="asgi3",  # uvicorn would guess from the signature, and `Front` is a plain function of it
                 ws="none",
                 lifespan="off",

@@ -30,7 +30,7 @@ STREAM = chat(stream=True)
 LEFT = 'checkrein_requests_rejected_total{fault="client_closed"}'
 
 
-def plain_protocol(*arguments: object, limits: object, **named: object) -> HttpToolsProtocol:
+def plain_protocol(*arguments: object, limits: object, hot: object, **named: object) -> HttpToolsProtocol:
     return HttpToolsProtocol(*arguments, **named)  # type: ignore[arg-type]  # uvicorn's own arguments
 
 

@@ -1,10 +1,10 @@
 """Read a request's body, never more of it than allowed."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from router.domain.faults import Fault, RouterError, refuse
-from router.facades.http.asgi import Receive, Scope
-from router.facades.http.protocol import connection_of
+from router.facades.http.asgi import Receive
 
 _JSON: Final = b"application/json"
 
@@ -13,40 +13,30 @@ class CallerGone(Exception):
     """The caller hung up before its request was whole: there is nobody to answer."""
 
 
-async def read_json_body(scope: Scope, receive: Receive, *, max_bytes: int) -> bytes:
-    """Return the whole body. Its pauses are bounded by the listener.
-
-    Raises `RouterError` for a body that is too large or no JSON by its headers, and `CallerGone`.
-    """
-    _check_headers(dict(scope["headers"]), max_bytes)
-    connection = connection_of(scope)
-    body = None if connection is None else connection.whole_body()
-    if body is None:
-        body = await _receive_body(receive, max_bytes)
-    if len(body) > max_bytes:
-        raise _too_large(max_bytes)
-    return body
-
-
-async def _receive_body(receive: Receive, max_bytes: int) -> bytes:
+async def read_body(receive: Receive, *, max_bytes: int) -> bytes:
+    """Return the whole body. Its pauses are bounded by the listener. Raises `RouterError` and `CallerGone`."""
     message = await receive()
     if message["type"] == "http.disconnect":
         raise CallerGone
     body = bytearray(message.get("body", b""))
     while message.get("more_body", False):
         if len(body) > max_bytes:
-            raise _too_large(max_bytes)
+            raise too_large(max_bytes)
         message = await receive()
         if message["type"] == "http.disconnect":
             raise CallerGone
         body += message.get("body", b"")
+    if len(body) > max_bytes:
+        raise too_large(max_bytes)
     return bytes(body)
 
 
-def _check_headers(headers: dict[bytes, bytes], max_bytes: int) -> None:
+def check_body_headers(pairs: Iterable[tuple[bytes, bytes]], *, max_bytes: int) -> None:
+    """Raise `RouterError` for a body that by its headers is too large, or no JSON."""
+    headers = dict(pairs)
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes)
     content_type = headers.get(b"content-type", _JSON)
     if content_type != _JSON and not _is_json(content_type):
         raise refuse(Fault.UNSUPPORTED_MEDIA_TYPE, "The body must be JSON. Send `content-type: application/json`.")
@@ -59,5 +49,6 @@ def _is_json(content_type: bytes) -> bool:
     return media in (b"", _JSON, b"text/json") or media.endswith(b"+json")
 
 
-def _too_large(max_bytes: int) -> RouterError:
+def too_large(max_bytes: int) -> RouterError:
+    """The refusal of a body of more than `max_bytes`."""
     return refuse(Fault.REQUEST_TOO_LARGE, f"The body is larger than {max_bytes} bytes, this router's limit.")

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
 
+from router.domain.settlement import Outcome
 from router.facades.http.asgi import Receive
 from router.facades.http.protocol import FrontProtocol
+from router.pipeline.call import Call
 
 
 class Polled:
@@ -42,13 +44,13 @@ async def polled(receive: Receive) -> AsyncIterator[Polled]:
 
 
 class CallerWatch:
-    """While entered, cancels the serving task when its caller goes; `gone` tells that from any other cancellation."""
+    """While entered, closes the call and cancels its task when its caller goes; `gone` tells that from other ends."""
 
-    __slots__ = ("_connection", "_on_gone", "_task", "gone")
+    __slots__ = ("_call", "_connection", "_task", "gone")
 
-    def __init__(self, connection: FrontProtocol | Polled, on_gone: Callable[[], None]) -> None:
+    def __init__(self, connection: FrontProtocol | Polled, call: Call) -> None:
         self._connection = connection
-        self._on_gone = on_gone
+        self._call = call
         self._task: Task[object] | None = None
         self.gone = False
 
@@ -67,6 +69,6 @@ class CallerWatch:
 
     def _leave(self) -> None:
         self.gone = True
-        self._on_gone()
+        self._call.close(Outcome.CLIENT_CANCELLED)
         assert self._task is not None, "entered"
         self._task.cancel()

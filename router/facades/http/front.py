@@ -10,16 +10,17 @@ from collections.abc import Awaitable
 from router.domain.chat import read_chat_request
 from router.domain.faults import Fault, Refusal, RouterError, refuse
 from router.domain.metadata import Metadata, read_metadata
-from router.domain.settlement import Labels, Outcome
+from router.domain.settlement import Labels
 from router.domain.stream import ReplyMode
 from router.facades.http.asgi import App, Receive, Scope, Send
-from router.facades.http.body import CallerGone, read_json_body
+from router.facades.http.body import CallerGone, check_body_headers
 from router.facades.http.disconnect import CallerWatch, Polled, polled
+from router.facades.http.exchange import HotRoutes
+from router.facades.http.inbound import AsgiInbound, Inbound, WholeInbound
 from router.facades.http.limits import HttpLimits
-from router.facades.http.outlet import Outlet, outlet_for
-from router.facades.http.peer import is_local
-from router.facades.http.protocol import FrontProtocol, connection_of
-from router.facades.http.reply_writer import ReplyWriter, is_last, send_refusal
+from router.facades.http.outlet import Outlet
+from router.facades.http.protocol import FrontProtocol
+from router.facades.http.reply_writer import ReplyWriter, write_refusal
 from router.pipeline.call import Call
 from router.pipeline.open import INTERNAL, Pipeline
 
@@ -38,21 +39,38 @@ class Front:
         self._rest = rest
         self._limits = limits
 
+    @property
+    def hot_routes(self) -> HotRoutes:
+        """What our own listener may bring without ASGI between."""
+        return HotRoutes(
+            targets=frozenset([path.encode() for path in CHAT_PATHS]),
+            answer=lambda exchange: self._chat(WholeInbound(exchange)),
+        )
+
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and scope["path"] in CHAT_PATHS:
-            return self._chat(scope, receive, send)
+            return self._chat_through_asgi(scope, receive, send)
         return self._rest(scope, receive, send)
 
-    async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _chat_through_asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inbound = AsgiInbound(scope, receive, send)
+        if inbound.connection is not None:
+            await self._chat(inbound)
+            return
+        await self._chat(inbound, receive)
+
+    async def _chat(self, inbound: Inbound, receive: Receive | None = None) -> None:
+        """Answer a request. `receive`: where to ask whether the caller is there, if its connection does not tell."""
         arrived = self._pipeline.clock.monotonic_ns()
-        outlet = outlet_for(scope, send)
-        metadata = read_metadata(scope["headers"])
+        outlet = inbound.outlet
+        metadata = read_metadata(inbound.headers)
         request_id = self._pipeline.request_id(metadata if isinstance(metadata, Metadata) else _NO_METADATA)
         try:
-            call = await self._decode(scope, receive, metadata, request_id, arrived)
+            call = await self._decode(inbound, metadata, request_id, arrived)
         except RouterError as exc:
             self._pipeline.telemetry.request_rejected(exc.refusal.fault)
-            await send_refusal(outlet, exc.refusal, request_id)
+            write_refusal(outlet, exc.refusal, request_id)
+            await outlet.flush()
             return
         except CallerGone:
             self._pipeline.telemetry.request_rejected(Fault.CLIENT_CLOSED)
@@ -61,22 +79,23 @@ class Front:
             # The border before there is a call to settle; the other one is in `_serve_while_there`.
             _log.exception("internal error in %s", request_id)
             self._pipeline.telemetry.request_rejected(INTERNAL.fault)
-            await send_refusal(outlet, INTERNAL, request_id)
+            write_refusal(outlet, INTERNAL, request_id)
+            await outlet.flush()
             return
-        connection = connection_of(scope)
-        if connection is not None:
-            await self._serve_while_there(connection, call, outlet)
+        if inbound.connection is not None:
+            await self._serve_while_there(inbound.connection, call, outlet)
         else:
+            assert receive is not None, "somebody has to tell"
             async with polled(receive) as substitute:
                 await self._serve_while_there(substitute, call, outlet)
 
     async def _serve_while_there(self, connection: FrontProtocol | Polled, call: Call, outlet: Outlet) -> None:
         """Serve until the reply is written or nobody is there to read it."""
-        watch = CallerWatch(connection, lambda: call.close(Outcome.CLIENT_CANCELLED))
+        watch = CallerWatch(connection, call)
         writer = ReplyWriter(outlet, call)
         try:
             with watch:
-                await self._serve(call, writer)
+                await self._serve(call, writer, outlet)
         except CancelledError:
             # Our own watch cancelled this task because nobody is left to answer. Nothing above waits for the
             # cancellation, so it ends here; any other one goes on.
@@ -85,36 +104,35 @@ class Front:
         except Exception:
             # The border of the façade: a bug costs its own caller an honest error, and nobody else anything.
             _log.exception("internal error in %s", call.request_id)
-            await writer.fail(INTERNAL)
+            writer.fail(INTERNAL)
+        await outlet.flush()
 
-    async def _decode(
-        self, scope: Scope, receive: Receive, metadata: Metadata | Refusal, request_id: str, arrived: int
-    ) -> Call:
+    async def _decode(self, inbound: Inbound, metadata: Metadata | Refusal, request_id: str, arrived: int) -> Call:
         """Read a request as far as a call, cheapest refusals first: a bad key never gets its body read."""
-        if scope["method"] != "POST":
+        if inbound.method != "POST":
             raise refuse(Fault.METHOD_NOT_ALLOWED, "Use POST on this route.")
         if isinstance(metadata, Refusal):
             raise RouterError(metadata)
-        principal = self._pipeline.authenticate(metadata, peer_local=is_local(scope))
-        body = await read_json_body(scope, receive, max_bytes=self._limits.max_body)
-        request = read_chat_request(body)
+        principal = self._pipeline.authenticate(metadata, peer_local=inbound.local)
+        check_body_headers(inbound.headers, max_bytes=self._limits.max_body)
+        request = read_chat_request(await inbound.body(max_bytes=self._limits.max_body))
         if isinstance(request, Refusal):
             raise RouterError(request)
         return self._pipeline.call(
             request, principal=principal, metadata=metadata, request_id=request_id, route="chat", arrived=arrived
         )
 
-    async def _serve(self, call: Call, writer: ReplyWriter) -> None:
+    async def _serve(self, call: Call, writer: ReplyWriter, outlet: Outlet) -> None:
         try:
             with self._pipeline.open(call, ping_ns=self._limits.stream_ping_ns) as reply:
                 batch = await reply.read()
                 if call.request.mode is ReplyMode.UNARY:
-                    await writer.unary(batch[-1].raw, reply.upstream_headers)
+                    writer.unary(batch[-1].raw, reply.upstream_headers)
                     return
-                await writer.begin_stream(reply.upstream_headers)
-                while not is_last(batch):
-                    await writer.more(batch)
-                    batch = await reply.read()
-                await writer.end_stream(batch)
+                writer.begin_stream(reply.upstream_headers)
+                writer.take(batch)
+                while not writer.ended:
+                    await outlet.flush()
+                    await reply.each(writer.take)
         except RouterError as exc:
-            await writer.fail(exc.refusal)
+            writer.fail(exc.refusal)

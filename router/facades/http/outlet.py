@@ -7,8 +7,11 @@ connection takes both at once; what it must do besides is exactly what uvicorn d
 from http import HTTPStatus
 from typing import Final, Protocol
 
-from router.facades.http.asgi import Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from router.facades.http.asgi import Message, Scope, Send
 from router.facades.http.errors import Headers
+from router.facades.http.exchange import Exchange
 from router.facades.http.protocol import FrontProtocol, connection_of
 
 _STATUS_LINES: Final = {
@@ -18,15 +21,21 @@ _CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 
 
 class Outlet(Protocol):
-    """One reply: either `whole`, or `begin`, any number of `more`, `end`. Writing waits while the reader is behind."""
+    """One reply: either `whole`, or `begin`, any number of `more`, `end`. Writing never waits; `flush` does."""
 
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None: ...
+    def whole(self, status: int, headers: Headers, body: bytes) -> None: ...
 
-    async def begin(self, status: int, headers: Headers) -> None: ...
+    def begin(self, status: int, headers: Headers) -> None: ...
 
-    async def more(self, data: bytes) -> None: ...
+    def more(self, data: bytes) -> bool:
+        """Write a part; False if the reader is behind."""
+        ...
 
-    async def end(self, data: bytes) -> None: ...
+    def end(self, data: bytes) -> None: ...
+
+    async def flush(self) -> None:
+        """Wait until the reader has caught up."""
+        ...
 
 
 def outlet_for(scope: Scope, send: Send) -> Outlet:
@@ -35,47 +44,56 @@ def outlet_for(scope: Scope, send: Send) -> Outlet:
     ours = connection is not None and getattr(send, "__self__", None) is connection.serving
     if connection is None or not ours or scope["method"] != "POST":
         return AsgiOutlet(send, connection)
-    return ConnectionOutlet(connection, in_chunks=scope["http_version"] == "1.1")
+    return ConnectionOutlet(connection, connection.serving, in_chunks=scope["http_version"] == "1.1")
 
 
 class AsgiOutlet:
-    __slots__ = ("_connection", "_send")
+    """Queues what is written until `flush` sends it: ASGI cannot be written to without waiting."""
+
+    __slots__ = ("_connection", "_messages", "_send")
 
     def __init__(self, send: Send, connection: FrontProtocol | None) -> None:
         self._send = send
         self._connection = connection
+        self._messages: list[Message] = []  # bounded by one batch: a writer flushes while it is behind
 
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+    def whole(self, status: int, headers: Headers, body: bytes) -> None:
         fields = [*headers, (b"content-length", b"%d" % len(body))]
         if self._connection is not None and self._connection.serving.waiting_for_100_continue:
             fields.append((b"connection", b"close"))  # as in ConnectionOutlet
-        await self._send({"type": "http.response.start", "status": status, "headers": fields})
-        await self._send({"type": "http.response.body", "body": body})
+        self.begin(status, fields)
+        self.end(body)
 
-    async def begin(self, status: int, headers: Headers) -> None:
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+    def begin(self, status: int, headers: Headers) -> None:
+        self._messages.append({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def more(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+    def more(self, data: bytes) -> bool:
+        self._messages.append({"type": "http.response.body", "body": data, "more_body": True})
+        return False
 
-    async def end(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data})
+    def end(self, data: bytes) -> None:
+        self._messages.append({"type": "http.response.body", "body": data})
+
+    async def flush(self) -> None:
+        messages, self._messages = self._messages, []
+        for message in messages:
+            await self._send(message)
 
 
 class ConnectionOutlet:
-    """Writes to the socket's transport. The cycle is uvicorn's record of the request being served.
+    """Writes to the socket's transport. The cycle is the record of the request being served, uvicorn's or our own.
 
     Without chunks, for clients of HTTP/1.0, a stream ends with its connection.
     """
 
     __slots__ = ("_connection", "_cycle", "_in_chunks")
 
-    def __init__(self, connection: FrontProtocol, *, in_chunks: bool) -> None:
+    def __init__(self, connection: FrontProtocol, cycle: RequestResponseCycle | Exchange, *, in_chunks: bool) -> None:
         self._connection = connection
         self._in_chunks = in_chunks
-        self._cycle = connection.serving
+        self._cycle = cycle
 
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+    def whole(self, status: int, headers: Headers, body: bytes) -> None:
         if not self._cycle.disconnected:
             reply = self._head(status, headers, b"content-length: %d\r\n" % len(body)) + body
             if self._cycle.more_body:  # a refusal whose caller is still sending: it may be cut off any moment
@@ -86,25 +104,25 @@ class ConnectionOutlet:
                 self._connection.write_soon(reply)
             self._complete()
 
-    async def begin(self, status: int, headers: Headers) -> None:
+    def begin(self, status: int, headers: Headers) -> None:
         if not self._cycle.disconnected:
             self._connection.transport.write(self._head(status, headers, _CHUNKED if self._in_chunks else b""))
 
-    async def more(self, data: bytes) -> None:
-        flow = self._cycle.flow
-        if flow.write_paused:
-            await flow.drain()
+    def more(self, data: bytes) -> bool:
         if not self._cycle.disconnected:
             self._connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._in_chunks else data)
+        return not self._cycle.flow.write_paused
 
-    async def end(self, data: bytes) -> None:
-        flow = self._cycle.flow
-        if flow.write_paused:
-            await flow.drain()
+    def end(self, data: bytes) -> None:
         if not self._cycle.disconnected:
             last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if self._in_chunks else data
             self._connection.transport.write(last)
             self._complete()
+
+    async def flush(self) -> None:
+        flow = self._cycle.flow
+        if flow.write_paused:
+            await flow.drain()
 
     def _head(self, status: int, headers: Headers, framing: bytes) -> bytes:
         cycle = self._cycle
@@ -112,8 +130,7 @@ class ConnectionOutlet:
         if cycle.waiting_for_100_continue:  # never told to go on, the caller may send its body or not
             cycle.keep_alive = False
         lines = [_STATUS_LINES[status]]
-        lines += [b"%b: %b\r\n" % field for field in cycle.default_headers]
-        lines += [b"%b: %b\r\n" % field for field in headers]
+        lines += [b"%b: %b\r\n" % field for field in cycle.default_headers + headers]
         lines.append(framing + (b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"))
         return b"".join(lines)
 

@@ -18,7 +18,9 @@ from uvicorn.server import ServerState
 from router.domain.faults import Fault, Refusal
 from router.facades.http.asgi import Scope
 from router.facades.http.errors import error_body, error_headers
+from router.facades.http.exchange import Exchange, HotRoutes
 from router.facades.http.limits import HttpLimits
+from router.facades.http.peer import is_local
 
 _EXTENSION: Final = "checkrein.connection"
 
@@ -50,8 +52,17 @@ class FrontProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         limits: HttpLimits,
+        hot: HotRoutes | None = None,
     ) -> None:
+        """`hot`: None where replies must pass a middleware, as with CORS."""
         super().__init__(config, server_state, app_state, _loop)
+        self.peer_is_local = False
+        self._hot = hot
+        self._hot_targets = frozenset[bytes]() if hot is None else hot.targets
+        self._deferred = False
+        """A hot request whose head is read: if the rest of it comes in the same segment, ASGI will not hear of it."""
+        self._head: list[tuple[bytes, bytes]] = []
+        self._parts: list[bytes] = []
         self.on_gone: Callable[[], None] | None = None
         """Called once, at the moment the peer is gone, while a request is being served."""
         self._limits = limits
@@ -67,6 +78,9 @@ class FrontProtocol(HttpToolsProtocol):
         self._arrival_began = 0.0
         self._arrival_timer: asyncio.TimerHandle | None = None
         self._progress = 0.0
+        self._idle_since: float | None = None
+        """None while a request is arriving or being answered."""
+        self._idle_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._unsent_bytes = 0
         self._serving: RequestResponseCycle
@@ -80,14 +94,6 @@ class FrontProtocol(HttpToolsProtocol):
     def is_gone(self) -> bool:
         return self.transport.is_closing()
 
-    def whole_body(self) -> bytes | None:
-        """Hand over the body of the request being served if it is here, as it nearly always is; else `receive` it."""
-        cycle = self._serving
-        if cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
-            return None
-        body, cycle.body = bytes(cycle.body), bytearray()
-        return body
-
     # -- what arrives ------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
@@ -96,11 +102,13 @@ class FrontProtocol(HttpToolsProtocol):
             self._drop_unread(len(data))
             if self._in_lines:
                 self._line_bytes += len(data)
-        self._unset_keepalive_if_required()
+        self._idle_since = None
         try:
             self._parse(data)
         except HttpParserError:
             self._answer_raw(_TOO_LARGE if self._header_bytes > self._limits.max_headers else _INVALID)
+        if self._deferred:
+            self._take_the_long_way()
         # A line that does not end never reaches `on_header`: the parser would keep it all.
         if self._in_lines and self._line_bytes > self._limits.max_headers:
             self._answer_raw(_TOO_LARGE)
@@ -130,8 +138,11 @@ class FrontProtocol(HttpToolsProtocol):
         return first + fields + b"\r\n"
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item] # ASGI lets a server add its own
+        # As uvicorn does, but for the scope, which is made in `_begin_scope`.
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self.scope = None  # type: ignore[assignment] # uvicorn's own first value
         self._header_bytes = self._line_bytes = self._unread_bytes = 0
         self._arriving = self._in_lines = True
 
@@ -149,7 +160,7 @@ class FrontProtocol(HttpToolsProtocol):
         self._header_bytes += len(url)
         if self._header_bytes > self._limits.max_headers:
             raise RequestStopped
-        super().on_url(url)
+        self.url += url
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -157,10 +168,60 @@ class FrontProtocol(HttpToolsProtocol):
                 raise RequestStopped  # its offer is not a header that can be left out
             self._declined = True
             return
-        super().on_headers_complete()
-        # Trailers are read after this: they are no headers of this request.
-        self.headers = []
+        if self.url in self._hot_targets and self._may_come_whole():
+            self._deferred = True
+            self._head, self.headers = self.headers, []
+            self._parts = []
+        else:
+            self._begin_scope(self.headers)
+            super().on_headers_complete()
+            # Trailers are read after this: they are no headers of this request.
+            self.headers = []
         self._in_lines = False
+
+    def _may_come_whole(self) -> bool:
+        before: RequestResponseCycle | None = self.cycle
+        return (
+            not self.expect_100_continue
+            and (before is None or before.response_complete)
+            and self.parser.get_method() == b"POST"
+        )
+
+    def _begin_scope(self, headers: list[tuple[bytes, bytes]]) -> None:
+        url, expect_100_continue = self.url, self.expect_100_continue
+        super().on_message_begin()
+        self.url = url
+        self.headers += headers
+        self.expect_100_continue = expect_100_continue
+        self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item] # ASGI lets a server add its own
+
+    def _take_the_long_way(self) -> None:
+        """Hand a request that did not come whole to ASGI, with what has come of it."""
+        self._deferred = False
+        parts, self._parts = self._parts, []
+        if self.transport.is_closing():
+            return
+        self._begin_scope(self._head)
+        super().on_headers_complete()
+        self.headers = []
+        for part in parts:
+            super().on_body(part)
+
+    def _answer_whole(self, hot: HotRoutes) -> None:
+        self._deferred = False
+        parts, self._parts = self._parts, []
+        version = self.parser.get_http_version()
+        self.cycle = exchange = Exchange(  # type: ignore[assignment] # it has what uvicorn wants of its own
+            self,
+            headers=self._head,
+            body=parts[0] if len(parts) == 1 else b"".join(parts),
+            http_version=version,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            flow=self.flow,
+            default_headers=self.server_state.default_headers,
+            on_response=self.on_response_complete,
+        )
+        exchange.task = self.loop.create_task(hot.answer(exchange))
 
     def on_chunk_header(self) -> None:
         """A chunk of no bytes is followed by trailers; `on_body` tells that this one has some."""
@@ -169,7 +230,10 @@ class FrontProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._in_lines = False
-        super().on_body(body)
+        if self._deferred:
+            self._parts.append(body)
+        else:
+            super().on_body(body)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._serving = cycle
@@ -178,7 +242,11 @@ class FrontProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self._declined:
             return
-        super().on_message_complete()
+        if self._deferred:
+            assert self._hot is not None, "it has the target"
+            self._answer_whole(self._hot)
+        else:
+            super().on_message_complete()
         self._arriving = self._in_lines = False
         if self._arrival_timer is not None:
             self._arrival_timer.cancel()
@@ -251,11 +319,36 @@ class FrontProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type] # a stream's transport is an asyncio.Transport
+        self.peer_is_local = is_local({"client": self.client})
         # uvicorn waits for ever for the first byte of a connection; like any other pause it has an end.
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._idle_since = self.loop.time()
+        self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
+
+    def on_response_complete(self) -> None:
+        """Go on with the connection, as uvicorn does, but without a timer for each pause between two requests."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_since = self.loop.time()
+
+    def _close_if_idle(self) -> None:
+        """One timer a connection, however many requests it carries: it looks whether the pause was long enough."""
+        now = self.loop.time()
+        since = now if self._idle_since is None else self._idle_since
+        if now - since >= self.timeout_keep_alive:
+            self.timeout_keep_alive_handler()
+        else:
+            self._idle_timer = self.loop.call_at(since + self.timeout_keep_alive, self._close_if_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unset_stall_timer()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
         if self._arrival_timer is not None:
             self._arrival_timer.cancel()
             self._arrival_timer = None

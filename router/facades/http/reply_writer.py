@@ -30,61 +30,59 @@ Pairs = Iterable[tuple[bytes, bytes]]
 class ReplyWriter:
     """Write one call's reply. Whatever goes wrong, `fail` still knows what can be said to the caller."""
 
-    __slots__ = ("_call", "_ended", "_outlet", "_started")
+    __slots__ = ("_call", "_outlet", "_started", "ended")
 
     def __init__(self, outlet: Outlet, call: Call) -> None:
         self._outlet = outlet
         self._call = call
         self._started = False
-        self._ended = False
+        self.ended = False
 
-    async def unary(self, body: bytes, upstream_headers: Pairs) -> None:
-        self._started = self._ended = True
-        await self._outlet.whole(200, [_JSON, *_call_headers(self._call, upstream_headers)], body)
+    def unary(self, body: bytes, upstream_headers: Pairs) -> None:
+        self._started = self.ended = True
+        self._outlet.whole(200, [_JSON, *_call_headers(self._call, upstream_headers)], body)
 
-    async def begin_stream(self, upstream_headers: Pairs) -> None:
+    def begin_stream(self, upstream_headers: Pairs) -> None:
         self._started = True
-        await self._outlet.begin(200, [*_SSE, *_call_headers(self._call, upstream_headers)])
+        self._outlet.begin(200, [*_SSE, *_call_headers(self._call, upstream_headers)])
 
-    async def more(self, batch: Sequence[Event]) -> None:
-        """Write a batch that is not the last one. Waits while the reader is behind: that is the back-pressure."""
-        raw = batch[0].raw if len(batch) == 1 else b"".join([event.raw for event in batch])
-        await self._outlet.more(raw)
+    def take(self, batch: Sequence[Event]) -> bool:
+        """Write a batch; tell whether more may follow at once: neither is it the last, nor is the reader behind.
 
-    async def end_stream(self, batch: Sequence[Event]) -> None:
-        """Write the last batch: a good end is `[DONE]`, a broken one a single error event and nothing after it."""
-        self._ended = True
+        A good end is `[DONE]`, a broken one a single error event and nothing after it.
+        """
+        last = batch[-1].kind
+        if last is EventKind.CHUNK or last is EventKind.COMMENT:
+            return self._outlet.more(batch[0].raw if len(batch) == 1 else b"".join([event.raw for event in batch]))
+        self.ended = True
         parts = [event.raw for event in batch]
-        if batch[-1].kind is EventKind.END:
+        if last is EventKind.END:
             parts.append(_DONE)
         else:
             assert self._call.refusal is not None, "a broken reply says why"
             parts.append(_error_event(self._call.refusal))
-        await self._outlet.end(b"".join(parts))
+        self._outlet.end(b"".join(parts))
+        return False
 
-    async def fail(self, refusal: Refusal) -> None:
+    def fail(self, refusal: Refusal) -> None:
         """Say what went wrong in the way that is still open: a status, an error event, or nothing more."""
-        if self._ended:
+        if self.ended:
             return
-        self._ended = True
+        self.ended = True
         if self._started:
-            await self._outlet.end(_error_event(refusal))
+            self._outlet.end(_error_event(refusal))
         else:
             call_header = (b"x-checkrein-call", format_call_id(self._call.id).encode())
-            await send_refusal(self._outlet, refusal, self._call.request_id, call_header)
+            write_refusal(self._outlet, refusal, self._call.request_id, call_header)
 
 
-def is_last(batch: Sequence[Event]) -> bool:
-    return batch[-1].kind in (EventKind.COMPLETE, EventKind.END, EventKind.ERROR)
-
-
-async def send_refusal(outlet: Outlet, refusal: Refusal, request_id: str, *more: tuple[bytes, bytes]) -> None:
+def write_refusal(outlet: Outlet, refusal: Refusal, request_id: str, *more: tuple[bytes, bytes]) -> None:
     """Answer with a refusal, whole."""
     body = error_body(refusal)
     headers = [*error_headers(refusal), (b"x-request-id", request_id.encode()), *more]
     if refusal.fault is Fault.METHOD_NOT_ALLOWED:
         headers.append((b"allow", b"POST"))
-    await outlet.whole(refusal.status, headers, body)
+    outlet.whole(refusal.status, headers, body)
 
 
 def _call_headers(call: Call, upstream_headers: Pairs) -> Headers:

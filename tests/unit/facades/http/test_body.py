@@ -3,12 +3,13 @@
 import pytest
 
 from router.domain.faults import Fault, RouterError
-from router.facades.http.body import CallerGone, read_json_body
+from router.facades.http.body import CallerGone, check_body_headers, read_body
 from tests.support.asgi import Exchange
 
 
 async def read(exchange: Exchange, max_bytes: int = 10) -> bytes:
-    return await read_json_body(exchange.scope, exchange.receive, max_bytes=max_bytes)
+    check_body_headers(exchange.scope["headers"], max_bytes=max_bytes)
+    return await read_body(exchange.receive, max_bytes=max_bytes)
 
 
 async def refused(exchange: Exchange) -> Fault:

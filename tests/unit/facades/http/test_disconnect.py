@@ -4,20 +4,22 @@ import asyncio
 
 import pytest
 
+from router.domain.settlement import Outcome
 from router.facades.http.disconnect import CallerWatch, polled
 from tests.support.asgi import Exchange
+from tests.support.pipeline import Rig
 from tests.support.waiting import turns
 
 
 async def test_a_caller_that_leaves_cancels_the_work() -> None:
     exchange = Exchange()
-    told: list[str] = []
+    call = Rig().call()
     watches: list[CallerWatch] = []
     exchange.hang_up()
 
     async def work() -> None:
         async with polled(exchange.receive) as connection:
-            watches.append(CallerWatch(connection, lambda: told.append("gone")))
+            watches.append(CallerWatch(connection, call))
             with watches[0]:
                 await asyncio.Event().wait()
 
@@ -25,21 +27,21 @@ async def test_a_caller_that_leaves_cancels_the_work() -> None:
         await work()
 
     assert watches[0].gone
-    assert ["gone"] == told
+    assert Outcome.CLIENT_CANCELLED is call.outcome
 
 
 async def test_work_that_is_done_first_ends_the_watch() -> None:
     exchange = Exchange()
-    told: list[str] = []
+    call = Rig().call()
     before = len(asyncio.all_tasks())
     async with polled(exchange.receive) as connection:
-        with CallerWatch(connection, lambda: told.append("gone")) as watch:
+        with CallerWatch(connection, call) as watch:
             await turns(3)
     exchange.hang_up()
     await turns(3)
 
     assert not watch.gone
-    assert [] == told
+    assert call.outcome is None
     assert before == len(asyncio.all_tasks())
 
 
@@ -49,7 +51,7 @@ async def test_another_cancellation_is_not_the_callers() -> None:
 
     async def work() -> None:
         async with polled(exchange.receive) as connection:
-            with CallerWatch(connection, lambda: None) as watch:
+            with CallerWatch(connection, Rig().call()) as watch:
                 watches.append(watch)
                 await asyncio.Event().wait()
 

@@ -8,7 +8,8 @@ from tests.support.asgi import Exchange
 async def test_under_another_server_a_reply_goes_through_its_send() -> None:
     exchange = Exchange()
     outlet = outlet_for(exchange.scope, exchange.send)
-    await outlet.whole(418, [(b"x-a", b"b")], b"tea")
+    outlet.whole(418, [(b"x-a", b"b")], b"tea")
+    await outlet.flush()
 
     assert isinstance(outlet, AsgiOutlet)
     assert (418, {"x-a": "b", "content-length": "3"}, b"tea") == (exchange.status, exchange.headers, exchange.body)
@@ -22,8 +23,10 @@ async def test_a_stream_says_which_part_is_its_last() -> None:
         sent.append(message)
 
     outlet = AsgiOutlet(send, None)
-    await outlet.begin(200, [])
-    await outlet.more(b"a")
-    await outlet.end(b"b")
+    outlet.begin(200, [])
+    assert not outlet.more(b"a")
+    await outlet.flush()
+    outlet.end(b"b")
+    await outlet.flush()
 
     assert [(b"a", True), (b"b", False)] == [(one["body"], one.get("more_body", False)) for one in sent[1:]]

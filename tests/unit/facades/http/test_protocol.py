@@ -1,13 +1,17 @@
 """The connection over a transport that a test holds: what it closes, when, and what it says."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
 from router.facades.http.asgi import Receive, Scope, Send
+from router.facades.http.body import read_body
+from router.facades.http.exchange import Exchange, HotRoutes
 from router.facades.http.limits import HttpLimits
+from router.facades.http.outlet import ConnectionOutlet
 from router.facades.http.protocol import FrontProtocol, connection_of
 from tests.support.fakes import SECOND
 from tests.support.waiting import turns
@@ -21,6 +25,8 @@ LIMITS = HttpLimits(
     stream_ping_ns=60 * SECOND,
 )
 GET = b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n"
+HOT = b"POST /hot HTTP/1.1\r\nHost: x\r\ncontent-length: 2\r\n\r\n{}"
+HOT_IN_CHUNKS = b"POST /hot HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n"
 
 
 class HeldTransport(asyncio.Transport):
@@ -51,23 +57,33 @@ class HeldTransport(asyncio.Transport):
 
 
 class Served:
-    """A connection whose application keeps its scopes and answers when the test opens the gate."""
+    """A connection whose applications keep what they were given and answer when the test opens the gate."""
 
     def __init__(self) -> None:
         self.scopes: list[Scope] = []
+        self.bodies: list[bytes] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.transport = HeldTransport()
         config = uvicorn.Config(self.app, interface="asgi3", log_config=None, access_log=False, lifespan="off")
         config.load()
-        self.connection = FrontProtocol(config, ServerState(), {}, asyncio.get_running_loop(), limits=LIMITS)
+        self.exchanges: list[Exchange] = []
+        hot = HotRoutes(targets=frozenset([b"/hot"]), answer=self.answer)
+        self.connection = FrontProtocol(config, ServerState(), {}, asyncio.get_running_loop(), limits=LIMITS, hot=hot)
         self.connection.connection_made(self.transport)
 
-    async def app(self, scope: Scope, _receive: Receive, send: Send) -> None:
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scopes.append(scope)
+        if scope["path"] == "/hot" and scope["method"] == "POST":
+            self.bodies.append(await read_body(receive, max_bytes=LIMITS.max_body))
         await self.gate.wait()
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
+
+    async def answer(self, exchange: Exchange) -> None:
+        self.exchanges.append(exchange)
+        await self.gate.wait()
+        ConnectionOutlet(exchange.connection, exchange, in_chunks=True).whole(200, [], b"hot")
 
     async def feed(self, data: bytes) -> None:
         self.connection.data_received(data)
@@ -195,3 +211,138 @@ async def test_a_reply_handed_over_in_the_turn_of_a_shutdown_still_leaves() -> N
 
     assert b"the reply" == served.transport.written
     assert "closed" == served.transport.ended
+
+
+async def test_a_hot_request_that_comes_whole_is_answered_without_asgi() -> None:
+    served = Served()
+    await served.feed(HOT)
+    await served.feed(HOT)
+
+    assert [] == served.scopes
+    assert [([(b"host", b"x"), (b"content-length", b"2")], b"{}")] * 2 == [
+        (exchange.headers, exchange.body) for exchange in served.exchanges
+    ]
+    assert 2 == served.transport.written.count(b"HTTP/1.1 200 OK\r\n")
+    assert served.transport.ended is None
+
+
+async def test_trailers_of_a_hot_request_do_not_become_headers() -> None:
+    served = Served()
+    await served.feed(HOT_IN_CHUNKS + b"authorization: x\r\n\r\n")
+
+    assert [([b"host", b"transfer-encoding"], b"{}")] == [
+        ([name for name, _ in exchange.headers], exchange.body) for exchange in served.exchanges
+    ]
+
+
+@pytest.mark.parametrize("at", range(1, len(HOT)))
+async def test_a_hot_request_in_two_pieces_is_handed_to_asgi_with_all_that_came(at: int) -> None:
+    served = Served()
+    await served.feed(HOT[:at])
+    await served.feed(HOT[at:])
+    at_once = HOT.index(b"\r\n\r\n") + 4 > at  # the second piece brought the end of the head, and so all that follows
+
+    assert (1, 0) == (len(served.exchanges), len(served.scopes)) if at_once else (0, 1)
+    if not at_once:
+        assert [(b"host", b"x"), (b"content-length", b"2")] == served.scopes[0]["headers"]
+        assert "/hot" == served.scopes[0]["path"]
+        assert b"{}" == served.bodies[0]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HOT.replace(b"POST", b"PUT"),
+        HOT.replace(b"/hot", b"/hot?a=b"),
+        HOT.replace(b"/hot", b"/HOT"),
+        HOT.replace(b"Host: x", b"host: x\r\nexpect: 100-continue"),
+    ],
+    ids=["method", "query", "case", "expect"],
+)
+async def test_what_is_not_exactly_a_hot_request_goes_through_asgi(data: bytes) -> None:
+    served = Served()
+    await served.feed(data)
+
+    assert (0, 1) == (len(served.exchanges), len(served.scopes))
+
+
+async def test_requests_in_one_segment_are_answered_in_their_order() -> None:
+    served = Served()
+    served.gate.clear()
+    await served.feed(HOT + GET % 2 + HOT)
+    assert (1, 0) == (len(served.exchanges), len(served.scopes))
+    served.gate.set()
+    await turns(20)
+
+    assert (1, ["/2", "/hot"]) == (len(served.exchanges), [scope["path"] for scope in served.scopes])
+    assert [b"200", b"204", b"204"] == [part[:3] for part in served.transport.written.split(b"HTTP/1.1 ")[1:]]
+
+
+async def test_a_hot_request_that_wants_the_connection_closed_has_it_closed() -> None:
+    served = Served()
+    await served.feed(HOT.replace(b"Host: x", b"host: x\r\nconnection: close"))
+
+    assert b"connection: close\r\n" in served.transport.written
+    assert "closed" == served.transport.ended
+
+
+async def test_a_peer_that_leaves_a_hot_request_is_told_of() -> None:
+    served = Served()
+    served.gate.clear()
+    await served.feed(HOT)
+    served.connection.connection_lost(None)
+    served.gate.set()
+    await turns(5)
+
+    assert served.exchanges[0].disconnected
+    assert b"" == served.transport.written
+
+
+async def test_a_connection_is_closed_when_it_was_idle_for_its_time_and_not_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    served = Served()
+    connection = served.connection
+    now = [connection.loop.time()]
+    monkeypatch.setattr(connection, "loop", StandingLoop(now))
+    span = connection.timeout_keep_alive
+
+    await served.feed(HOT)
+    now[0] += span - 1
+    await served.feed(HOT)  # idle again from here
+    now[0] += span - 1
+    connection._close_if_idle()
+    assert served.transport.ended is None
+
+    now[0] += 1
+    connection._close_if_idle()
+    assert "closed" == served.transport.ended
+
+
+async def test_a_connection_that_serves_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    served = Served()
+    now = [served.connection.loop.time()]
+    monkeypatch.setattr(served.connection, "loop", StandingLoop(now))
+    served.gate.clear()
+    await served.feed(HOT)
+    now[0] += 10 * served.connection.timeout_keep_alive
+    served.connection._close_if_idle()
+
+    assert served.transport.ended is None
+
+
+class StandingLoop:
+    """The running loop, but for its clock, which a test moves."""
+
+    def __init__(self, now: list[float]) -> None:
+        self._now = now
+        self._loop = asyncio.get_running_loop()
+
+    def time(self) -> float:
+        return self._now[0]
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        return self._loop.call_later(max(0.0, when - self._now[0]), callback)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._loop, name)

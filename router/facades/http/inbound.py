@@ -1,0 +1,64 @@
+"""Bring the two ways in which a hot request arrives to one: whole over our own listener, or through any ASGI server."""
+
+from typing import Protocol
+
+from router.facades.http.asgi import Receive, Scope, Send
+from router.facades.http.body import read_body, too_large
+from router.facades.http.exchange import Exchange
+from router.facades.http.outlet import ConnectionOutlet, Outlet, outlet_for
+from router.facades.http.peer import is_local
+from router.facades.http.protocol import FrontProtocol, connection_of
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+class Inbound(Protocol):
+    """One request of a hot route, its head read."""
+
+    method: str
+    headers: Pairs
+    """Names in lower case."""
+    local: bool
+    """The peer is on this machine."""
+    outlet: Outlet
+    connection: FrontProtocol | None
+    """None under a server whose connections do not tell when they close."""
+
+    async def body(self, *, max_bytes: int) -> bytes:
+        """Raises `RouterError` and `CallerGone`."""
+        ...
+
+
+class WholeInbound:
+    __slots__ = ("_body", "connection", "headers", "local", "outlet")
+
+    method = "POST"
+
+    def __init__(self, exchange: Exchange) -> None:
+        connection = exchange.connection
+        self.headers = exchange.headers
+        self.local = connection.peer_is_local
+        self.outlet: Outlet = ConnectionOutlet(connection, exchange, in_chunks=exchange.http_version == "1.1")
+        self.connection: FrontProtocol | None = connection
+        self._body = exchange.body
+
+    async def body(self, *, max_bytes: int) -> bytes:
+        if len(self._body) > max_bytes:
+            raise too_large(max_bytes)
+        return self._body
+
+
+class AsgiInbound:
+    __slots__ = ("_receive", "_scope", "connection", "headers", "local", "method", "outlet")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.method: str = scope["method"]
+        self.headers: Pairs = scope["headers"]
+        self.local = is_local(scope)
+        self.outlet = outlet_for(scope, send)
+        self.connection = connection_of(scope)
+        self._scope = scope
+        self._receive = receive
+
+    async def body(self, *, max_bytes: int) -> bytes:
+        return await read_body(self._receive, max_bytes=max_bytes)
