@@ -51,18 +51,25 @@ class Reply:
 
     async def read(self) -> bytes:
         if not (self._chunks or self.complete or self._failure is not None):
-            await self._wait()
+            assert self._waiter is None, "a reply has one reader at a time"
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
         return self._pop()
 
     async def each(self, take: Callable[[bytes], bool]) -> None:
         while self._has_news:
             if not take(self._pop()):
                 return
+        assert self._waiter is None, "a reply has one reader at a time"
         self._take = take
+        self._waiter = asyncio.get_running_loop().create_future()
         try:
-            await self._wait()
+            await self._waiter
         finally:
-            self._take = None
+            self._waiter = self._take = None
 
     def nudge(self) -> None:
         """Give whoever waits a turn: with what has arrived, if anything has."""
@@ -98,14 +105,6 @@ class Reply:
                 waiter.set_result(None)
         finally:
             self._taking = False
-
-    async def _wait(self) -> None:
-        assert self._waiter is None, "a reply has one reader at a time"
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
 
     def _pop(self) -> bytes:
         chunks = self._chunks

@@ -76,26 +76,36 @@ class Front:
             self._pipeline.telemetry.request_rejected(Fault.CLIENT_CLOSED)
             return
         except Exception:
-            # The border before there is a call to settle; the other one is in `_serve_while_there`.
+            # The border before there is a call to settle; the other one is in `_serve`.
             _log.exception("internal error in %s", request_id)
             self._pipeline.telemetry.request_rejected(INTERNAL.fault)
             write_refusal(outlet, INTERNAL, request_id)
             await outlet.flush()
             return
         if inbound.connection is not None:
-            await self._serve_while_there(inbound.connection, call, outlet)
+            await self._serve(inbound.connection, call, outlet)
         else:
             assert receive is not None, "somebody has to tell"
             async with polled(receive) as substitute:
-                await self._serve_while_there(substitute, call, outlet)
+                await self._serve(substitute, call, outlet)
 
-    async def _serve_while_there(self, connection: FrontProtocol | Polled, call: Call, outlet: Outlet) -> None:
+    async def _serve(self, connection: FrontProtocol | Polled, call: Call, outlet: Outlet) -> None:
         """Serve until the reply is written or nobody is there to read it."""
         watch = CallerWatch(connection, call)
         writer = ReplyWriter(outlet, call)
         try:
-            with watch:
-                await self._serve(call, writer, outlet)
+            with watch, self._pipeline.open(call, ping_ns=self._limits.stream_ping_ns) as reply:
+                batch = await reply.read()
+                if call.request.mode is ReplyMode.UNARY:
+                    writer.unary(batch[-1].raw, reply.upstream_headers)
+                else:
+                    writer.begin_stream(reply.upstream_headers)
+                    writer.take(batch)
+                while not writer.ended:
+                    await outlet.flush()
+                    await reply.each(writer.take)
+        except RouterError as exc:
+            writer.fail(exc.refusal)
         except CancelledError:
             # Our own watch cancelled this task because nobody is left to answer. Nothing above waits for the
             # cancellation, so it ends here; any other one goes on.
@@ -121,18 +131,3 @@ class Front:
         return self._pipeline.call(
             request, principal=principal, metadata=metadata, request_id=request_id, route="chat", arrived=arrived
         )
-
-    async def _serve(self, call: Call, writer: ReplyWriter, outlet: Outlet) -> None:
-        try:
-            with self._pipeline.open(call, ping_ns=self._limits.stream_ping_ns) as reply:
-                batch = await reply.read()
-                if call.request.mode is ReplyMode.UNARY:
-                    writer.unary(batch[-1].raw, reply.upstream_headers)
-                    return
-                writer.begin_stream(reply.upstream_headers)
-                writer.take(batch)
-                while not writer.ended:
-                    await outlet.flush()
-                    await reply.each(writer.take)
-        except RouterError as exc:
-            writer.fail(exc.refusal)

@@ -166,3 +166,85 @@ async def test_a_stream_that_failed_before_its_start_leaves_no_timer_behind() ->
     await pause(5 * PING_NS / 1e9)  # time in which a timer would fire
 
     assert 0 == upstream.nudges
+
+
+class Taker:
+    """Takes batches until it has had `wanted`, or the last one."""
+
+    def __init__(self, wanted: int = 100) -> None:
+        self.batches: list[list[Event]] = []
+        self._wanted = wanted
+
+    def __call__(self, batch: list[Event]) -> bool:
+        self.batches.append(batch)
+        over = batch[-1].kind in (EventKind.END, EventKind.ERROR)
+        return not over and len(self.batches) < self._wanted
+
+
+async def test_each_passes_on_what_read_would_and_ends_the_call() -> None:
+    rig = Rig()
+    upstream = rig.upstream()
+    for text in ("a", "b", "c"):
+        upstream.chunk(text)
+    upstream.feed(chunk("", finish="stop"), END_EVENT)
+    taker = Taker()
+    with rig.pipeline.open(rig.call()) as reply:
+        assert [chunk("a")] == await reply.read()
+        await reply.each(taker)
+
+    assert [[chunk("b")], [chunk("c")], [chunk("", finish="stop"), END_EVENT]] == taker.batches
+    assert [Outcome.COMPLETED] == [settled.outcome for settled in rig.telemetry.settled]
+
+
+async def test_a_taker_that_wants_no_more_loses_nothing() -> None:
+    rig = Rig()
+    upstream = rig.upstream()
+    for text in ("a", "b", "c"):
+        upstream.chunk(text)
+    taker = Taker(wanted=1)
+    with rig.pipeline.open(rig.call()) as reply:
+        await reply.read()
+        await reply.each(taker)
+        assert [chunk("c")] == await reply.read()
+
+    assert [[chunk("b")]] == taker.batches
+
+
+@pytest.mark.parametrize(
+    ("last", "failure"),
+    [
+        (END_EVENT, None),
+        (Event(EventKind.CHUNK, b'data: {"error":{"message":"no"}}\n\n'), None),
+        (None, Failure(kind=FailureKind.CUT, message="cut")),
+    ],
+    ids=["no-finish", "error-event", "cut"],
+)
+async def test_each_ends_a_broken_reply_with_one_error(last: Event | None, failure: Failure | None) -> None:
+    rig = Rig()
+    upstream = rig.upstream()
+    upstream.chunk("a")
+    if last is not None:
+        upstream.feed(last)
+    if failure is not None:
+        upstream.fail(failure)
+    taker = Taker()
+    with rig.pipeline.open(rig.call()) as reply:
+        await reply.read()
+        await reply.each(taker)
+
+    assert [[ERROR_EVENT]] == taker.batches
+    assert [Outcome.INTERRUPTED] == [settled.outcome for settled in rig.telemetry.settled]
+
+
+async def test_silence_within_each_is_filled_with_comments() -> None:
+    rig = Rig()
+    upstream = rig.upstream()
+    upstream.chunk("a")
+    taker = Taker(wanted=2)
+    with rig.pipeline.open(rig.call(), ping_ns=PING_NS) as reply:
+        await reply.read()
+        for delay_s in (0.0, 0.002):
+            asyncio.get_running_loop().call_later(delay_s, rig.clock.pass_ns, PING_NS)
+        await reply.each(taker)
+
+    assert [[KEEP_ALIVE], [KEEP_ALIVE]] == taker.batches
