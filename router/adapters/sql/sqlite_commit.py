@@ -1,7 +1,7 @@
 """Put a group of rows into the ledger in one transaction, on the connection's own thread."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
@@ -64,12 +64,11 @@ def commit_group(connection: sqlite3.Connection, group: Group) -> Sequence[CallI
         except ROW_ERRORS:
             roll_back(connection)
             connection.execute(sql.BEGIN)
-            rejected = _add_each(connection, sql.SETTLE_CALL, group.settlements.items())
+            rejected = _add_each(connection, sql.SETTLE_CALLS[1], group.settlements.items())
             unended = [(call_id, group.ended[call_id]) for call_id in rejected if call_id in group.ended]
-            rejected += _add_each(connection, sql.OPEN_CALL, chain(group.opens.items(), unended))
+            rejected += _add_each(connection, sql.OPEN_CALLS[1], chain(group.opens.items(), unended))
         settled = group.closes if not rejected else [one for one in group.closes if one not in rejected]
-        if settled:
-            connection.executemany(sql.CLOSE_CALL, [(call_id,) for call_id in settled])
+        _execute_in_blocks(connection, sql.CLOSE_CALLS, [(call_id,) for call_id in settled])
         connection.execute(sql.COMMIT)
     except sqlite3.Error:
         roll_back(connection)
@@ -93,13 +92,17 @@ def start_epoch(connection: sqlite3.Connection, started_ns: int, host: str, pid:
 
 
 def _add(connection: sqlite3.Connection, group: Group) -> None:
-    if group.opens:
-        connection.executemany(sql.OPEN_CALL, group.opens.values())
-    rows = list(group.settlements.values())
-    whole = len(rows) - len(rows) % sql.SETTLE_ROWS
-    for start in range(0, whole, sql.SETTLE_ROWS):
-        connection.execute(sql.SETTLE_CALLS, tuple(chain.from_iterable(rows[start : start + sql.SETTLE_ROWS])))
-    connection.executemany(sql.SETTLE_CALL, rows[whole:])
+    _execute_in_blocks(connection, sql.OPEN_CALLS, list(group.opens.values()))
+    _execute_in_blocks(connection, sql.SETTLE_CALLS, list(group.settlements.values()))
+
+
+def _execute_in_blocks(connection: sqlite3.Connection, statements: Mapping[int, str], rows: Sequence[Row]) -> None:
+    """Execute a statement over all rows, as many in one as there is a form for. `statements`: largest first."""
+    start = 0
+    for size, statement in statements.items():
+        while len(rows) - start >= size:
+            connection.execute(statement, tuple(chain.from_iterable(rows[start : start + size])))
+            start += size
 
 
 def _add_each(connection: sqlite3.Connection, statement: str, rows: Iterable[tuple[CallId, Row]]) -> list[CallId]:

@@ -10,15 +10,23 @@ ROLLBACK: Final = "ROLLBACK"
 
 ADD_EPOCH: Final = "INSERT INTO epochs (started_ns, host, pid) VALUES (?, ?, ?)"
 
+ROWS: Final = (128, 32, 8, 1)
+"""Rows of one statement. Each statement is a step for which SQLite's thread lets go of the interpreter and has to get
+it back, which costs more than a row."""
+
 # The ledger in memory has made sure that an id is new; one that is here already comes from a journal read twice.
-OPEN_CALL: Final = """
+_OPEN: Final = """
 INSERT INTO open_calls (
     id, epoch, request_id, key_id, workflow_id, parent_call_id, agent, tags, asked_model, started_ns, hold_nano_usd
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+) VALUES {} ON CONFLICT (id) DO NOTHING
 """
+_OPENED: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+OPEN_CALLS: Final = {rows: _OPEN.format(", ".join([_OPENED] * rows)) for rows in ROWS}
 
-CLOSE_CALL: Final = "DELETE FROM open_calls WHERE id = ?"
+_CLOSE: Final = "DELETE FROM open_calls WHERE id IN ({})"
+CLOSE_CALLS: Final = {rows: _CLOSE.format(", ".join("?" * rows)) for rows in ROWS}
 
+# The first settlement wins: a call that has a row in `calls` is left as it is.
 _SETTLE: Final = """
 INSERT INTO calls (
     id, epoch, request_id, key_id, organization, team, user, workflow_id, parent_call_id, agent, tags,
@@ -28,12 +36,7 @@ INSERT INTO calls (
 ) VALUES {} ON CONFLICT (id) DO NOTHING
 """
 _SETTLED: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
-# The first settlement wins: a call that has a row in `calls` is left as it is.
-SETTLE_CALL: Final = _SETTLE.format(_SETTLED)
-SETTLE_ROWS: Final = 32
-"""Each statement is a step for which SQLite's thread lets go of the interpreter and has to get it back."""
-SETTLE_CALLS: Final = _SETTLE.format(", ".join([_SETTLED] * SETTLE_ROWS))
+SETTLE_CALLS: Final = {rows: _SETTLE.format(", ".join([_SETTLED] * rows)) for rows in ROWS}
 
 # What the provider used is unknown, so a hold is posted in full; without a hold the cost is unknown too.
 RECOVER_CALLS: Final = """

@@ -7,7 +7,7 @@ import pytest
 
 from router.adapters.sql.sqlite_commit import Group, commit_group, start_epoch
 from router.adapters.sql.sqlite_rows import open_row, read_call, settled_row
-from router.adapters.sql.sqlite_statements import SETTLE_ROWS
+from router.adapters.sql.sqlite_statements import ROWS
 from router.domain.ids import CallId, Epoch
 from router.domain.settlement import Outcome, Reservation, Settlement
 from router.domain.usage import TokenUsage
@@ -54,11 +54,16 @@ def test_a_call_that_an_earlier_group_opened_is_closed_by_its_end(connection: sq
     assert settled_record(1, attempts=(attempt(1),)) == read_call(connection, CallId(1))
 
 
-@pytest.mark.parametrize("calls", [1, SETTLE_ROWS - 1, SETTLE_ROWS, SETTLE_ROWS + 1, 3 * SETTLE_ROWS + 5])
+@pytest.mark.parametrize("calls", sorted({max(1, rows + more) for rows in ROWS for more in (-1, 0, 1)} | {301}))
 def test_every_row_of_a_group_arrives(connection: sqlite3.Connection, calls: int) -> None:
-    commit_group(connection, group([], [settlement(number) for number in range(1, calls + 1)]))
+    numbers = [*range(1, calls + 1)]
+    commit_group(connection, group([reservation(number) for number in numbers]))
+    opened = ids(connection, "open_calls")
+    commit_group(connection, group([], [settlement(number) for number in numbers]))
 
-    assert [*range(1, calls + 1)] == ids(connection, "calls")
+    assert numbers == opened
+    assert [] == ids(connection, "open_calls")
+    assert numbers == ids(connection, "calls")
     assert settled_record(calls, attempts=(attempt(1),)) == read_call(connection, CallId(calls))
 
 

@@ -15,21 +15,21 @@ EPOCH = Epoch(1)
 
 
 def test_a_reservation_reads_back_as_an_open_call(connection: sqlite3.Connection) -> None:
-    connection.execute(sql.OPEN_CALL, open_row(reservation(7, hold=9), EPOCH))
+    connection.execute(sql.OPEN_CALLS[1], open_row(reservation(7, hold=9), EPOCH))
 
     assert open_record(7, hold=9) == read_call(connection, CallId(7))
 
 
 @pytest.mark.parametrize("attempts", [0, 1, 3])
 def test_a_settlement_reads_back_whole(connection: sqlite3.Connection, attempts: int) -> None:
-    connection.execute(sql.SETTLE_CALL, settled_row(settlement(7, fault=Fault.TIMEOUT, attempts=attempts), EPOCH, 9))
+    connection.execute(sql.SETTLE_CALLS[1], settled_row(settlement(7, fault=Fault.TIMEOUT, attempts=attempts), EPOCH, 9))
 
     expected = tuple(attempt(number + 1, fault=Fault.TIMEOUT) for number in range(attempts))
     assert settled_record(7, hold=9, fault="timeout", attempts=expected) == read_call(connection, CallId(7))
 
 
 def test_an_unpriced_attempt_stays_unpriced(connection: sqlite3.Connection) -> None:
-    connection.execute(sql.SETTLE_CALL, settled_row(settlement(7, cost=None), EPOCH, 0))
+    connection.execute(sql.SETTLE_CALLS[1], settled_row(settlement(7, cost=None), EPOCH, 0))
     record = read_call(connection, CallId(7))
 
     assert record is not None
@@ -52,7 +52,7 @@ def test_a_reservation_that_no_row_can_hold_is_refused(excess: Reservation) -> N
 
 def test_totals_are_read_by_group(connection: sqlite3.Connection) -> None:
     for number, labels in ((1, Labels(agent="a")), (2, Labels(agent="a")), (3, Labels())):
-        connection.execute(sql.SETTLE_CALL, settled_row(settlement(number, cost=number, labels=labels), EPOCH, 0))
+        connection.execute(sql.SETTLE_CALLS[1], settled_row(settlement(number, cost=number, labels=labels), EPOCH, 0))
 
     assert [("", 1, 3), ("a", 2, 3)] == [
         (total.group, total.calls, total.cost_nano_usd) for total in read_usage_totals(connection, "agent", 0)
@@ -63,7 +63,7 @@ def test_a_call_takes_at_most_600_bytes(connection: sqlite3.Connection) -> None:
     calls = 2_000
     connection.execute("BEGIN")
     for number in range(calls):
-        connection.execute(sql.SETTLE_CALL, settled_row(settlement((1 << 60) + number), EPOCH, 0))
+        connection.execute(sql.SETTLE_CALLS[1], settled_row(settlement((1 << 60) + number), EPOCH, 0))
     connection.execute("COMMIT")
     (bytes_,) = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()
 
@@ -71,7 +71,7 @@ def test_a_call_takes_at_most_600_bytes(connection: sqlite3.Connection) -> None:
 
 
 def test_attempts_can_be_asked_in_sql(connection: sqlite3.Connection) -> None:
-    connection.execute(sql.SETTLE_CALL, settled_row(settlement(1, attempts=2, fault=Fault.UPSTREAM_ERROR), EPOCH, 0))
+    connection.execute(sql.SETTLE_CALLS[1], settled_row(settlement(1, attempts=2, fault=Fault.UPSTREAM_ERROR), EPOCH, 0))
     cursor = connection.execute("SELECT * FROM attempts WHERE call_id = 1 AND number = 2")
     names = [column[0] for column in cursor.description]
 
