@@ -107,7 +107,8 @@ def replay(arrivals: list[Arrival], estimates: OutputEstimates | None, prices: P
                 _, done, took = heapq.heappop(streaming)
                 estimates.learn(done, took)
             alike = class_of("model", "caller", arrival.input_tokens)
-            reserved = estimates.estimate(alike, MAX_TOKENS)
+            learned = estimates.estimate(alike)
+            reserved = MAX_TOKENS if learned is None else min(learned, MAX_TOKENS)
             heapq.heappush(streaming, (arrival.at_ms + output * TOKEN_MS, alike, output))
         tally.exceeded += output > reserved
         for used in range(output + 1):

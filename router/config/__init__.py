@@ -1,23 +1,39 @@
 """Load, check and compile the operator's configuration; the rest of the router sees only what is named here."""
 
 from router.config.compiling import compile_snapshot
+from router.config.compiling_tenants import Tenants, all_budgets, compile_key, compile_tenants, tenants_of
 from router.config.first_start import is_loopback
 from router.config.loading import Loaded, load
 from router.config.pending import notices
 from router.config.problems import ConfigInvalid, Problem
+from router.config.profiles import with_profile
 from router.config.reference import json_schema, render_page
 from router.config.reloading import restart_needed
 from router.config.schema import Settings
+from router.config.schema_budgets import BudgetSettings, ScopedBudgetSettings
+from router.config.schema_models import LimitSettings
+from router.config.schema_tenants import KeySettings, OrganizationSettings, TeamSettings, UserSettings
 from router.config.sources import Sources
 from router.config.starter import starter_yaml
 
 __all__ = [
+    "BudgetSettings",
     "ConfigInvalid",
+    "KeySettings",
+    "LimitSettings",
     "Loaded",
+    "OrganizationSettings",
     "Problem",
+    "ScopedBudgetSettings",
     "Settings",
     "Sources",
+    "TeamSettings",
+    "Tenants",
+    "UserSettings",
+    "all_budgets",
+    "compile_key",
     "compile_snapshot",
+    "compile_tenants",
     "is_loopback",
     "json_schema",
     "load",
@@ -25,4 +41,6 @@ __all__ = [
     "render_page",
     "restart_needed",
     "starter_yaml",
+    "tenants_of",
+    "with_profile",
 ]

@@ -5,12 +5,19 @@ from functools import cache
 from types import MappingProxyType
 
 from router.config.availability import key_of, why_left_out
-from router.config.identity import digest_of, id_of, is_local
+from router.config.compiling_limits import compile_concurrency_limits, compile_rate_limits
+from router.config.compiling_tenants import all_budgets, compile_key, tenants_of
+from router.config.identity import id_of
 from router.config.problems import ConfigInvalid, Problem, problem_in
 from router.config.schema import Settings
-from router.config.schema_models import DeploymentSettings, ModelSettings, PriceSettings, RateSettings
+from router.config.schema_models import (
+    DeploymentSettings,
+    InputMaximumSettings,
+    ModelSettings,
+    PriceSettings,
+    RateSettings,
+)
 from router.config.schema_providers import ProviderSettings
-from router.config.schema_tenants import KeySettings
 from router.config.tree import KeyPath, Node, format_path
 from router.domain.catalog import (
     Deployment,
@@ -22,12 +29,13 @@ from router.domain.catalog import (
     Snapshot,
     Timeouts,
 )
-from router.domain.ids import DeploymentId, KeyId, ModelName, ProviderId
+from router.domain.governance.input_bound import PartKind
+from router.domain.ids import DeploymentId, ModelName, ProviderId
 from router.domain.money import nano_usd
 from router.domain.pricing import Catalogue, ModelFacts, PriceCard, Rates
-from router.domain.principal import KeyEntry, Permission, Principal
 
 _VERSION_DIGITS = 12
+_DEPLOYMENT = "deployment"
 
 
 def compile_snapshot(
@@ -48,14 +56,21 @@ def compile_snapshot(
     models = {model.name: model for model in compiler.models()}
     if compiler.unknown_prices:
         raise ConfigInvalid(_unknown_price(path, name, tree) for path, name in compiler.unknown_prices)
+    tenants = tenants_of(settings)
+    keys = [compile_key(key, tenants, mode=settings.mode) for key in settings.keys]
     return Snapshot(
         revision=revision,
         fingerprint=fingerprint,
         providers=MappingProxyType(compiler.providers),
         models=MappingProxyType(models),
-        keys=MappingProxyType({entry.sha256: entry for entry in map(_compile_key, settings.keys)}),
+        keys=MappingProxyType({entry.sha256: entry for entry in keys}),
         created_s=created_s,
         direct=MappingProxyType(_direct(models)),
+        users=tenants.users,
+        budgets=all_budgets(tenants, keys),
+        tree_budgets=tenants.tree_budgets,
+        unknown_prices=settings.prices.unknown,
+        budget_status=settings.errors.budget_status,
     )
 
 
@@ -95,9 +110,9 @@ class _Compiler:
 
     def _compile(self, deployment: DeploymentSettings, path: KeyPath) -> Deployment:
         facts = self._facts(deployment, path)
-        price = deployment.price
+        price, named = deployment.price, id_of(deployment)
         return Deployment(
-            id=DeploymentId(id_of(deployment)),
+            id=DeploymentId(named),
             provider=ProviderId(deployment.provider),
             upstream_model=deployment.model,
             tier=deployment.tier,
@@ -105,6 +120,11 @@ class _Compiler:
             context_window=deployment.context_window or facts.context_window,
             max_output_tokens=deployment.max_output_tokens or facts.max_output_tokens,
             capabilities=facts.capabilities if deployment.capabilities is None else frozenset(deployment.capabilities),
+            max_tokens_field=deployment.max_tokens_field,
+            weight=deployment.weight,
+            part_maxima=_part_maxima(deployment.input_maximum),
+            rate_limits=compile_rate_limits(_DEPLOYMENT, named, deployment.limits),
+            concurrency_limits=compile_concurrency_limits(_DEPLOYMENT, named, deployment.limits),
         )
 
     def _facts(self, deployment: DeploymentSettings, path: KeyPath) -> ModelFacts:
@@ -124,6 +144,10 @@ class _Compiler:
             max_output_tokens=second.max_output_tokens or first.max_output_tokens,
             capabilities=second.capabilities or first.capabilities,
         )
+
+
+def _part_maxima(declared: InputMaximumSettings) -> Mapping[PartKind, int]:
+    return MappingProxyType({kind: most for kind in PartKind if (most := getattr(declared, kind)) is not None})
 
 
 def _direct(models: Mapping[ModelName, Model]) -> dict[ModelName, Model]:
@@ -195,27 +219,4 @@ def _compile_rates(rates: RateSettings) -> Rates:
         cached_input=nano_usd(cached),
         cache_write=nano_usd(written),
         output=nano_usd(rates.output),
-    )
-
-
-def _compile_key(key: KeySettings) -> KeyEntry:
-    organization, _, team = (key.team or "").partition("/")
-    permissions = frozenset(key.permissions)
-    if Permission.ADMIN in permissions:
-        permissions |= {Permission.INFERENCE}
-    digest = digest_of(key)
-    assert digest is not None, "a key without a secret does not load"
-    return KeyEntry(
-        sha256=digest,
-        principal=Principal(
-            key_id=KeyId(key.name),
-            organization=organization or None,
-            team=team or None,
-            user=key.user,
-            models=key.models,
-            permissions=permissions,
-        ),
-        local_only=is_local(key),
-        expires_ns=key.expires,
-        revoked=key.revoked,
     )

@@ -14,6 +14,7 @@ _ALTERNATIVES: Final = (
     frozenset({"api_key", "api_key_file"}),
     frozenset({"key", "key_file", "key_sha256"}),
     frozenset({"secret", "secret_file"}),
+    frozenset({"limit_usd", "limit_tokens", "limit_requests", "limit_seconds"}),
 )
 """Ways to say one thing: saying it in a later layer takes back the other ways of the earlier ones."""
 

@@ -9,6 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import WithDefaultSchema
 
 from router.config.presets import PRESETS
+from router.config.profiles import describe_profiles
 from router.config.schema import Settings
 from router.config.tree import KeyPath
 from router.config.units import format_size
@@ -65,7 +66,7 @@ def render_page() -> str:
         f"| `{path}` | {_cell(kind)} | {_cell(default)} | {_cell(sentence)} |"
         for path, kind, default, sentence in _rows(_schema(), "")
     )
-    return words.replace("{presets}", presets).replace("{keys}", keys)
+    return words.replace("{presets}", presets).replace("{profiles}", describe_profiles()).replace("{keys}", keys)
 
 
 def _cell(text: str) -> str:

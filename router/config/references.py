@@ -6,19 +6,23 @@ from difflib import get_close_matches
 from typing import Final
 
 from router.config.problems import Problem, problem_at, quote
+from router.config.profiles import PROFILES
 from router.config.schema_controls import PrioritySettings
+from router.config.schema_tenants import Profile
 from router.config.tree import Branch, Leaf, Node, child, follow, format_path, select, text_at, text_of
+from router.domain.governance.budget import EACH
 
 _NAMES_SHOWN_MAX: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Values at `at` must be one of the names at `to`."""
+    """Values at `at` must be one of the names at `to`, or `*` where that means each of them."""
 
     at: str
     to: str
     noun: str
+    or_each: bool = False
 
 
 _REFERENCES: Final = (
@@ -32,6 +36,8 @@ _REFERENCES: Final = (
     Reference("keys[].priority.default", "priority.classes[].name", "priority class"),
     Reference("keys[].priority.max", "priority.classes[].name", "priority class"),
     Reference("priority.classes[].preempts[]", "priority.classes[].name", "priority class"),
+    Reference("budgets[].scope.key", "keys[].name", "key", or_each=True),
+    Reference("budgets[].scope.organization", "organizations[].name", "organization", or_each=True),
 )
 
 _UNIQUE: Final = (
@@ -40,6 +46,7 @@ _UNIQUE: Final = (
     "keys[].name",
     "organizations[].name",
     "organizations[].teams[].name",
+    "users[].name",
     "budgets[].name",
     "priority.classes[].name",
     "providers[].credentials[].name",
@@ -66,21 +73,47 @@ def find_duplicates(layer: Node) -> Iterator[Problem]:
 def find_dangling(tree: Node) -> Iterator[Problem]:
     """Find references to things that do not exist."""
     for reference in _REFERENCES:
-        names = _names(tree, reference.to)
-        for path, node in select(tree, reference.at):
-            name = text_of(node)
-            if name is not None and isinstance(node, Leaf) and name not in names:
-                message = f"{quote(node)} is not a {reference.noun}"
-                yield problem_at(node.origin, path, message, _suggest(name, names, reference.noun))
+        known = [EACH] if reference.or_each else []
+        yield from _dangling(tree, reference.at, [*known, *_names(tree, reference.to)], reference.noun)
     teams = {
         f"{text_of(name)}/{text_at(team, 'name')}"
         for path, name in select(tree, "organizations[].name")
         for _, team in select(follow(tree, path[:-1])[1], "teams[]")
     }
-    for path, node in select(tree, "keys[].team"):
+    yield from _dangling(tree, "keys[].team", teams, "team", only_with="/")  # another form has its own problem
+    yield from _dangling(tree, "budgets[].scope.team", {EACH, *teams}, "team")
+    yield from _dangling(tree, "budgets[].scope.model", [EACH, *_models(tree)], "model")
+    yield from _find_missing_classes(tree)
+
+
+def _dangling(tree: Node, at: str, names: Collection[str], noun: str, only_with: str = "") -> Iterator[Problem]:
+    for path, node in select(tree, at):
         name = text_of(node)
-        if name is not None and isinstance(node, Leaf) and "/" in name and name not in teams:
-            yield problem_at(node.origin, path, f"{quote(node)} is not a team", _suggest(name, teams, "team"))
+        if name is not None and isinstance(node, Leaf) and only_with in name and name not in names:
+            article = "an" if noun[0] in "aeiou" else "a"
+            yield problem_at(node.origin, path, f"{quote(node)} is not {article} {noun}", _suggest(name, names, noun))
+
+
+def _models(tree: Node) -> Iterator[str]:
+    """Name what a call can ask for: models, and deployments as they are named directly."""
+    yield from _names(tree, "models[].name")
+    for _, deployment in select(tree, "models[].deployments[]"):
+        for joint in "/:":
+            yield f"{text_at(deployment, 'provider')}{joint}{text_at(deployment, 'model')}"
+
+
+def _find_missing_classes(tree: Node) -> Iterator[Problem]:
+    """Find profiles whose priority classes the operator has replaced, on keys that do not say their own."""
+    names = _names(tree, "priority.classes[].name")
+    for path, node in select(tree, "keys[].profile"):
+        text = text_of(node)
+        if not isinstance(node, Leaf) or text not in set(Profile):
+            continue
+        for part, name in PROFILES[Profile(text)].priority:
+            own = (*path[:-1], "priority", part)
+            if name not in names and follow(tree, own)[0] != own:
+                message = f"{quote(node)} needs the priority class '{name}'"
+                yield problem_at(node.origin, path, message, f"add the class, or write the key's own priority.{part}")
 
 
 def find_wrong_keys(tree: Node) -> Iterator[Problem]:

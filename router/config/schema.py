@@ -1,10 +1,11 @@
 """Put the sections together: the whole of an operator's configuration, typed, bounded, frozen."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from router.config.schema_budgets import ScopedBudgetSettings
 from router.config.schema_controls import (
     BreakerSettings,
     ConcurrencySettings,
@@ -25,8 +26,9 @@ from router.config.schema_services import (
     WebhookSettings,
 )
 from router.config.schema_store import RetentionSettings, SharedSettings, StoreSettings
-from router.config.schema_tenants import KeySettings, OrganizationSettings, ScopedBudgetSettings
+from router.config.schema_tenants import KeySettings, OrganizationSettings, UserSettings
 from router.config.units import ModelAlias
+from router.domain.principal import Mode
 
 
 class Settings(BaseSettings):
@@ -42,8 +44,8 @@ class Settings(BaseSettings):
     )
 
     version: Annotated[int, Field(ge=1, le=1)] = Field(default=1, description="Version of this format.")
-    mode: Literal["enforce", "observe"] = Field(
-        default="enforce", description="`observe` decides and records what it would refuse, and refuses nothing."
+    mode: Mode = Field(
+        default=Mode.ENFORCE, description="`observe` decides and records what it would refuse, and refuses nothing."
     )
     server: ServerSettings = Field(default=ServerSettings(), description="Listeners and processes.")
     store: StoreSettings = Field(default=StoreSettings(), description="The ledger.")
@@ -54,6 +56,7 @@ class Settings(BaseSettings):
     roles: dict[str, ModelAlias] = Field(default={}, description="Models behind `role:<name>`.")
     prices: PricesSettings = Field(default=PricesSettings(), description="Prices that no deployment states.")
     organizations: tuple[OrganizationSettings, ...] = Field(default=(), description="Tenants.")
+    users: tuple[UserSettings, ...] = Field(default=(), description="Users that have a budget or limits.")
     budgets: tuple[ScopedBudgetSettings, ...] = Field(default=(), description="Budgets across tenants.")
     keys: tuple[KeySettings, ...] = Field(default=(), description="Keys that clients send.")
     workflows: WorkflowSettings = Field(default=WorkflowSettings(), description="Caps of agents' workflows.")

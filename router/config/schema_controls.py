@@ -25,7 +25,9 @@ class WorkflowSettings(Section):
     )
     max_children: Count | None = Field(default=None, description="Calls below one call; null is no limit.")
     new_per_minute: Count | None = Field(default=None, description="New workflows of one key; null is no limit.")
-    budget_usd: Usd | None = Field(default=None, description="USD for one workflow; null is no limit.")
+    budget_usd: Usd | None = Field(
+        default=None, description="USD for the whole life of one workflow; null is no limit."
+    )
 
 
 class LoopThresholdSettings(Section):

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from router.config.section import Section
 from router.config.units import Count, ModelAlias, Name, Percent, Text, Usd
-from router.domain.catalog import ReplyModel
+from router.domain.catalog import ReplyModel, UnknownPrices
 
 Strategy = Literal["weighted", "least_busy", "latency", "cost", "expected_ttft"]
 Capability = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -16,7 +16,21 @@ Capability = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 class LimitSettings(Section):
     concurrency: Count | None = Field(default=None, description="Calls at the same time; null is no limit.")
     rpm: Count | None = Field(default=None, description="Requests a minute; null is no limit.")
-    tpm: Count | None = Field(default=None, description="Tokens a minute; null is no limit.")
+    tpm: Count | None = Field(default=None, description="Tokens a minute, input and output; null is no limit.")
+    input_tpm: Count | None = Field(default=None, description="Input tokens a minute; null is no limit.")
+    output_tpm: Count | None = Field(default=None, description="Output tokens a minute; null is no limit.")
+    smooth: bool = Field(
+        default=False,
+        description="Spread calls evenly over the minute, where an idle limit lets a minute's worth burst.",
+    )
+
+
+class InputMaximumSettings(Section):
+    """A part without a maximum has no bound, and so no price under a budget."""
+
+    image: Count | None = Field(default=None, description="Tokens that an image takes at most; null: nobody knows.")
+    audio: Count | None = Field(default=None, description="Tokens that a sound takes at most; null: nobody knows.")
+    file: Count | None = Field(default=None, description="Tokens that a file takes at most; null: nobody knows.")
 
 
 class RateSettings(Section):
@@ -49,6 +63,10 @@ class DeploymentSettings(Section):
     price_as: Text | None = Field(default=None, description="Price as the catalogue's provider/model.")
     context_window: Count | None = Field(default=None, description="Tokens that fit; null: the catalogue's.")
     max_output_tokens: Count | None = Field(default=None, description="Longest reply; null: the catalogue's.")
+    input_maximum: InputMaximumSettings = Field(
+        default=InputMaximumSettings(),
+        description="What input parts other than text take, so that budgets can hold it.",
+    )
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = Field(
         default=None, description="The body's member that limits a reply; null: as the caller wrote it."
     )
@@ -95,6 +113,7 @@ class ModelSettings(Section):
 
 class PricesSettings(Section):
     files: tuple[Text, ...] = Field(default=(), description="Further price files, the last one wins.")
-    unknown: Literal["refuse", "assume"] = Field(
-        default="refuse", description="A model without a price under a USD budget: refuse, or assume the dearest."
+    unknown: UnknownPrices = Field(
+        default=UnknownPrices.REFUSE,
+        description="A model without a price under a USD budget: refuse, or assume the dearest.",
     )

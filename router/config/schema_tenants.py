@@ -1,57 +1,18 @@
-"""Describe who may call and what they may spend: organizations, teams, budgets and keys."""
+"""Describe who may call and how much: organizations, teams, users and keys."""
 
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from router.config.schema_budgets import BudgetSettings
 from router.config.schema_models import LimitSettings
 from router.config.section import Section
-from router.config.units import (
-    INVALID_SECRET,
-    Name,
-    Percent,
-    SecretText,
-    Text,
-    TimeZone,
-    Usd,
-    WallInstant,
-    Window,
-    invalid,
-)
-from router.domain.principal import Permission
+from router.config.units import INVALID_SECRET, Name, SecretText, Text, WallInstant, invalid
+from router.domain.principal import Mode, Permission
 from router.domain.secret import Secret
 
 _SECRET_CHARS_MIN = 8
-
-
-class ThresholdSettings(Section):
-    at_pct: Percent = Field(description="Percent of the budget that is used.")
-    action: Literal["notify", "substitute"] = Field(description="What happens then.")
-
-
-class BudgetSettings(Section):
-    limit_usd: Usd = Field(description="USD in each window.")
-    window: Window = Field(
-        default="month", description="hour, day, week, month by the calendar; 1d and other durations are rolling."
-    )
-    timezone: TimeZone = Field(default="UTC", description="Whose calendar.")
-    thresholds: tuple[ThresholdSettings, ...] = Field(default=(), description="What happens on the way.")
-    mode: Literal["strict", "quantile"] = Field(
-        default="strict", description="Reserve the worst case, or a learned p99 with top-ups."
-    )
-    clamp: bool = Field(default=False, description="Cut max_tokens to what is left instead of refusing.")
-
-
-class ScopeSettings(Section):
-    agent: Text | None = Field(default=None, description="Calls of this agent; `*`: one account an agent.")
-    user: Text | None = Field(default=None, description="Calls of this user; `*`: one account a user.")
-    tag: Text | None = Field(default=None, description="Calls with this tag; `*`: one account a tag.")
-    model: Text | None = Field(default=None, description="Calls for this model; `*`: one account a model.")
-
-
-class ScopedBudgetSettings(BudgetSettings):
-    name: Name = Field(description="Name of the budget.")
-    scope: ScopeSettings = Field(description="Which calls it counts, across all keys.")
 
 
 class TeamSettings(Section):
@@ -67,9 +28,27 @@ class OrganizationSettings(Section):
     teams: tuple[TeamSettings, ...] = Field(default=(), description="Its teams.")
 
 
+class UserSettings(Section):
+    name: Text = Field(description="Name of the user, as keys name it.")
+    budget: BudgetSettings | None = Field(default=None, description="What the user may spend, with all keys together.")
+    limits: LimitSettings = Field(default=LimitSettings(), description="How fast the user may call.")
+
+
+class Profile(StrEnum):
+    """A named bundle of what a key leaves unsaid."""
+
+    CRITICAL = "critical"
+    STANDARD = "standard"
+    EXPERIMENTAL = "experimental"
+
+
 class KeyPrioritySettings(Section):
-    default: Name = Field(default="standard", description="Class of calls that do not name one.")
-    max: Name = Field(default="critical", description="Highest class that they may name.")
+    default: Name | None = Field(
+        default=None, description="Class of calls that do not name one; null: the profile's, else standard."
+    )
+    max: Name | None = Field(
+        default=None, description="Highest class that they may name; null: the profile's, else critical."
+    )
 
 
 class AllowSettings(Section):
@@ -118,10 +97,13 @@ class KeySettings(Section):
     user: Text | None = Field(default=None, description="User that its calls are booked on.")
     expires: WallInstant | None = Field(default=None, description="From then on it is refused; without zone: UTC.")
     revoked: bool = Field(default=False, description="Refused at once.")
+    profile: Profile | None = Field(
+        default=None, description="Bundle of defaults for what priority, thresholds and limits leave at null."
+    )
     priority: KeyPrioritySettings = Field(default=KeyPrioritySettings(), description="Classes of its calls.")
     budget: BudgetSettings | None = Field(default=None, description="What it may spend.")
     limits: LimitSettings = Field(default=LimitSettings(), description="How fast it may call.")
     allow: AllowSettings = Field(default=AllowSettings(), description="What else it may.")
-    mode: Literal["enforce", "observe"] | None = Field(
+    mode: Mode | None = Field(
         default=None, description="Enforce or only observe for this key; null: as the whole router."
     )

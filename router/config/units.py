@@ -134,20 +134,26 @@ def _write_instant(instant_ns: int) -> str:
 WallInstant = Annotated[int, Written(_read_instant, _write_instant, {"type": "string", "format": "date-time"})]
 """Unix nanoseconds. A date alone is its first moment; without a zone it is UTC."""
 
-_WINDOWS: Final = ("hour", "day", "week", "month")
+_CALENDAR: Final = ("hour", "day", "week", "month")
+LIFETIME: Final = "lifetime"
+_ROLLING_MIN, _ROLLING_MAX = "1s", "3650d"
 
 
 def _check_window(text: str) -> str:
-    if text not in _WINDOWS:
-        try:
-            parse_duration_ns(text)
-        except ValueError:
-            raise invalid("is not a window", "use hour, day, week or month, or a duration such as 7d") from None
+    if text in _CALENDAR or text == LIFETIME:
+        return text
+    try:
+        span_ns = parse_duration_ns(text)
+    except ValueError:
+        fix = "use hour, day, week, month or lifetime, or a duration such as 7d"
+        raise invalid("is not a window", fix) from None
+    if not parse_duration_ns(_ROLLING_MIN) <= span_ns <= parse_duration_ns(_ROLLING_MAX):
+        raise invalid("is out of range", f"use {_ROLLING_MIN} to {_ROLLING_MAX}")
     return text
 
 
 Window = Annotated[str, AfterValidator(_check_window)]
-"""A word is a calendar window, a duration a rolling one."""
+"""A word is a calendar window or for ever, a duration a rolling one."""
 
 
 def _check_timezone(text: str) -> str:

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from router.domain.governance.budget import Budget, BudgetId
+from router.domain.governance.input_bound import PartKind
+from router.domain.governance.permits import ConcurrencyLimit
+from router.domain.governance.rate import RateLimit
 from router.domain.ids import DeploymentId, ModelName, ProviderId
 from router.domain.pricing import PriceCard
-from router.domain.principal import KeyEntry
+from router.domain.principal import Bounds, KeyEntry
 from router.domain.secret import Secret
 
 
@@ -22,6 +26,14 @@ class ReplyModel(StrEnum):
 
     UPSTREAM = "upstream"
     ALIAS = "alias"
+
+
+class UnknownPrices(StrEnum):
+    """What becomes of a call under a USD budget for a model that has no price."""
+
+    REFUSE = "refuse"
+    ASSUME = "assume"
+    """It costs as the dearest model known of its provider."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +93,14 @@ class Deployment:
     context_window: int | None = None
     max_output_tokens: int | None = None
     capabilities: frozenset[str] = frozenset()
+    max_tokens_field: str | None = None
+    """The member of the body that limits a reply here; None: as the caller wrote it."""
+    weight: float = 1.0
+    """Share of calls within the tier."""
+    part_maxima: Mapping[PartKind, int] = field(default_factory=dict)
+    """Tokens that one input part of a kind takes at most; a kind that is absent has no bound."""
+    rate_limits: tuple[RateLimit, ...] = ()
+    concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +127,15 @@ class Snapshot:
     """Unix seconds; what `/v1/models` reports as `created`."""
     direct: Mapping[ModelName, Model] = field(default_factory=dict)
     """`provider/model` and `provider:model` for every deployment; not listed to clients."""
+    users: Mapping[str, Bounds] = field(default_factory=dict)
+    """What users must keep to who have a budget or limits, for calls whose caller names the user."""
+    budgets: Mapping[BudgetId, Budget] = field(default_factory=dict)
+    """All of them, whomever they are for."""
+    tree_budgets: tuple[Budget, ...] = ()
+    """Of them, those whose account a call decides, not its key: by workflow, user, agent, tag, model, in this order."""
+    unknown_prices: UnknownPrices = UnknownPrices.REFUSE
+    budget_status: int = 429
+    """HTTP status of a refusal by a used-up budget."""
 
     def find_model(self, name: str) -> Model | None:
         """Resolve what a client asked for: a model's own name wins over a deployment named directly."""

@@ -16,6 +16,9 @@ _encoder: Final = msgspec.json.Encoder()
 DESTINATION_FIELDS: Final = ("api_base", "base_url", "api_key", "extra_headers")
 """Fields with which litellm's callers choose where a request goes. Here only the operator does."""
 
+MAX_TOKENS_FIELDS: Final = ("max_completion_tokens", "max_tokens")
+"""How a caller may say how long each choice of its reply may get; the first is OpenAI's present name."""
+
 _MODEL_CHARS_MAX: Final = 256
 _YES: Final = Raw(b"true")
 _ABSENT: Final = Raw(b"null")
@@ -69,9 +72,14 @@ def read_chat_request(body: bytes | bytearray) -> ChatRequest | Refusal:
     )
 
 
-def upstream_body(request: ChatRequest, upstream_model: str) -> bytes:
-    """Write the request for one deployment: its model name, and on a stream a request for the usage."""
+def upstream_body(request: ChatRequest, upstream_model: str, write_max_tokens: tuple[str, int] | None = None) -> bytes:
+    """Write the request for one deployment: its model name, and on a stream a request for the usage.
+
+    `write_max_tokens` is a member and its number; the one member stands for all in which the caller said as much.
+    """
     fields = dict(request.fields)
+    if write_max_tokens is not None:
+        fields = _limit(fields, *write_max_tokens)
     fields["model"] = Raw(_encoder.encode(upstream_model))
     if request.mode is ReplyMode.STREAM and not request.wants_usage:
         options = dict(_options(fields) or {})
@@ -98,6 +106,19 @@ def _restamp(raw: bytes, model: str) -> bytes:
         return raw
     fields["model"] = Raw(_encoder.encode(model))
     return _encoder.encode(fields)
+
+
+def _limit(fields: dict[str, Raw], name: str, tokens: int) -> dict[str, Raw]:
+    """Put the limit in the place of the first member that says one, and nowhere else; at the end if none does."""
+    written: dict[str, Raw] = {}
+    value = Raw(b"%d" % tokens)
+    for key, raw in fields.items():
+        if key in MAX_TOKENS_FIELDS:
+            written[name] = value
+        else:
+            written[key] = raw
+    written[name] = value  # keeps its place if it has one
+    return written
 
 
 def _options(fields: dict[str, Raw]) -> dict[str, Raw] | None:

@@ -22,9 +22,13 @@ class Fault(StrEnum):
     INVALID_KEY = "invalid_api_key"
     PERMISSION_DENIED = "permission_denied"
     MODEL_NOT_ALLOWED = "model_not_allowed"
+    PRICE_UNKNOWN = "price_unknown"
     MODEL_NOT_FOUND = "model_not_found"
     NOT_FOUND = "not_found"
     REQUEST_TOO_LARGE = "request_too_large"
+    RATE_LIMITED = "rate_limited"
+    """Also too many calls at once: what the caller does about it is the same, and `details` name the limit."""
+    BUDGET_EXHAUSTED = "budget_exhausted"
     OVERLOADED = "overloaded"
     TIMEOUT = "timeout"
     UPSTREAM_REJECTED = "upstream_rejected"
@@ -70,9 +74,16 @@ WIRE: Final[Mapping[Fault, Wire]] = {
     Fault.MODEL_NOT_ALLOWED: Wire(
         http=403, grpc="PERMISSION_DENIED", type="permission_error", code="model_not_allowed"
     ),
+    Fault.PRICE_UNKNOWN: Wire(
+        http=403, grpc="FAILED_PRECONDITION", type="permission_error", code="price_unknown", retryable=False
+    ),
     Fault.MODEL_NOT_FOUND: Wire(http=404, grpc="NOT_FOUND", type=_CALLER, code="model_not_found"),
     Fault.NOT_FOUND: Wire(http=404, grpc="NOT_FOUND", type=_CALLER, code="not_found"),
     Fault.REQUEST_TOO_LARGE: Wire(http=413, grpc="RESOURCE_EXHAUSTED", type=_CALLER, code="request_too_large"),
+    Fault.RATE_LIMITED: Wire(http=429, grpc="RESOURCE_EXHAUSTED", type="rate_limit_error", code="rate_limit_exceeded"),
+    Fault.BUDGET_EXHAUSTED: Wire(
+        http=429, grpc="RESOURCE_EXHAUSTED", type="insufficient_quota", code="budget_exceeded", retryable=False
+    ),
     Fault.OVERLOADED: Wire(http=503, grpc="UNAVAILABLE", type=_SERVER, code="overloaded"),
     Fault.TIMEOUT: Wire(http=504, grpc="DEADLINE_EXCEEDED", type=_SERVER, code="timeout"),
     Fault.UPSTREAM_REJECTED: Wire(http=400, grpc="INVALID_ARGUMENT", type=_CALLER, code=None),
@@ -100,7 +111,8 @@ class Refusal:
     code: str | None = None
     """Overrides the table's code, for an upstream's own code that we pass on."""
     http: int | None = None
-    """Overrides the table's status: only for UPSTREAM_REJECTED, which keeps the upstream's."""
+    """Overrides the table's status: for UPSTREAM_REJECTED, which keeps the upstream's, and for BUDGET_EXHAUSTED, which
+    the operator may have sent as 402 (`errors.budget_status`)."""
     retry_after_ms: int | None = None
     details: Mapping[str, str | int] | None = None
 

@@ -1,15 +1,35 @@
-"""Say who a caller is and what its key may do."""
+"""Say who a caller is, what its key may do and what it must keep to."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from router.domain.governance.account import AccountKey
+from router.domain.governance.budget import Budget, BudgetMode
+from router.domain.governance.permits import ConcurrencyLimit
+from router.domain.governance.rate import RateLimit
 from router.domain.ids import KeyId, ModelName
 
 
 class Permission(StrEnum):
     INFERENCE = "inference"
     ADMIN = "admin"
+
+
+class Mode(StrEnum):
+    """Whether what is decided is done, or only put on record."""
+
+    ENFORCE = "enforce"
+    OBSERVE = "observe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What one key, user, team or organization must keep to."""
+
+    budget: Budget | None = None
+    rate_limits: tuple[RateLimit, ...] = ()
+    concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +43,19 @@ class Principal:
     models: tuple[str, ...] = ()
     """Shell patterns over model names; `*` grants all."""
     permissions: frozenset[Permission] = frozenset({Permission.INFERENCE})
+    accounts: tuple[AccountKey, ...] = ()
+    """Of every budget that the key decides on: its own, its user's, its team's, its organization's, narrowest first."""
+    rate_limits: tuple[RateLimit, ...] = ()
+    """Narrowest first, as `concurrency_limits`: of the key, its user, its team and its organization."""
+    concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
+    mode: Mode = Mode.ENFORCE
+    may_set_attribution: bool = True
+    """Its callers may name agent, user and tags."""
+    may_substitute: bool = True
+    """Stand-in models may serve its calls."""
+    budget_mode: BudgetMode = BudgetMode.STRICT
+    """Of the narrowest budget in USD among `accounts`, as `clamp`."""
+    clamp: bool = False
 
     def may_use(self, model: ModelName) -> bool:
         return "*" in self.models or model in self.models or any(fnmatchcase(model, one) for one in self.models)
@@ -38,3 +71,5 @@ class KeyEntry:
     """The secret ends in `-local`: it works over loopback only."""
     expires_ns: int | None = None
     revoked: bool = False
+    budget: Budget | None = None
+    """The key's own, which no tenant that it belongs to knows of."""

@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from router.domain.governance.account import Account, AccountKey, Bucket, Terms
 from router.domain.governance.budget import (
     EACH,
     NOTHING,
@@ -28,15 +29,13 @@ from router.domain.governance.budget import (
     Elsewhere,
     Exhausted,
     Move,
-    Scope,
     Settled,
     Stale,
     Standing,
     State,
-    Threshold,
     Unit,
 )
-from router.domain.governance.windows import bucket_at, counted_from, leaves_at
+from router.domain.governance.windows import bucket_at
 
 OTHER: Final = "other"
 """The account that all values share which come after the first `VALUES_MAX` of a budget."""
@@ -44,11 +43,6 @@ VALUES_MAX: Final = 10_000
 """Accounts of one budget."""
 ENDED_MAX: Final = 16_384
 """Reservations that are remembered after their end, oldest forgotten first. Pending ones are never forgotten."""
-
-AccountKey = tuple[BudgetId, str]
-
-_COLUMN: Final = {unit: column for column, unit in enumerate(Unit)}
-_OUT_OF_REACH: Final = 1 << 127
 
 
 _NEXT: Final = {  # all else changes nothing
@@ -58,173 +52,31 @@ _NEXT: Final = {  # all else changes nothing
 }
 
 
-_SETTLED: Final = {state: Settled(state=state) for state in _NEXT.values()}  # the usual end, made once
-
-
-class _Bucket:
-    """The money of one account that was admitted in one span of time."""
-
-    __slots__ = ("account", "pending", "posted", "start_ns")
-
-    def __init__(self, account: "Account", start_ns: int) -> None:
-        self.account = account
-        self.start_ns = start_ns
-        self.posted = 0
-        self.pending = 0
-
-    def add(self, posted: int, pending: int) -> None:
-        """Change the bucket, and the sums of its account while it counts there."""
-        self.posted += posted
-        self.pending += pending
-        account = self.account
-        if self.start_ns >= account.floor_ns:
-            account.posted += posted
-            account.pending += pending
+# The usual ends, made once, as is the way to them: a table of enums is slow to read.
+_PENDING: Final = State.PENDING
+_POSTED: Final = Settled(state=_NEXT[State.PENDING, Move.POST])
+_VOIDED: Final = Settled(state=_NEXT[State.PENDING, Move.VOID])
+_EXPIRED: Final = Settled(state=_NEXT[State.PENDING, Move.EXPIRE])
 
 
 class _Hold(msgspec.Struct, gc=False):
     """A pending reservation: one bucket for each account of its path, and what it holds in every one of them."""
 
-    buckets: list[_Bucket]
+    buckets: tuple[Bucket, ...]
     amounts: Amounts
-
-
-class _Terms:
-    """A budget as it is now, what tops it up and until when, and its accounts by value."""
-
-    __slots__ = ("accounts", "budget", "top_ups")
-
-    def __init__(self, budget: Budget) -> None:
-        self.budget = budget
-        self.top_ups: list[tuple[int, int]] = []
-        self.accounts: dict[str, Account] = {}
-
-    def account(self, value: str) -> "Account":
-        if value not in self.accounts:
-            self.accounts[value] = Account(self, value)
-        return self.accounts[value]
-
-    def refresh(self) -> None:
-        for account in self.accounts.values():
-            account.refresh()
-
-
-class Account:
-    """One budget's money for one value of its scope. Look it up once and keep it; only `Accounts` changes it."""
-
-    __slots__ = (
-        "alert_at",
-        "bucket",
-        "buckets",
-        "column",
-        "end_ns",
-        "fired",
-        "floor_ns",
-        "key",
-        "limit",
-        "next_ns",
-        "pending",
-        "posted",
-        "terms",
-    )
-
-    def __init__(self, terms: _Terms, value: str) -> None:
-        self.terms = terms
-        self.key: AccountKey = (terms.budget.id, value)
-        self.column = _COLUMN[terms.budget.unit]
-        self.buckets: dict[int, _Bucket] = {}
-        self.bucket = _Bucket(self, -1)  # of no moment: the first use finds the real one
-        self.floor_ns = self.end_ns = 0
-        self.fired: set[Threshold] = set()
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Work out from scratch what follows from the buckets and the terms."""
-        counted = self._counted()
-        self.posted = sum(bucket.posted for bucket in counted)
-        self.pending = sum(bucket.pending for bucket in counted)
-        self.limit = self.terms.budget.limit + sum(amount for amount, _ in self.terms.top_ups)
-        self.next_ns = min([self.end_ns, *(until_ns for _, until_ns in self.terms.top_ups)])
-        self.fired.intersection_update(self._reached())
-        self._aim()
-
-    def advance(self, wall_ns: int) -> None:
-        """Move on to a moment at or after `next_ns`: into a new bucket, past the end of a top-up, or both."""
-        if wall_ns >= self.end_ns:
-            window = self.terms.budget.window
-            start_ns, self.end_ns = bucket_at(window, wall_ns)
-            self.floor_ns = counted_from(window, start_ns)
-            self.bucket = self.keep(start_ns)
-            kept = self.buckets.items()
-            self.buckets = {start: one for start, one in kept if start >= self.floor_ns or one.pending}
-        self.terms.top_ups = [one for one in self.terms.top_ups if one[1] > wall_ns]
-        self.refresh()
-
-    def keep(self, start_ns: int) -> _Bucket:
-        return self.buckets.setdefault(start_ns, _Bucket(self, start_ns))
-
-    def cross(self) -> tuple[Crossed, ...]:
-        """Fire the thresholds that are reached and have not fired."""
-        new = [one for one in self._reached() if one not in self.fired]
-        self.fired.update(new)
-        self._aim()
-        budget, value = self.key
-        return tuple(Crossed(budget=budget, value=value, at_pct=one.at_pct, action=one.action) for one in new)
-
-    def refuse(self, sums: "Account | _Bucket", wanted: int) -> Exhausted:
-        budget = self.terms.budget
-        return Exhausted(
-            budget=budget.id,
-            scope=Scope(kind=budget.scope.kind, value=self.key[1]),
-            unit=budget.unit,
-            limit_value=self.limit,
-            used=sums.posted,
-            reserved=sums.pending,
-            wanted=wanted,
-            resets_at_ns=self._resets_at(wanted) if sums is self else None,
-        )
-
-    def standing(self) -> Standing:
-        used = self.posted + self.pending
-        return Standing(
-            actions=tuple(dict.fromkeys(one.action for one in self._reached() if one.counts_pending)),
-            used_pct=used * 100 // self.limit if self.limit else 100,
-            room=self.limit - used,
-            resets_at_ns=self._resets_at(0),
-        )
-
-    def _counted(self) -> list[_Bucket]:
-        return [self.buckets[start] for start in sorted(self.buckets) if start >= self.floor_ns]
-
-    def _reached(self) -> list[Threshold]:
-        return self.terms.budget.reached(self.limit, self.posted, self.pending)
-
-    def _aim(self) -> None:
-        """Keep the lowest level that may still fire at hand: the hot path compares one integer."""
-        armed = (one.level(self.limit) for one in self.terms.budget.thresholds if one not in self.fired)
-        self.alert_at = min(armed, default=_OUT_OF_REACH)
-
-    def _resets_at(self, wanted: int) -> int | None:
-        excess = self.posted + self.pending + wanted - self.limit
-        leaves_ns = None
-        for bucket in self._counted():
-            leaves_ns = leaves_at(self.terms.budget.window, bucket.start_ns)
-            excess -= bucket.posted + bucket.pending
-            if excess <= 0:
-                break
-        return leaves_ns
 
 
 class Accounts:
     """All accounts of one process, and every reservation that is open over them."""
 
-    __slots__ = ("_ended", "_holds", "_terms", "_touched")
+    __slots__ = ("_ended", "_holds", "_known", "_terms", "_touched")
 
     def __init__(self, budgets: Iterable[Budget] = ()) -> None:
-        self._terms: dict[BudgetId, _Terms] = {}
+        self._terms: dict[BudgetId, Terms] = {}
+        self._known: dict[AccountKey, Account] = {}
         self._holds: dict[int, _Hold] = {}
         self._ended: OrderedDict[int, State | Exhausted] = OrderedDict()
-        self._touched: dict[_Bucket, None] = {}
+        self._touched: dict[Bucket, None] = {}
         for budget in budgets:
             self.replace_budget(budget)
 
@@ -232,7 +84,7 @@ class Accounts:
 
     def replace_budget(self, budget: Budget) -> None:
         """Add a budget, or change its limit, thresholds and mode at once, over whatever is open."""
-        terms = self._terms.setdefault(budget.id, _Terms(budget))
+        terms = self._terms.setdefault(budget.id, Terms(budget))
         was = terms.budget
         assert (was.unit, was.window, was.scope) == (budget.unit, budget.window, budget.scope), budget.id
         terms.budget = budget
@@ -246,15 +98,31 @@ class Accounts:
 
     def of(self, budget: BudgetId, value: str) -> Account:
         """Return the account of a value; new values past `VALUES_MAX` share `other`."""
+        known = self._known.get((budget, value))
+        if known is not None:
+            return known
         terms = self._terms[budget]
         assert terms.budget.scope.value in (EACH, value), f"budget {budget!r} is not for {value!r}"
         full = len(terms.accounts) >= VALUES_MAX and value not in terms.accounts
-        return terms.account(OTHER if full else value)
+        account = terms.account(OTHER if full else value)
+        self._known[account.key] = account
+        return account
+
+    def path(self, keys: Sequence[AccountKey]) -> list[Account]:
+        """Return the accounts of keys."""
+        known = self._known
+        return [known.get(key) or self.of(*key) for key in keys]
 
     def state_of(self, account: Account, wall_ns: int) -> Standing:
         if wall_ns >= account.next_ns:
             account.advance(wall_ns)
         return account.standing()
+
+    def left(self, account: Account, wall_ns: int) -> tuple[Unit, int]:
+        """Return what an account counts and how much more it takes now; below 0 after an overrun."""
+        if wall_ns >= account.next_ns:
+            account.advance(wall_ns)
+        return account.unit, account.limit - account.posted - account.pending
 
     # --- one reservation, from its start to its end ---
 
@@ -274,7 +142,7 @@ class Accounts:
         if isinstance(answer, Exhausted):
             self._remember(rid, answer)
         else:
-            self._holds[rid] = _Hold(buckets, amounts)
+            self._holds[rid] = _Hold(tuple(buckets), amounts)
         return answer
 
     def extend(self, rid: int, amounts: Amounts, wall_ns: int) -> tuple[Crossed, ...] | Exhausted | Stale:
@@ -290,23 +158,32 @@ class Accounts:
             hold.amounts = hold.amounts.plus(amounts)
         return answer
 
+    def withdraw(self, rid: int) -> None:
+        """Take a pending reservation back as if it had never been made; what it crossed may be crossed again."""
+        hold = self._holds.pop(rid)
+        for bucket in hold.buckets:
+            bucket.add(0, -hold.amounts[bucket.account.column])
+            bucket.account.refresh()
+
     def post(self, rid: int, actual: Amounts) -> Settled | Stale:
         """End a reservation with what was really spent, be it more than was held."""
-        return self._end(rid, Move.POST, actual)
+        return self._end(rid, _POSTED, actual)
 
     def void(self, rid: int) -> Settled | Stale:
         """End a reservation of which nothing was spent."""
-        return self._end(rid, Move.VOID, NOTHING)
+        return self._end(rid, _VOIDED, NOTHING)
 
     def expire(self, rid: int) -> Settled | Stale:
         """End a reservation that nobody ended: what it held may have been spent, so all of it is posted."""
         hold = self._holds.get(rid)
-        return self._end(rid, Move.EXPIRE, hold.amounts if hold else NOTHING)
+        return self._end(rid, _EXPIRED, hold.amounts if hold else NOTHING)
 
     def find(self, rid: int) -> State:
         if rid in self._holds:
-            return State.PENDING
-        known = self._ended.get(rid, State.UNKNOWN)
+            return _PENDING
+        known = self._ended.get(rid)
+        if known is None:
+            return State.UNKNOWN
         return State.REFUSED if isinstance(known, Exhausted) else known
 
     def correct(self, account: Account, delta: int, admitted_ns: int) -> tuple[Crossed, ...] | Elsewhere:
@@ -330,45 +207,71 @@ class Accounts:
     def load(self, key: AccountKey, start_ns: int, posted: int) -> None:
         """Take a stored balance: those of the window, and those of buckets that open rows were admitted to."""
         budget, value = key
-        account = self._terms[budget].account(value)  # all that is stored: `VALUES_MAX` keeps out new values only
-        account.keep(start_ns).posted = posted
-        account.refresh()
-        account.cross()  # told before the start
+        terms = self._terms[budget]
+        account = terms.account(value)  # all that is stored: `VALUES_MAX` keeps out new values only
+        bucket = account.keep(start_ns)
+        bucket.add(posted - bucket.posted, 0)
+        # Told before the start, until the first use finds the window, and with it what is no longer reached.
+        account.fired.update(terms.budget.thresholds)
+        account.next_ns = 0
+
+    def buckets(self, rid: int) -> tuple[Bucket, ...]:
+        """Say where a pending reservation holds its money; nowhere if it does not pend."""
+        hold = self._holds.get(rid)
+        return () if hold is None else hold.buckets
+
+    def held(self, rid: int) -> Amounts:
+        """Return what a pending reservation holds, in each of its accounts."""
+        hold = self._holds.get(rid)
+        return NOTHING if hold is None else hold.amounts
 
     def adopt(self, rid: int, path: Sequence[Account], amounts: Amounts, wall_ns: int) -> None:
-        """Take over an open row from before the start, in the buckets of its admission, whatever the limits say now."""
-        if self.find(rid) is not State.UNKNOWN:
+        """Hold whatever the limits say: an open row from before the start, or a call that is only observed.
+
+        A refused reservation may be adopted; one that pends or has ended stays as it is.
+        """
+        if self.find(rid) not in (State.UNKNOWN, State.REFUSED):
             return
-        buckets = [account.keep(bucket_at(account.terms.budget.window, wall_ns).start_ns) for account in path]
+        self._ended.pop(rid, None)
+        starts = [bucket_at(account.terms.budget.window, wall_ns).start_ns for account in path]
+        buckets = tuple(
+            account.bucket if start_ns < account.bucket.start_ns else account.keep(start_ns)
+            for account, start_ns in zip(path, starts, strict=True)
+        )
         for bucket in buckets:
             bucket.add(0, amounts[bucket.account.column])
             bucket.account.cross()  # told before the start
         self._holds[rid] = _Hold(buckets, amounts)
 
-    def _end(self, rid: int, move: Move, actual: Amounts) -> Settled | Stale:
-        was = self.find(rid)
-        state = _NEXT.get((was, move))
-        if state is None:
-            return Stale(state=was)
+    def _end(self, rid: int, usual: Settled, actual: Amounts) -> Settled | Stale:
         assert min(actual) >= 0, actual
-        hold = self._holds.pop(rid)
-        self._remember(rid, state)
+        hold = self._holds.pop(rid, None)
+        if hold is None:
+            return Stale(state=self.find(rid))
+        self._remember(rid, usual.state)
+        amounts, touched = hold.amounts, self._touched
         crossed: tuple[Crossed, ...] = ()
         overrun = False
         for bucket in hold.buckets:
             account = bucket.account
-            held, spent = hold.amounts[account.column], actual[account.column]
-            overrun = overrun or spent > held
-            bucket.add(spent, -held)
+            column = account.column
+            held, spent = amounts[column], actual[column]
             if spent:
-                self._touched[bucket] = None
+                if spent > held:
+                    overrun = True
+                touched[bucket] = None
+            bucket.posted += spent
+            bucket.pending -= held
+            if bucket.start_ns >= account.floor_ns:
+                account.posted += spent
+                account.pending -= held
+            elif not bucket.pending:
+                account.buckets.pop(bucket.start_ns, None)
             if account.posted + account.pending >= account.alert_at:
                 crossed += account.cross()
-            if bucket.start_ns < account.floor_ns and not bucket.pending:
-                account.buckets.pop(bucket.start_ns, None)
         if overrun:
-            return Settled(state=state, overrun=actual.beyond(hold.amounts), crossed=crossed)
-        return Settled(state=state, crossed=crossed) if crossed else _SETTLED[state]
+            return Settled(state=usual.state, overrun=actual.beyond(amounts), crossed=crossed)
+        return Settled(state=usual.state, crossed=crossed) if crossed else usual
 
     def _remember(self, rid: int, end: State | Exhausted) -> None:
         self._ended[rid] = end
@@ -376,7 +279,7 @@ class Accounts:
             self._ended.popitem(last=False)
 
 
-def _hold(buckets: list[_Bucket], amounts: Amounts) -> tuple[Crossed, ...] | Exhausted:
+def _hold(buckets: Sequence[Bucket], amounts: Amounts) -> tuple[Crossed, ...] | Exhausted:
     """Add to what is pending in every bucket, or in none. The only place that compares money with a limit."""
     assert min(amounts) >= 0, amounts
     crosses = False
@@ -384,14 +287,18 @@ def _hold(buckets: list[_Bucket], amounts: Amounts) -> tuple[Crossed, ...] | Exh
         account = bucket.account
         amount = amounts[account.column]
         # A bucket that has left the window is a window of its own: that of the reservation's admission.
-        sums = account if bucket.start_ns >= account.floor_ns else bucket
+        counts = bucket.start_ns >= account.floor_ns
+        sums = account if counts else bucket
         used = sums.posted + sums.pending + amount
         if used > account.limit:
             for held in buckets[:place]:
                 held.add(0, -amounts[held.account.column])
             return account.refuse(sums, amount)
-        bucket.add(0, amount)
-        crosses = crosses or used >= account.alert_at
+        bucket.pending += amount
+        if counts:
+            account.pending += amount
+        if used >= account.alert_at:
+            crosses = True
     if not crosses:
         return ()
     return tuple(crossed for bucket in buckets for crossed in bucket.account.cross())

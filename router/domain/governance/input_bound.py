@@ -14,6 +14,8 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from router.domain.chat import MAX_TOKENS_FIELDS
+
 MESSAGE_FRAME_TOKENS: Final = 8
 TOOLS_FRAME_TOKENS: Final = 512
 
@@ -34,8 +36,7 @@ class Unbounded:
     """A `PartKind` for which the model declares no maximum; or the type of a part, or a member, that is not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputBound:
+class OutputBound(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the caller asked for at most, each choice for itself."""
 
     per_choice: int | None
@@ -68,13 +69,13 @@ _NULL: Final = Raw(b"null")
 _OPENERS: Final = b"[{"
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     content: Raw = _EMPTY
     audio: Raw = _EMPTY
     """An earlier spoken reply, named by its id."""
 
 
-class _Part(msgspec.Struct):
+class _Part(msgspec.Struct, gc=False):
     type: str = ""
     image_url: Raw = _EMPTY
     input_audio: Raw = _EMPTY
@@ -140,14 +141,18 @@ def _beyond_text(content: Raw, maxima: Mapping[PartKind, int]) -> int | Unbounde
 
 def bound_output(fields: Mapping[str, Raw]) -> OutputBound:
     """Read what the caller allows; what the upstream would refuse counts as not said. Of two maxima the larger."""
-    said = [count for name in ("max_completion_tokens", "max_tokens") if (count := _positive(fields.get(name)))]
-    return OutputBound(per_choice=max(said, default=None), choices=_positive(fields.get("n")) or 1)
+    per_choice = None
+    for name in MAX_TOKENS_FIELDS:
+        if name in fields:
+            said = _positive(fields[name])
+            if said is not None and (per_choice is None or said > per_choice):
+                per_choice = said
+    choices = (_positive(fields["n"]) or 1) if "n" in fields else 1
+    return OutputBound(per_choice=per_choice, choices=choices)
 
 
-def _positive(raw: Raw | None) -> int | None:
+def _positive(raw: Raw) -> int | None:
     """Read a whole number as leniently as any upstream might: 5, 5.0 and "5" are five."""
-    if raw is None:
-        return None
     try:
         count = _count.decode(raw)
     except msgspec.DecodeError:

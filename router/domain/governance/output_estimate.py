@@ -3,6 +3,9 @@
 Split conformal prediction (Vovk et al. 2005): of n past outputs and one to come, all equally likely to rank anywhere,
 the next is above the one at rank ceil((n + 1) * q) with a chance of at most 1 - q, whatever their distribution. The
 estimate only decides how often a reply must be extended while it streams; what is reserved stays a hard limit.
+
+A class that has seen too few replies borrows from all replies of its model and subject, whatever the input's size:
+together they know enough soon, where a size that comes seldom would reserve the maximum for long.
 """
 
 from array import array
@@ -13,9 +16,9 @@ from typing import Final, NamedTuple
 SAMPLES_MAX: Final = 1_000
 """Outputs remembered of a class; the oldest goes first. 8 KB."""
 SAMPLES_MIN: Final = 100
-"""With fewer, only the caller's own maximum is a safe estimate."""
+"""With fewer the rank is above all that were seen, and says nothing."""
 CLASSES_MAX: Final = 2_048
-"""Classes remembered, 16 MB at most; the one that learned nothing for longest goes first."""
+"""Classes remembered, with those of any size: 16 MB at most; the one that learned nothing for longest goes first."""
 ESTIMATE_TOKENS_MIN: Final = 16
 OUTPUT_TOKENS_MAX: Final = (1 << 32) - 1
 """What is remembered of one output at most: it fits four bytes."""
@@ -33,6 +36,10 @@ class OutputClass(NamedTuple):
     """The agent that calls or, when it is not known, the key."""
     magnitude: int
     """floor(log2 of the input tokens)."""
+
+
+ANY_MAGNITUDE: Final = -1
+"""In the place of the magnitude: calls of one model and subject, whatever the size of their input."""
 
 
 def class_of(model: str, subject: str, input_tokens: int) -> OutputClass:
@@ -69,35 +76,42 @@ class OutputEstimates:
     def __init__(self, percent: int = 99) -> None:
         assert 1 <= percent <= 99
         self._percent = percent
-        self._classes: OrderedDict[OutputClass, _Samples] = OrderedDict()
+        # Keys are classes: a plain tuple is as good a key as the class that it equals, and quicker made.
+        self._classes: OrderedDict[tuple[str, str, int], _Samples] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._classes)
 
-    def estimate(self, of: OutputClass, max_tokens: int) -> int:
-        """Return the tokens to reserve: at least 16, at most `max_tokens`, which wins."""
+    def estimate(self, of: OutputClass) -> int | None:
+        """Return the tokens to reserve, at least 16; None while too little is known: then only a maximum is safe."""
         samples = self._classes.get(of)
-        if samples is None:
-            return max_tokens
-        count = len(samples.ordered)
-        if count < SAMPLES_MIN:
-            return max_tokens
-        rank = -(-(count + 1) * self._percent // 100)  # at most count, as there are at least 100
-        output = samples.ordered[rank - 1]
-        if output < ESTIMATE_TOKENS_MIN:
-            output = ESTIMATE_TOKENS_MIN
-        return output if output < max_tokens else max_tokens
+        if samples is None or len(samples.ordered) < SAMPLES_MIN:
+            samples = self._classes.get((of[0], of[1], ANY_MAGNITUDE))
+            if samples is None or len(samples.ordered) < SAMPLES_MIN:
+                return None
+        ordered = samples.ordered
+        rank = -(-(len(ordered) + 1) * self._percent // 100)  # at most their number, as there are at least 100
+        output = ordered[rank - 1]
+        return output if output > ESTIMATE_TOKENS_MIN else ESTIMATE_TOKENS_MIN
 
     def learn(self, of: OutputClass, output: int) -> None:
         """Remember what one reply took. A reply cut by us says nothing of its class: do not teach it."""
-        samples = self._classes.get(of)
+        if output > OUTPUT_TOKENS_MAX:
+            output = OUTPUT_TOKENS_MAX
+        # That of any size comes last, so that no size which borrows from it outlives it.
+        self._add(of, output)
+        self._add((of[0], of[1], ANY_MAGNITUDE), output)
+
+    def _add(self, key: tuple[str, str, int], output: int) -> None:
+        classes = self._classes
+        samples = classes.get(key)
         if samples is None:
-            if len(self._classes) == CLASSES_MAX:
-                self._classes.popitem(last=False)
-            samples = self._classes[of] = _Samples()
+            if len(classes) == CLASSES_MAX:
+                classes.popitem(last=False)
+            samples = classes[key] = _Samples()
         else:
-            self._classes.move_to_end(of)
-        samples.add(output if output < OUTPUT_TOKENS_MAX else OUTPUT_TOKENS_MAX)
+            classes.move_to_end(key)
+        samples.add(output)
 
 
 def top_up(used: int, reserved: int, max_tokens: int) -> int:

@@ -1,18 +1,21 @@
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from router.config import ConfigInvalid, Loaded, compile_snapshot
-from router.domain.catalog import ProviderKind, Script, Snapshot
+from router.config import ConfigInvalid, Loaded, compile_snapshot, load
+from router.domain.catalog import ProviderKind, Script, Snapshot, UnknownPrices
+from router.domain.governance.input_bound import PartKind
 from router.domain.ids import ModelName, ProviderId
 from router.domain.money import NanoUsd
 from router.domain.pricing import ModelFacts, PriceCard, Rates
-from router.domain.principal import Permission
-from tests.unit.config.conftest import Load
+from router.domain.principal import Mode, Permission
+from tests.unit.config.conftest import Load, sources
 
 CARD = PriceCard(version="litellm-1", base=Rates(input=1, cached_input=2, cache_write=3, output=4))
 FACTS = ModelFacts(price=CARD, context_window=1_000, max_output_tokens=100, capabilities=frozenset({"tools"}))
+CONTRACT = Path(__file__).parents[2] / "support" / "contract.yaml"
 PROVIDERS = """
 providers:
   - { name: openai, api_key: sk-provider }
@@ -250,3 +253,55 @@ def test_of_two_deployments_of_one_name_the_first_is_the_direct_one(load_text: L
     direct = build(load_text(models(*named))).direct[ModelName("demo/y")]
 
     assert ["a"] == [deployment.id for deployment in direct.deployments]
+
+
+def test_a_deployment_has_its_limits_its_weight_and_the_maxima_of_its_parts(load_text: Load) -> None:
+    limits = "limits: { rpm: 5, input_tpm: 6, concurrency: 7 }"
+    rest = "weight: 2, max_tokens_field: max_tokens, input_maximum: { image: 1600, file: 9 }"
+    deployments = (f"{{ provider: demo, model: y, {limits}, {rest} }}", "{ provider: demo, model: z }")
+    full, bare = build(load_text(models(*deployments))).models[ModelName("m")].deployments
+
+    assert [("deployment/demo/y/rpm", 5), ("deployment/demo/y/input_tpm", 6)] == [
+        (limit.id, limit.limit) for limit in full.rate_limits
+    ]
+    assert [("deployment/demo/y/concurrency", "demo/y", 7)] == [
+        (limit.id, limit.scope_value, limit.limit) for limit in full.concurrency_limits
+    ]
+    assert (2.0, "max_tokens") == (full.weight, full.max_tokens_field)
+    assert {PartKind.IMAGE: 1600, PartKind.FILE: 9} == full.part_maxima
+    assert (1.0, None, {}, (), ()) == (
+        bare.weight,
+        bare.max_tokens_field,
+        dict(bare.part_maxima),
+        bare.rate_limits,
+        bare.concurrency_limits,
+    )
+
+
+def test_the_contract_is_compiled_with_all_its_budgets(tmp_path: Path) -> None:
+    loaded = load(sources(tmp_path, explicit=CONTRACT))
+    snapshot = build(loaded, Catalogue())
+    ci = snapshot.keys[hashlib.sha256(b"sk-local").digest()].principal
+
+    assert {
+        "key/ci/usd/day@UTC": 1_000_000_000,
+        "team/acme/platform/usd/day@UTC": 200_000_000_000,
+        "organization/acme/usd/month@UTC": 1_000_000_000_000,
+        "budget/crawler/agent=crawler/usd/rolling-1d": 20_000_000_000,
+    } == {name: budget.limit for name, budget in snapshot.budgets.items()}
+    assert ["budget/crawler/agent=crawler/usd/rolling-1d"] == [budget.id for budget in snapshot.tree_budgets]
+    assert ["key/ci/usd/day@UTC", "team/acme/platform/usd/day@UTC", "organization/acme/usd/month@UTC"] == [
+        budget for budget, _ in ci.accounts
+    ]
+    assert (UnknownPrices.REFUSE, 429, Mode.ENFORCE) == (snapshot.unknown_prices, snapshot.budget_status, ci.mode)
+
+
+def test_the_snapshot_says_what_refusals_and_prices_the_operator_asked_for(load_text: Load) -> None:
+    rest = "users: [{ name: ann, limits: { rpm: 5 } }]\nkeys: [{ name: k, key: sk-12345678 }]\nmode: observe\n"
+    rest += "workflows: { budget_usd: 2 }\nprices: { unknown: assume }\nerrors: { budget_status: 402 }"
+    snapshot = build(load_text(PROVIDERS + rest))
+
+    assert (UnknownPrices.ASSUME, 402) == (snapshot.unknown_prices, snapshot.budget_status)
+    assert ["user/ann/rpm"] == [limit.id for limit in snapshot.users["ann"].rate_limits]
+    assert ["workflow/*/usd/lifetime"] == list(snapshot.budgets) == [budget.id for budget in snapshot.tree_budgets]
+    assert [Mode.OBSERVE] == [entry.principal.mode for entry in snapshot.keys.values()]

@@ -74,6 +74,12 @@ def test_another_way_to_give_a_secret_takes_the_earlier_one_back() -> None:
     )
 
 
+def test_a_limit_in_another_unit_takes_the_earlier_one_back() -> None:
+    low: Plain = {"budget": {"limit_usd": 5, "window": "day"}}
+
+    assert {"budget": {"limit_tokens": 9, "window": "day"}} == lay(low, {"budget": {"limit_tokens": 9}})
+
+
 def test_a_value_keeps_the_origin_of_the_layer_that_it_is_from() -> None:
     merged = merge(grow({"a": {"x": 1, "y": 1}}, Origin(source="low")), grow({"a": {"y": 2}}, Origin(source="high")))
 

@@ -17,6 +17,8 @@ def tree(plain: Plain) -> Node:
         {"models": [{"name": "a"}, {"name": "b"}, {"name": "a"}]},
         {"keys": [{"name": "a"}, {"name": "a"}]},
         {"organizations": [{"name": "o", "teams": [{"name": "a"}, {"name": "a"}]}]},
+        {"users": [{"name": "a"}, {"name": "a"}]},
+        {"budgets": [{"name": "a"}, {"name": "a"}]},
         {"priority": {"classes": [{"name": "a"}, {"name": "a"}]}},
     ],
 )
@@ -46,6 +48,10 @@ def test_two_organizations_may_have_teams_of_one_name() -> None:
         ({"keys": [{"priority": {"max": "x"}}]}, "'x' is not a priority class"),
         ({"keys": [{"team": "acme/x"}]}, "'acme/x' is not a team"),
         ({"priority": {"classes": [{"name": "a", "preempts": ["x"]}]}}, "'x' is not a priority class"),
+        ({"budgets": [{"scope": {"key": "x"}}]}, "'x' is not a key"),
+        ({"budgets": [{"scope": {"team": "x"}}]}, "'x' is not a team"),
+        ({"budgets": [{"scope": {"organization": "x"}}]}, "'x' is not an organization"),
+        ({"budgets": [{"scope": {"model": "x"}}]}, "'x' is not a model"),
     ],
 )
 def test_a_reference_to_nothing_is_a_problem(plain: Plain, message: str) -> None:
@@ -57,7 +63,13 @@ def test_references_to_what_is_there_are_none() -> None:
         "providers": [{"name": "p"}],
         "models": [{"name": "m", "deployments": [{"provider": "p"}], "fallbacks": ["m"]}],
         "organizations": [{"name": "o", "teams": [{"name": "t"}]}],
-        "keys": [{"team": "o/t", "priority": {"default": "batch"}}],
+        "keys": [{"name": "k", "team": "o/t", "profile": "critical", "priority": {"default": "batch"}}],
+        "budgets": [
+            {"scope": {"key": "k"}},
+            {"scope": {"team": "o/t"}},
+            {"scope": {"organization": "o"}},
+            {"scope": {"model": "m"}},
+        ],
     }
 
     assert [] == list(find_dangling(tree(plain)))
@@ -67,6 +79,41 @@ def test_classes_of_ones_own_replace_the_usual_ones() -> None:
     plain: Plain = {"priority": {"classes": [{"name": "gold"}]}, "keys": [{"priority": {"default": "batch"}}]}
 
     assert ["use one of gold"] == [problem.fix for problem in find_dangling(tree(plain))]
+
+
+@pytest.mark.parametrize("kind", ["key", "team", "organization", "model", "user", "agent", "tag", "workflow"])
+def test_a_budget_may_be_for_each_of_a_kind(kind: str) -> None:
+    assert [] == list(find_dangling(tree({"budgets": [{"scope": {kind: "*"}}]})))
+
+
+@pytest.mark.parametrize("kind", ["user", "agent", "tag", "workflow"])
+def test_what_callers_name_themselves_need_not_be_configured(kind: str) -> None:
+    assert [] == list(find_dangling(tree({"budgets": [{"scope": {kind: "anything"}}]})))
+
+
+@pytest.mark.parametrize("name", ["p/x", "p:x"])
+def test_a_budget_may_be_for_a_deployment_that_is_named_directly(name: str) -> None:
+    plain: Plain = {
+        "providers": [{"name": "p"}],
+        "models": [{"name": "m", "deployments": [{"provider": "p", "model": "x"}]}],
+        "budgets": [{"scope": {"model": name}}],
+    }
+
+    assert [] == list(find_dangling(tree(plain)))
+
+
+def test_a_profile_needs_its_priority_classes_unless_the_key_says_its_own() -> None:
+    classes: Plain = {"classes": [{"name": "gold"}, {"name": "critical"}]}
+    keys: Plain = [{"profile": "standard", "priority": {"max": "gold"}}, {"profile": "critical"}, {"profile": "none"}]
+    found = list(find_dangling(tree({"priority": classes, "keys": keys})))
+
+    assert [
+        (
+            "keys[0].profile",
+            "'standard' needs the priority class 'standard'",
+            "add the class, or write the key's own priority.default",
+        )
+    ] == [(problem.path, problem.message, problem.fix) for problem in found]
 
 
 def test_a_near_miss_is_suggested() -> None:

@@ -37,6 +37,39 @@ from tests.unit.config.conftest import Problems
             "providers[0].kind: is missing; did you mean the preset 'openai'? Else say kind: openai_compatible",
         ),
         (
+            "users: [{ name: u, budget: { window: day } }]",
+            "users[0].budget: has no limit; write one of limit_usd, limit_tokens, limit_requests, limit_seconds",
+        ),
+        (
+            "users: [{ name: u, budget: { limit_usd: 1, limit_tokens: 1 } }]",
+            "users[0].budget: has limit_usd and limit_tokens; keep one, and write the other as a budget of its own",
+        ),
+        (
+            "keys: [{ name: a, key: sk-12345678, budget: { limit_usd: 1, thresholds: [{ at_pct: 1, action: x }] } }]",
+            (
+                "keys[0].budget.thresholds[0].action: "
+                "'x' is not an action; use one of notify, substitute, lower_priority or block"
+            ),
+        ),
+        (
+            "users: [{ name: u, budget: { limit_usd: 1, window: 0s } }]",
+            "users[0].budget.window: '0s' is out of range; use 1s to 3650d",
+        ),
+        ("users: [{ name: u, limits: { rpm: 0 } }]", "users[0].limits.rpm: 0 is too small; use at least 1"),
+        ("users: [{ name: u, limits: { input_tpm: 0 } }]", "users[0].limits.input_tpm: 0 is too small; use at least 1"),
+        (
+            "budgets: [{ name: b, limit_usd: 1, scope: {} }]",
+            "budgets[0].scope: names nothing; write one of workflow, key, user, team, organization, agent, tag, model",
+        ),
+        (
+            "budgets: [{ name: b, limit_usd: 1, scope: { agent: a, tag: t } }]",
+            "budgets[0].scope: has agent and tag; keep one, and write the other as a budget of its own",
+        ),
+        (
+            "keys: [{ name: a, key: sk-12345678, profile: gold }]",
+            "keys[0].profile: 'gold' is not a profile; use one of critical, standard or experimental",
+        ),
+        (
             "concurrency: { limit: 0 }",
             "concurrency.limit: 0 is not a limit; use none, auto or a number of calls from 1 to 1000000",
         ),

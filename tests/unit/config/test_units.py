@@ -95,13 +95,14 @@ def test_a_secret_that_is_no_text_is_refused_without_being_quoted() -> None:
     assert "checkrein_invalid_secret" == caught.value.errors()[0]["type"]
 
 
-@pytest.mark.parametrize("text", ["hour", "day", "week", "month", "1d", "90m"])
+@pytest.mark.parametrize("text", ["hour", "day", "week", "month", "lifetime", "1d", "90m", "1s", "3650d"])
 def test_a_window_is_a_word_or_a_duration(text: str) -> None:
     assert text == TypeAdapter(Window).validate_python(text)
 
 
 @pytest.mark.parametrize(("kind", "text"), [
-    (Window, "year"), (TimeZone, "Mars/Olympus"), (TimeZone, "../etc"), (Name, ""), (Name, "a/b"), (Name, "-a"),
+    (Window, "year"), (Window, "0s"), (Window, "3651d"),
+    (TimeZone, "Mars/Olympus"), (TimeZone, "../etc"), (Name, ""), (Name, "a/b"), (Name, "-a"),
     (Name, "ä"), (Name, "x" * 101), (ModelAlias, "a b"), (Usd, "-1"), (Usd, "NaN"),
 ])  # fmt: skip
 def test_what_is_not_of_a_kind_is_refused(kind: type, text: str) -> None:

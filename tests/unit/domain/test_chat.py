@@ -131,6 +131,41 @@ def test_a_refusal_never_quotes_the_body() -> None:
     assert "canary" not in refused(b'{"model":"a","messages":[canary]}').message
 
 
+@pytest.mark.parametrize(
+    ("sent", "field", "received"),
+    [
+        ('"messages":[],"seed":1.0', "max_completion_tokens", '"messages":[],"seed":1.0,"max_completion_tokens":48'),
+        ('"max_tokens":90 ,"messages":[]', "max_tokens", '"max_tokens":48,"messages":[]'),
+        ('"max_tokens":90 ,"messages":[]', "max_completion_tokens", '"max_completion_tokens":48,"messages":[]'),
+        ('"max_completion_tokens":null,"messages":[]', "max_tokens", '"max_tokens":48,"messages":[]'),
+        (
+            '"max_tokens":90,"messages":[ ],"max_completion_tokens":70',
+            "max_completion_tokens",
+            '"max_completion_tokens":48,"messages":[ ]',
+        ),
+        ('"max_tokens":90,"messages":[],"num_predict":70', "num_predict", '"num_predict":48,"messages":[]'),
+        ('"messages":[],"num_predict":70,"x":0', "num_predict", '"messages":[],"num_predict":48,"x":0'),
+    ],
+)
+def test_a_written_maximum_stands_once_and_where_the_callers_stood(sent: str, field: str, received: str) -> None:
+    request = read(f'{{"model":"a",{sent}}}')
+
+    assert f'{{"model":"up",{received}}}'.encode() == upstream_body(request, "up", (field, 48))
+    assert f'{{"model":"up",{sent.replace(" ,", ",")}}}'.encode() == upstream_body(request, "up")
+
+
+@given(MEMBERS, st.sampled_from(["max_tokens", "max_completion_tokens", "other"]))
+def test_writing_a_maximum_changes_no_other_member(members: dict[str, object], field: str) -> None:
+    sent = {"messages": [], **members, "model": "up"}
+    sent["messages"] = []
+    received = json.loads(upstream_body(read(json.dumps(sent)), "up", (field, 48)))
+    limits = {"max_tokens", "max_completion_tokens", field}
+
+    assert 48 == received[field]
+    assert {**sent, field: 48}.items() >= received.items()
+    assert [name for name in sent if name not in limits] == [name for name in received if name != field]
+
+
 def test_restamping_puts_the_callers_name_into_a_chunk_and_changes_nothing_else() -> None:
     event = Event(EventKind.CHUNK, b'data: {"id":"1","model":"gpt-5-2026","choices":[ ]}\n\n')
 

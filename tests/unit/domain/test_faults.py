@@ -22,6 +22,17 @@ def test_a_refusal_may_keep_an_upstreams_status() -> None:
     assert 400 == Refusal(fault=Fault.UPSTREAM_REJECTED, message="no").status
 
 
+def test_an_operator_may_have_an_exhausted_budget_sent_as_402() -> None:
+    assert 402 == Refusal(fault=Fault.BUDGET_EXHAUSTED, message="no", http=402).status
+    assert 429 == Refusal(fault=Fault.BUDGET_EXHAUSTED, message="no").status
+
+
+def test_an_sdk_retries_a_rate_and_neither_a_budget_nor_an_unknown_price() -> None:
+    assert WIRE[Fault.RATE_LIMITED].retryable
+    assert not WIRE[Fault.BUDGET_EXHAUSTED].retryable
+    assert not WIRE[Fault.PRICE_UNKNOWN].retryable
+
+
 def test_the_error_carries_its_refusal() -> None:
     error = refuse(Fault.MODEL_NOT_FOUND, "no such model", param="model")
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.domain.money import NanoUsd
-from router.domain.pricing import PriceCard, Rates, bill
+from router.domain.pricing import FREE, Ceiling, PriceCard, Rates, bill, ceiling_of
 from router.domain.usage import TokenUsage, read_usage
 
 MILLION = 1_000_000
@@ -160,3 +160,64 @@ def test_reasoning_is_part_of_the_output_and_costs_nothing_more(usage: TokenUsag
     )
 
     assert bill(usage, card) == bill(reasoned, card)
+
+
+def test_a_ceiling_takes_the_tier_that_the_input_can_reach() -> None:
+    assert Ceiling(200_000 * 2_500 * MILLION, 10_000 * MILLION, 0) == ceiling_of(TIERED, 200_000, 0)
+    assert Ceiling(200_001 * 5_000 * MILLION, 15_000 * MILLION, 0) == ceiling_of(TIERED, 200_001, 0)
+
+
+def test_a_ceiling_takes_the_lower_tier_where_that_is_dearer() -> None:
+    card = PriceCard(version="test", base=rates(9, 1, 1, 2), above=((10, rates(2, 3, 1, 8)),))
+
+    assert Ceiling(11 * 9 * MILLION, 8 * MILLION, 0) == ceiling_of(card, 11, 0)
+
+
+@pytest.mark.parametrize("dearest", [(9, 1, 1), (1, 9, 1), (1, 1, 9)])
+def test_a_ceiling_takes_the_dearest_way_to_read_the_input(dearest: tuple[int, int, int]) -> None:
+    assert 9 == ceiling_of(PriceCard(version="test", base=rates(*dearest, 0)), 1, 0).usd(0)
+
+
+def test_a_ceiling_holds_every_second_that_has_begun_to_cost() -> None:
+    card = PriceCard(version="test", base=rates(0, 0, 0, 0), per_second=NanoUsd(4))
+
+    assert 6 == ceiling_of(card, 0, 1_250_000_001).usd(0) == bill(TokenUsage(), card, 1_250_000_001)
+
+
+def test_a_ceiling_says_how_long_an_output_an_amount_affords() -> None:
+    card = PriceCard(version="test", base=rates(2_000, 200, 2_000, 10_000), per_request=NanoUsd(7))
+    ceiling = ceiling_of(card, 1_000, 0)
+
+    assert 4_800 == ceiling.affords(50_000_007)
+    assert 4_799 == ceiling.affords(50_000_006)
+    assert 0 == ceiling.affords(2_000_007)
+    assert -1 == ceiling.affords(2_000_006)
+
+
+def test_what_costs_nothing_is_afforded_without_end_if_the_rest_is() -> None:
+    fixed = ceiling_of(PriceCard(version="test", base=rates(1, 1, 1, 0), per_request=NanoUsd(7)), 5, 0)
+
+    assert FREE.affords(0) is None
+    assert fixed.affords(12) is None
+    assert -1 == fixed.affords(11)
+
+
+@given(usages(), CARDS, st.lists(st.tuples(COUNT, RATES), max_size=3), COUNT, COUNT, COUNT)
+def test_no_bill_passes_its_ceiling(
+    usage: TokenUsage, card: PriceCard, above: list[tuple[int, Rates]], input_more: int, output_more: int, ns: int
+) -> None:
+    tiers = tuple(sorted(above, key=lambda tier: tier[0]))
+    tiered = PriceCard(version="test", base=card.base, above=tiers, per_request=card.per_request, per_second=NanoUsd(3))
+    ceiling = ceiling_of(tiered, usage.input + input_more, 10**9)
+
+    assert bill(usage, tiered, ns) <= ceiling.usd(usage.output + output_more)
+
+
+@given(RATES, COUNT, st.integers(-(10**12), 10**15))
+def test_what_is_afforded_costs_no_more_and_a_token_longer_would(base: Rates, input_max: int, usd: int) -> None:
+    ceiling = ceiling_of(PriceCard(version="test", base=base), input_max, 0)
+    longest = ceiling.affords(usd)
+
+    assert longest is not None or ceiling.usd(10**9) <= usd
+    assert longest is None or longest < 0 or ceiling.usd(longest) <= usd
+    assert longest is None or ceiling.usd(max(longest + 1, 0)) > usd

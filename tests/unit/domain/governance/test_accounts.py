@@ -192,6 +192,19 @@ def test_an_extension_is_held_in_all_accounts_or_in_none() -> None:
     assert Stale(state=State.VOIDED) == accounts.extend(1, usd(1), NOW)
 
 
+def test_a_reservation_that_is_withdrawn_was_never_made() -> None:
+    accounts = Accounts([budget("key", 100, thresholds=(CHEAPER,)), budget("team", 100, kind=ScopeKind.TEAM)])
+    path = accounts.path([(BudgetId("key"), "k"), (BudgetId("team"), "t")])
+    accounts.reserve(1, path, usd(70), NOW)
+    assert () != accounts.reserve(2, path, usd(20), NOW)
+    accounts.withdraw(2)
+
+    assert State.UNKNOWN is accounts.find(2)
+    assert [(0, 70), (0, 70)] == sums(*path)
+    assert [] == accounts.touched()
+    assert () != accounts.reserve(2, path, usd(20), NOW)  # the threshold is crossed again
+
+
 # --- ending ---
 
 
@@ -465,6 +478,14 @@ def test_each_value_has_its_account_from_its_first_call_and_keeps_it() -> None:
     assert ("b", "l") == accounts.of(BudgetId("b"), "l").key
 
 
+def test_a_path_is_made_of_the_accounts_of_its_keys() -> None:
+    accounts, account = single(100)
+
+    assert [account, account, accounts.of(BudgetId("b"), "l")] == accounts.path(
+        [(BudgetId("b"), value) for value in "kkl"]
+    )
+
+
 def test_values_past_the_bound_share_one_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "VALUES_MAX", 2)
     accounts = Accounts([budget("b", 100)])
@@ -533,6 +554,46 @@ def test_balances_and_open_rows_bring_everything_back_in_any_order() -> None:
             (("b", "k"), february, 110),
         ] == accounts.touched()
         assert [] == accounts.touched()
+
+
+def test_stored_balances_outside_of_the_window_count_for_nothing_once_the_account_is_used() -> None:
+    accounts, account = single(100, MONTH, CHEAPER)
+    accounts.load(account.key, at("2024-01-01T00:00+01:00"), 80)
+    accounts.load(account.key, at("2023-12-01T00:00+01:00"), 90)
+
+    assert () == accounts.reserve(1, [account], usd(1), NOW)  # its threshold was told before the start
+    assert [(80, 1)] == sums(account)
+    assert fired(CHEAPER) == accounts.reserve(2, [account], usd(80), NOW + 86_400 * S)
+
+
+def test_a_stored_balance_counts_though_the_account_is_in_use() -> None:
+    accounts, account = single(100)
+    accounts.reserve(1, [account], usd(10), NOW)
+    accounts.load(account.key, at("2024-01-01T00:00+01:00"), 85)
+    accounts.load(account.key, at("2024-01-01T00:00+01:00"), 80)
+
+    assert [(80, 10)] == sums(account)
+    assert isinstance(accounts.reserve(2, [account], usd(11), NOW), Exhausted)
+
+
+def test_an_account_in_use_tells_of_a_threshold_that_a_stored_balance_did_not_reach() -> None:
+    accounts, account = single(100, MONTH, CHEAPER)
+    accounts.reserve(1, [account], usd(10), NOW)
+    accounts.load(account.key, at("2024-01-01T00:00+01:00"), 20)
+
+    assert fired(CHEAPER) == accounts.reserve(2, [account], usd(50), NOW)
+
+
+def test_what_is_adopted_by_a_clock_that_stepped_back_counts_in_the_current_bucket() -> None:
+    accounts, account = single(100)
+    february = at("2024-02-01T00:00+01:00")
+    accounts.reserve(1, [account], usd(60), february)
+    assert isinstance(accounts.reserve(2, [account], usd(50), NOW), Exhausted)
+    accounts.adopt(2, [account], usd(50), NOW)
+
+    assert [(0, 110)] == sums(account)
+    assert [(("b", "k", february, 0),)] == [tuple(bucket.booking for bucket in accounts.buckets(2))]
+    assert (usd(50), NOTHING, ()) == (accounts.held(2), accounts.held(3), accounts.buckets(3))
 
 
 # --- everything at once, against a model ---
