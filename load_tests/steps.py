@@ -9,7 +9,8 @@ import hashlib
 import io
 import statistics
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from datetime import UTC
 from typing import Final
 
 from router.adapters.ledger_memory import MemoryLedger
@@ -18,6 +19,16 @@ from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.adapters.upstreams.sse import SseSplitter
 from router.domain.catalog import Deployment, Model, Provider, ProviderKind, Snapshot, Timeouts
 from router.domain.chat import ChatRequest, read_chat_request, upstream_body
+from router.domain.governance.accounts import Accounts
+from router.domain.governance.budget import Amounts, Budget, BudgetId, Scope, ScopeKind, Unit
+from router.domain.governance.ledger import room_of
+from router.domain.governance.output_estimate import OutputEstimates, class_of
+from router.domain.governance.permits import ConcurrencyLimit, Permit, Permits
+from router.domain.governance.rate import NOTHING, RateLimit, costs_of
+from router.domain.governance.rate import Rates as governance_rates  # noqa: N813 - prices have rates too
+from router.domain.governance.rate import Unit as RateUnit
+from router.domain.governance.sizing import Room, Sized, Terms, size_call
+from router.domain.governance.windows import Calendar, CalendarUnit
 from router.domain.ids import DeploymentId, Epoch, KeyId, ModelName, ProviderId
 from router.domain.metadata import Metadata, read_metadata
 from router.domain.metering import Meter
@@ -27,6 +38,7 @@ from router.domain.principal import KeyEntry, Principal
 from router.domain.settlement import Outcome, Settlement
 from router.domain.stream import Event, EventKind
 from router.facades.http.reply_writer import ReplyWriter
+from router.pipeline.admit import Gate
 from router.pipeline.attempt import Attempt
 from router.pipeline.authenticate import authenticate
 from router.pipeline.call import Call
@@ -62,6 +74,13 @@ CHUNK: Final = (
 )
 
 
+WINDOW: Final = Calendar(unit=CalendarUnit.DAY, zone=UTC)
+AMOUNTS: Final = Amounts(usd=7_000_000, tokens=500, requests=1, seconds=1)
+COSTS: Final = costs_of(requests=1, input_tokens=250, output_tokens=256)
+TERMS: Final = Terms()
+KIND: Final = class_of("bench", "load", 1_200)
+
+
 class NoStream:
     """A reply that is already over."""
 
@@ -69,6 +88,9 @@ class NoStream:
 
     async def read(self) -> list[Event]:
         return []
+
+    async def each(self, take: Callable[[list[Event]], bool]) -> None:
+        take([])
 
     def nudge(self) -> None:
         pass
@@ -78,16 +100,19 @@ class NoStream:
 
 
 class NoOutlet:
-    async def whole(self, status: int, headers: object, body: bytes) -> None:
+    def whole(self, status: int, headers: object, body: bytes) -> None:
         pass
 
-    async def begin(self, status: int, headers: object) -> None:
+    def begin(self, status: int, headers: object) -> None:
         pass
 
-    async def more(self, data: bytes) -> None:
+    def more(self, _data: bytes) -> bool:
+        return True
+
+    def end(self, data: bytes) -> None:
         pass
 
-    async def end(self, data: bytes) -> None:
+    async def flush(self) -> None:
         pass
 
 
@@ -114,13 +139,58 @@ def _logged(log: LogTelemetry, settlement: Settlement) -> None:
     log._lines.clear()  # noqa: SLF001 - nobody but a measurement wants to forget
 
 
-def run(coroutine: Coroutine[object, object, object]) -> None:
-    """Drive a coroutine that never really waits."""
-    try:
-        coroutine.send(None)
-    except StopIteration:
-        return
-    raise AssertionError("the step waited for something")
+class Governed:
+    """A call with everything on: three budgets, four rates and two places at once."""
+
+    def __init__(self, request: ChatRequest, deployment: Deployment) -> None:
+        kinds = (ScopeKind.KEY, ScopeKind.TEAM, ScopeKind.ORGANIZATION)
+        self._accounts = Accounts(
+            Budget(id=BudgetId(kind), scope=Scope(kind=kind), unit=Unit.USD, limit=10**18, window=WINDOW)
+            for kind in kinds
+        )
+        self._path = [(BudgetId(kind), "load") for kind in kinds]
+        self._rates, self._permits, self._estimates = governance_rates(), Permits(), OutputEstimates()
+        self._limits = tuple(
+            RateLimit(
+                id=f"{scope}/{unit.name}", scope_kind=scope, scope_value="load", unit=unit, limit=10**9, period_ns=10**9
+            )
+            for scope in ("key", "team")
+            for unit in (RateUnit.REQUESTS, RateUnit.TOKENS)
+        )
+        self._places = tuple(
+            ConcurrencyLimit(id=scope, scope_kind=scope, scope_value="load", limit=10**6) for scope in ("key", "team")
+        )
+        self._request, self._deployment = request, deployment
+        self._number = 0
+
+    def size(self) -> Sized:
+        sized = size_call(
+            self._request.fields,
+            self._request.mode,
+            self._deployment,
+            room=Room(usd=10**15),
+            terms=TERMS,
+            estimate=None,
+            duration_ns_max=10**9,
+        )
+        assert isinstance(sized, Sized)
+        return sized
+
+    def limit(self) -> None:
+        """Take and give back, and learn what the reply took."""
+        self._rates.charge(self._limits, COSTS, 1)
+        permit = self._permits.acquire(self._places)
+        assert isinstance(permit, Permit)
+        permit.release()
+        self._rates.correct(self._limits, COSTS, NOTHING, 1)
+        self._estimates.learn(KIND, 180)
+
+    def hold(self) -> None:
+        """See what there is room for, hold, and post."""
+        self._number += 1
+        room_of(self._accounts, self._path, 1)
+        self._accounts.reserve(self._number, self._accounts.path(self._path), AMOUNTS, 1)
+        self._accounts.post(self._number, AMOUNTS)
 
 
 def main() -> None:
@@ -149,7 +219,10 @@ def main() -> None:
     assert isinstance(request, ChatRequest)
     prometheus = PrometheusTelemetry()
     log = LogTelemetry(io.BytesIO(), beside=prometheus)
-    settler = Settler(clock=Clock(), ledger=MemoryLedger(epoch=Epoch(1)), telemetry=prometheus)
+    ledger = MemoryLedger(epoch=Epoch(1))
+    gate = Gate(clock=Clock(), ledger=ledger, telemetry=prometheus)
+    settler = Settler(clock=Clock(), ledger=ledger, gate=gate, telemetry=prometheus)
+    governed = Governed(request, deployment)
 
     def call() -> Call:
         return Call(
@@ -168,11 +241,11 @@ def main() -> None:
         )
 
     served = call()
-    attempt = Attempt(1, deployment, started_ns=1, begun=1)
+    attempt = Attempt(1, deployment, card=deployment.price, started_ns=1, begun=1)
     meter = Meter(wants_usage=False)
     attempt.flight = Flight(NoStream(), meter)
     meter.take([Event(EventKind.COMPLETE, REPLY)])
-    attempt.token_seen(2)
+    attempt.first_token = 2
     served.attempts.append(attempt)
     served.outcome = Outcome.COMPLETED
     settlement = served.settlement = settlement_of(served, 3)
@@ -187,18 +260,21 @@ def main() -> None:
         ("authenticate", lambda: authenticate(KEY, snapshot=snapshot, wall_ns=1, local=True)),
         ("make the call", call),
         ("plan", lambda: plan_route("bench", principal, snapshot)),
+        ("admit: size the call", governed.size),
+        ("admit: 4 rates, 2 places, taken and given back", governed.limit),
+        ("admit: hold and post in 3 accounts", governed.hold),
         ("dispatch: write the upstream's body", lambda: upstream_body(request, "mock-model")),
         ("relay: meter a unary reply", lambda: Meter(wants_usage=False).take([Event(EventKind.COMPLETE, REPLY)])),
         ("settle: price and row", lambda: settlement_of(served, 3)),
         ("settle: metrics", lambda: prometheus.call_settled(settlement)),
         ("settle: log line", lambda: _logged(log, settlement)),
-        ("encode: headers of the reply", lambda: run(ReplyWriter(NoOutlet(), served).unary(REPLY, headers))),
+        ("encode: headers of the reply", lambda: ReplyWriter(NoOutlet(), served).unary(REPLY, headers)),
         ("stream: split one event", lambda: splitter.feed(CHUNK)),
         ("stream: meter one event", lambda: streaming.take(chunk)),
     ]
-    print(f"{'step':40} {'µs CPU':>8}")
+    print(f"{'step':48} {'µs CPU':>8}")
     for name, step in steps:
-        print(f"{name:40} {measure(step):8.2f}")
+        print(f"{name:48} {measure(step):8.2f}")
     log.close()
 
 

@@ -8,15 +8,17 @@ from asyncio import TaskGroup
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.cors import CORSMiddleware
 
 from router.adapters.clock_system import SystemClock, SystemDraw
-from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger, open_sqlite_reader
+from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger
 from router.adapters.prices_litellm import litellm_catalogue
 from router.adapters.process_log import set_up_process_log
+from router.adapters.sql.sqlite_reader import open_sqlite_reader
 from router.adapters.telemetry_fan_out import FanOutTelemetry
 from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
@@ -24,6 +26,7 @@ from router.adapters.transport_httptools import transport_to
 from router.adapters.upstreams.registry import UpstreamRegistry
 from router.config import Loaded, Settings, Sources, notices
 from router.configured import Configured
+from router.domain.catalog import Snapshot
 from router.facades.http.app import build_app
 from router.facades.http.asgi import App
 from router.facades.http.exchange import HotRoutes
@@ -80,7 +83,7 @@ class Router:
                 ledger = await self._open_ledger(tasks)
                 # Whatever happens: a store left open keeps the process alive by its thread.
                 put_away.push_async_callback(ledger.close)
-                await self._registry.apply(self.configured.current)
+                await self._follow(ledger, self.configured.current)
             pipeline = Pipeline(
                 clock=self._clock,
                 draw=SystemDraw(),
@@ -94,7 +97,7 @@ class Router:
                 http, ops = self._listeners(pipeline)
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
             reloads = asyncio.Event()
-            watching = tasks.create_task(self._watch(reloads))
+            watching = tasks.create_task(self._watch(reloads, ledger))
             put_away.callback(watching.cancel)
             put_away.callback(self._log.close)
             put_away.push_async_callback(self._registry.close)
@@ -144,7 +147,12 @@ class Router:
     def _exposition(self) -> tuple[bytes, str]:
         return generate_latest(self._prometheus.registry), CONTENT_TYPE_LATEST
 
-    async def _watch(self, reloads: asyncio.Event) -> None:
+    async def _follow(self, ledger: SqliteLedger, snapshot: Snapshot) -> None:
+        """Bring what outlives a snapshot to the next one. Raises ValueError or OSError before anything is changed."""
+        await self._registry.apply(snapshot)
+        ledger.set_budgets(snapshot.budgets.values())
+
+    async def _watch(self, reloads: asyncio.Event, ledger: SqliteLedger) -> None:
         """Reload when a file changes or when told to."""
         while True:
             try:
@@ -154,7 +162,7 @@ class Router:
             except TimeoutError:
                 if not self.configured.files_changed():
                     continue
-            await self.configured.reload(self._registry.apply)
+            await self.configured.reload(partial(self._follow, ledger))
 
 
 @contextmanager

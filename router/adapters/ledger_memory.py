@@ -1,8 +1,15 @@
 """Keep the ledger in dictionaries, for tests and simulations: it forgets everything when its process ends."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+import msgspec
+
+from router.domain.governance.account import AccountKey
+from router.domain.governance.accounts import Accounts
+from router.domain.governance.budget import Amounts, Budget, Crossed, Exhausted, Stale, Standing
+from router.domain.governance.ledger import hold, post, room_of
+from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
 from router.domain.settlement import Outcome, Reservation, Settlement
 from router.domain.stream import ReplyMode
@@ -22,21 +29,47 @@ class MemoryLedger:
     def __init__(self, epoch: Epoch) -> None:
         self._epoch = epoch
         self._calls: dict[CallId, CallRecord] = {}
+        self._accounts = Accounts()
         self._closed = False
 
     @property
     def epoch(self) -> Epoch:
         return self._epoch
 
-    async def reserve(self, reservation: Reservation) -> None:
+    async def reserve(self, reservation: Reservation, wall_ns: int) -> tuple[Crossed, ...] | Exhausted:
         if self._closed or reservation.id in self._calls:
             raise LedgerUnavailable("the ledger could not commit the call")
-        self._calls[reservation.id] = _open_record(reservation)
+        answer = hold(self._accounts, reservation, wall_ns)
+        if reservation.observed or not isinstance(answer, Exhausted):
+            self._calls[reservation.id] = _open_record(reservation)
+        return answer
 
-    def settle(self, settlement: Settlement) -> None:
+    def extend(self, call_id: CallId, amounts: Amounts, wall_ns: int) -> tuple[Crossed, ...] | Exhausted | Stale:
+        if self._closed:
+            raise LedgerUnavailable("the ledger is closed")
+        answer = self._accounts.extend(call_id, amounts, wall_ns)
+        if isinstance(answer, tuple):
+            held = self._accounts.held(call_id)
+            self._calls[call_id] = msgspec.structs.replace(self._calls[call_id], hold_nano_usd=held.usd)
+        return answer
+
+    def settle(self, settlement: Settlement) -> tuple[Crossed, ...]:
         opened = self._calls.get(settlement.id)
-        if opened is None or opened.outcome is None:
-            self._calls[settlement.id] = _settled_record(settlement, 0 if opened is None else opened.hold_nano_usd)
+        if opened is not None and opened.outcome is not None:
+            return ()
+        hold_nano_usd = self._accounts.held(settlement.id).usd
+        self._calls[settlement.id] = _settled_record(settlement, hold_nano_usd)
+        return post(self._accounts, settlement)
+
+    def room(self, path: Sequence[AccountKey], wall_ns: int) -> Room:
+        return room_of(self._accounts, path, wall_ns)
+
+    def standing(self, key: AccountKey, wall_ns: int) -> Standing:
+        return self._accounts.state_of(self._accounts.of(*key), wall_ns)
+
+    def set_budgets(self, budgets: Iterable[Budget]) -> None:
+        for budget in budgets:
+            self._accounts.replace_budget(budget)
 
     async def read_call(self, call_id: CallId) -> CallRecord | None:
         return self._calls.get(call_id)

@@ -9,31 +9,51 @@ import asyncio
 import os
 import socket
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final
 
 from router.adapters.sql.journal import Journal
-from router.adapters.sql.journal_records import UNWRITABLE, left_behind, new_journal, open_record, settled_record
-from router.adapters.sql.sqlite_commit import Group, commit_group, start_epoch
-from router.adapters.sql.sqlite_rows import open_row, read_call, read_usage_totals, settled_row
+from router.adapters.sql.journal_records import (
+    UNWRITABLE,
+    extended_record,
+    left_behind,
+    new_journal,
+    open_record,
+    settled_record,
+)
+from router.adapters.sql.sqlite_commit import Balance, Group, commit_group
+from router.adapters.sql.sqlite_reader import SqliteReader
+from router.adapters.sql.sqlite_recovery import read_balances, start_epoch
+from router.adapters.sql.sqlite_rows import INTEGER_MAX, BookedTexts, extended_row, open_row, settled_row
 from router.adapters.sql.sqlite_store import (
     Durability,
     SqliteThread,
     StoreUnusable,
     checkpoint,
     configure,
-    latest_version,
     lock_store,
     migrate,
     open_reader,
     open_writer,
-    schema_version,
     sqlite_path,
 )
+from router.domain.governance.account import AccountKey
+from router.domain.governance.accounts import Accounts
+from router.domain.governance.budget import (
+    Amounts,
+    Budget,
+    BudgetId,
+    Crossed,
+    Exhausted,
+    Stale,
+    Standing,
+    State,
+)
+from router.domain.governance.ledger import hold, post, room_of
+from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
-from router.domain.money import NanoUsd
 from router.domain.settlement import Outcome, Reservation, Settlement
 from router.ports.clock import Clock
 from router.ports.ledger import CallRecord, LedgerUnavailable, UsageGroup, UsageTotal
@@ -49,35 +69,9 @@ BACKOFF_S_MIN: Final = 0.05
 BACKOFF_S_MAX: Final = 2.0
 CLOSE_RETRIES: Final = 5
 
-_READ_ERRORS: Final = (sqlite3.Error, ValueError)  # aiosqlite says ValueError when its connection was closed
-
-
-class SqliteReader:
-    """Reads a ledger through its own connection and never waits for the writer."""
-
-    def __init__(self, thread: SqliteThread) -> None:
-        self._thread = thread
-
-    async def read_call(self, call_id: CallId) -> CallRecord | None:
-        try:
-            return await self._thread.run(read_call, call_id)
-        except _READ_ERRORS as exc:
-            raise LedgerUnavailable(f"the ledger cannot be read: {exc}") from exc
-
-    async def usage(self, group: UsageGroup, since_ns: int) -> Sequence[UsageTotal]:
-        try:
-            return await self._thread.run(read_usage_totals, group, since_ns)
-        except _READ_ERRORS as exc:
-            raise LedgerUnavailable(f"the ledger cannot be read: {exc}") from exc
-
-    async def close(self) -> None:
-        await self._thread.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
+_BEHIND: Final = "the ledger has fallen behind its journal, and catches up by itself"
+_FREE: Final = (State.UNKNOWN, State.REFUSED)
+_ENDED: Final = (State.POSTED, State.VOIDED, State.EXPIRED)
 
 
 @dataclass(slots=True)
@@ -106,6 +100,7 @@ class SqliteLedger:
         reader: SqliteReader,
         telemetry: Telemetry,
         held: AsyncExitStack,
+        balances: Iterable[Balance],
     ) -> None:
         self._epoch = epoch
         self._survives_power = durability == "power"
@@ -114,8 +109,12 @@ class SqliteLedger:
         self._reader = reader
         self._telemetry = telemetry
         self._held = held
-        self._holds: dict[CallId, NanoUsd] = {}
-        """Of the open calls: bounded by the calls in flight."""
+        self._accounts = Accounts()
+        self._booked = BookedTexts()
+        self._stored: dict[BudgetId, list[tuple[str, int, int]]] = {}
+        """Balances of budgets that are not in force, or not yet."""
+        for budget, value, start_ns, posted in balances:
+            self._stored.setdefault(budget, []).append((value, start_ns, posted))
         self._batch = _Batch()
         """Comes in now. Bounded by the journal, but for settlements of calls that were open when it was full."""
         self._sealed: _Batch | None = None
@@ -131,53 +130,97 @@ class SqliteLedger:
     def epoch(self) -> Epoch:
         return self._epoch
 
-    async def reserve(self, reservation: Reservation) -> None:
+    async def reserve(self, reservation: Reservation, wall_ns: int) -> tuple[Crossed, ...] | Exhausted:
         if not self._accepts:
             raise LedgerUnavailable("the ledger is closed")
         if self._survives_power and self._down:
             raise LedgerUnavailable("the ledger cannot commit now; it tries again by itself")
-        call_id = reservation.id
-        if call_id in self._holds:
-            raise LedgerUnavailable("a call with this id is open")
-        used = self._journal.used
-        if used > HURRY_SHARE:
+        call_id, accounts = reservation.id, self._accounts
+        if accounts.find(call_id) not in _FREE:
+            raise LedgerUnavailable("there is a call with this id")
+        if self._journal.used > HURRY_SHARE:
             self._wake.set()
+            self._require_room()
+        answer = hold(accounts, reservation, wall_ns)
+        if isinstance(answer, Exhausted) and not reservation.observed:
+            return answer
         try:
-            row = open_row(reservation, self._epoch)
-            kept = used < OPENS_SHARE_MAX and self._journal.append(open_record(row))
+            row = open_row(reservation, self._epoch, self._booked.of(accounts.buckets(call_id)))
+            kept = self._journal.append(open_record(row))
         except UNWRITABLE as exc:
-            raise LedgerUnavailable("the ledger cannot hold this call") from exc
+            accounts.withdraw(call_id)
+            raise LedgerUnavailable(f"the ledger cannot hold the call: {exc}") from exc
         if not kept:
-            raise LedgerUnavailable("the ledger has fallen behind its journal; it catches up by itself")
-        self._holds[call_id] = reservation.hold_nano_usd
+            accounts.withdraw(call_id)
+            raise LedgerUnavailable(_BEHIND)
         self._batch.group.open(call_id, row)
         if self._survives_power:
             # Cancelling this wait leaves the row in its group: the call was opened, and its settlement follows.
             await self._next_commit()
         elif self._linger is None:
             self._queue()
+        return answer
 
-    def settle(self, settlement: Settlement) -> None:
-        hold_nano_usd = self._holds.pop(settlement.id, None)
-        moneyless = hold_nano_usd is None and settlement.outcome is Outcome.REFUSED and not settlement.attempts
-        row = settled_row(settlement, self._epoch, hold_nano_usd or 0)
+    def extend(self, call_id: CallId, amounts: Amounts, wall_ns: int) -> tuple[Crossed, ...] | Exhausted | Stale:
+        self._require_room()
+        accounts = self._accounts
         try:
-            # A row that says nothing of money must not take the room of one that does, nor memory without end.
-            kept = not (moneyless and self._journal.used >= OPENS_SHARE_MAX) and self._journal.append(
-                settled_record(row)
-            )
+            row = extended_row(call_id, accounts.held(call_id).plus(amounts))
+            record = extended_record(row)
+        except UNWRITABLE as exc:
+            raise LedgerUnavailable(f"the ledger cannot hold so much: {exc}") from exc
+        answer = accounts.extend(call_id, amounts, wall_ns)
+        if isinstance(answer, tuple):
+            kept = self._journal.append(record)
+            assert kept, "there was room for far more"
+            self._batch.group.extend(call_id, row)
+            if self._linger is None:
+                self._queue()
+        return answer
+
+    def settle(self, settlement: Settlement) -> tuple[Crossed, ...]:
+        accounts, call_id = self._accounts, settlement.id
+        state = accounts.find(call_id)
+        reserved = state is State.PENDING
+        if not reserved and state in _ENDED:
+            return ()
+        moneyless = not reserved and settlement.outcome is Outcome.REFUSED and not settlement.attempts
+        try:
+            booked = self._booked.of(accounts.buckets(call_id))
+            row = settled_row(settlement, self._epoch, accounts.held(call_id).usd, booked)
+            record = settled_record(row)
         except UNWRITABLE:
-            # The open row stays and is recovered at the next start, so the money that was held for it is not lost.
+            # The hold stays with the open row, and both are posted at the next start: no money is lost or doubled.
             self._telemetry.noticed(Anomaly.LEDGER_ROW_DROPPED)
-            return
+            return ()
+        # A row that says nothing of money must not take the room of one that does, nor memory without end.
+        kept = not (moneyless and self._journal.used >= OPENS_SHARE_MAX) and self._journal.append(record)
         if not kept:
             if moneyless or self._journal.closed:
                 self._telemetry.noticed(Anomaly.LEDGER_ROW_DROPPED)
-                return
+                return ()
             self._batch.unkept += 1
-        self._batch.group.settle(settlement.id, row)
+        self._batch.group.settle(call_id, row)
         if self._linger is None:
             self._queue()
+        return post(accounts, settlement)
+
+    def room(self, path: Sequence[AccountKey], wall_ns: int) -> Room:
+        return room_of(self._accounts, path, wall_ns)
+
+    def standing(self, key: AccountKey, wall_ns: int) -> Standing:
+        return self._accounts.state_of(self._accounts.of(*key), wall_ns)
+
+    def set_budgets(self, budgets: Iterable[Budget]) -> None:
+        for budget in budgets:
+            self._accounts.replace_budget(budget)
+            for value, start_ns, posted in self._stored.pop(budget.id, ()):
+                self._accounts.load((budget.id, value), start_ns, posted)
+
+    def _require_room(self) -> None:
+        """Refuse what would take the part of the journal that is kept for settlements. Raises `LedgerUnavailable`."""
+        if self._journal.closed or self._journal.used >= OPENS_SHARE_MAX:
+            raise LedgerUnavailable(_BEHIND)
 
     async def read_call(self, call_id: CallId) -> CallRecord | None:
         await self._catch_up()
@@ -241,6 +284,9 @@ class SqliteLedger:
         batch = self._sealed
         if batch is None:
             batch, self._batch = self._batch, _Batch()
+            batch.group.balances = [
+                (*key, start_ns, min(posted, INTEGER_MAX)) for key, start_ns, posted in self._accounts.touched()
+            ]
             self._sealed = batch
             self._journal.turn()
         try:
@@ -312,9 +358,12 @@ async def open_sqlite_ledger(
             writer = await stack.enter_async_context(open_writer(path))
             await writer.run(configure, durability)
             await writer.run(migrate)
-            if rejected := await writer.run(commit_group, left):
-                telemetry.noticed(Anomaly.LEDGER_ROW_DROPPED, len(rejected))
-            epoch = await writer.run(start_epoch, clock.wall_ns(), socket.gethostname(), os.getpid())
+            epoch, rejected = await writer.run(
+                start_epoch, left, started_ns=clock.wall_ns(), host=socket.gethostname(), pid=os.getpid()
+            )
+            if rejected:
+                telemetry.noticed(Anomaly.LEDGER_ROW_DROPPED, rejected)
+            balances = await writer.run(read_balances)
             # A database in memory belongs to its connection, so there the writer reads too.
             reads = writer if path is None else await stack.enter_async_context(open_reader(path))
             journal = new_journal(path)
@@ -329,28 +378,10 @@ async def open_sqlite_ledger(
             reader=SqliteReader(reads),
             telemetry=telemetry,
             held=stack.pop_all(),
+            balances=balances,
         )
     ledger.start(tasks)
     return ledger
-
-
-async def open_sqlite_reader(url: str) -> SqliteReader:
-    """Open a store read-only, beside a server or without one. Raises `StoreUnusable`."""
-    path = sqlite_path(url)
-    if path is None or not path.exists():
-        raise StoreUnusable(f"there is no store at {url}: start the server once, or name its store.url")
-    async with AsyncExitStack() as stack:
-        try:
-            thread = await stack.enter_async_context(open_reader(path))
-            version = await thread.run(schema_version)
-        except sqlite3.Error as exc:
-            raise StoreUnusable(f"the store {url} cannot be read: {exc}. Check the file and its directory") from exc
-        if version != latest_version():
-            raise StoreUnusable(
-                f"the store has schema {version}, this release reads {latest_version()}: use the server's release"
-            )
-        stack.pop_all()
-    return SqliteReader(thread)
 
 
 async def _elapse(span_s: float, *, unless: asyncio.Event) -> None:

@@ -1,6 +1,7 @@
 """Tell several sinks the same."""
 
 from router.domain.faults import Fault
+from router.domain.governance.budget import Crossed
 from router.domain.settlement import Settlement
 from router.ports.telemetry import Anomaly, Telemetry
 
@@ -18,6 +19,10 @@ class FanOutTelemetry:
     def request_rejected(self, fault: Fault) -> None:
         for sink in self._sinks:
             sink.request_rejected(fault)
+
+    def budget_crossed(self, crossed: Crossed) -> None:
+        for sink in self._sinks:
+            sink.budget_crossed(crossed)
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         for sink in self._sinks:

@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from router.domain.faults import Fault
+from router.domain.governance.budget import Crossed
 from router.domain.ids import format_call_id
 from router.domain.instants import NS_PER_MS
 from router.domain.settlement import Settlement
@@ -51,6 +52,18 @@ class CallLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cost_nano_usd: int | None
     first_token_ms: int | None
     duration_ms: int
+    would_refuse: str | None
+    """What would have refused the call of a key that is only observed."""
+
+
+class BudgetLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The line of a budget that reached a threshold."""
+
+    event: str = "budget_threshold"
+    budget: str
+    value: str
+    at_pct: int
+    action: str
 
 
 class LogTelemetry:
@@ -66,18 +79,26 @@ class LogTelemetry:
         self._thread.start()
 
     def call_settled(self, settlement: Settlement) -> None:
-        if len(self._lines) >= _LINES_MAX:
-            self._beside.noticed(Anomaly.LOG_LINE_DROPPED)
-            return
-        self._lines.append(_encoder.encode(_line(settlement)))
-        if not self._filled.is_set():
-            self._filled.set()
+        self._write(_line(settlement))
 
     def request_rejected(self, fault: Fault) -> None:
         pass
 
+    def budget_crossed(self, crossed: Crossed) -> None:
+        self._write(
+            BudgetLine(budget=crossed.budget, value=crossed.value, at_pct=crossed.at_pct, action=crossed.action.value)
+        )
+
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         pass
+
+    def _write(self, line: CallLine | BudgetLine) -> None:
+        if len(self._lines) >= _LINES_MAX:
+            self._beside.noticed(Anomaly.LOG_LINE_DROPPED)
+            return
+        self._lines.append(_encoder.encode(line))
+        if not self._filled.is_set():
+            self._filled.set()
 
     def close(self) -> None:
         """Write what waits, for at most a second: a log that nobody reads must not hold up a stop."""
@@ -126,4 +147,5 @@ def _line(settlement: Settlement) -> CallLine:
         cost_nano_usd=settlement.cost_nano_usd,
         first_token_ms=None if first_token_ns is None else first_token_ns // NS_PER_MS,
         duration_ms=settlement.duration_ns // NS_PER_MS,
+        would_refuse=settlement.would_refuse,
     )

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from router.domain.faults import Fault
+from router.domain.governance.budget import Crossed
 from router.domain.settlement import AttemptRow, Settlement
 from router.ports.telemetry import Anomaly
 
@@ -73,6 +74,8 @@ class PrometheusTelemetry(Collector):
         self._ends: dict[tuple[str, str], int] = {}
         self._rejected: dict[str, int] = {}
         self._anomalies: dict[str, int] = {}
+        self._crossed: dict[str, int] = {}
+        self._would_refuse: dict[str, int] = {}
         self.open_calls: Callable[[], int] = lambda: 0
         """Asked at each scrape; set by whoever knows."""
         self.registry = CollectorRegistry()
@@ -81,11 +84,16 @@ class PrometheusTelemetry(Collector):
     def call_settled(self, settlement: Settlement) -> None:
         end = (settlement.outcome, settlement.fault or "")
         self._ends[end] = self._ends.get(end, 0) + 1
+        if settlement.would_refuse is not None:
+            self._would_refuse[settlement.would_refuse] = self._would_refuse.get(settlement.would_refuse, 0) + 1
         for attempt in settlement.attempts:
             self._attempt(attempt)
 
     def request_rejected(self, fault: Fault) -> None:
         self._rejected[fault] = self._rejected.get(fault, 0) + 1
+
+    def budget_crossed(self, crossed: Crossed) -> None:
+        self._crossed[crossed.action] = self._crossed.get(crossed.action, 0) + 1
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         self._anomalies[anomaly] = self._anomalies.get(anomaly, 0) + count
@@ -115,6 +123,10 @@ class PrometheusTelemetry(Collector):
             calls.add_metric(end, count)
         yield calls
         yield _counter("checkrein_requests_rejected", "Requests that never became a call", "fault", self._rejected)
+        yield _counter(
+            "checkrein_would_refuse", "Calls served that only observing let pass", "fault", self._would_refuse
+        )
+        yield _counter("checkrein_budget_thresholds", "Thresholds that budgets reached", "action", self._crossed)
         yield _counter("checkrein_anomalies", "Things that should not happen", "kind", self._anomalies)
         yield CounterMetricFamily(
             "upstream_malformed_events",

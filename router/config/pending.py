@@ -24,7 +24,6 @@ class Pending:
 
 
 _PENDING: Final = (
-    Pending(("mode", "keys[].mode"), "decides and records, and refuses nothing", only="observe"),
     Pending(("server.grpc",), "the typed gRPC API"),
     Pending(("server.workers",), "several server processes", unless=1),
     Pending(("shared.url",), "limits, breakers and cache shared by replicas"),
@@ -32,26 +31,45 @@ _PENDING: Final = (
     Pending(("providers[].network.proxy",), "reaches the provider through a proxy"),
     Pending(("providers[].network.allow_private",), "refuses private addresses", only=False),
     Pending(("models[].strategy", "models[].deployments[].weight"), "chooses within a tier"),
-    Pending(("models[].deployments[].limits", "keys[].limits"), "counts requests, tokens and calls"),
     Pending(("concurrency.limit",), "limits the calls at each deployment", unless="none"),
-    Pending(("models[].deployments[].max_tokens_field",), "renames the limit of a reply"),
     Pending(
         ("models[].fallbacks", "models[].context_window_fallbacks", "models[].content_policy_fallbacks"),
         "tries other models",
     ),
     Pending(("models[].substitutes",), "stand-ins chosen before dispatch"),
     Pending(("roles",), "models behind role:<name>"),
-    Pending(("prices",), "price files, and models without a price"),
-    Pending(("organizations", "budgets", "keys[].budget"), "reserves and refuses by budget"),
-    Pending(("priority", "keys[].priority"), "queues by class"),
-    Pending(("keys[].allow",), "what else a key may"),
-    Pending(("workflows",), "caps of agents' workflows"),
+    Pending(("prices.files",), "price files"),
+    Pending(
+        (
+            "organizations[].budget.thresholds",
+            "organizations[].teams[].budget.thresholds",
+            "users[].budget.thresholds",
+            "budgets[].thresholds",
+            "keys[].budget.thresholds",
+        ),
+        "does more than telling that a threshold is reached",
+    ),
+    Pending(("priority", "keys[].priority", "keys[].profile"), "queues by class"),
+    Pending(
+        ("keys[].allow.substitution", "keys[].allow.preempt_started", "keys[].allow.keep_partials"),
+        "what else a key may",
+    ),
+    Pending(
+        (
+            "workflows.unlabelled",
+            "workflows.ttl",
+            "workflows.max_calls",
+            "workflows.max_depth",
+            "workflows.max_children",
+            "workflows.new_per_minute",
+        ),
+        "caps of agents' workflows",
+    ),
     Pending(("loops.mode",), "refuses agents that repeat themselves", unless="off"),
     Pending(("breaker", "retry"), "leaves failing deployments alone, and tries again"),
     Pending(("cache.exact.enabled",), "answers equal requests from memory"),
     Pending(("idempotency",), "answers a request that was sent twice once"),
     Pending(("affinity.enabled",), "keeps a conversation where its prompt cache is warm"),
-    Pending(("errors.budget_status",), "another status for a used-up budget", unless=429),
     Pending(("webhooks",), "tells others what happened"),
     Pending(("logging.content",), "keeps prompts and replies", only="per_key"),
 )

@@ -79,11 +79,14 @@ class Meter:
         "malformed",
         "served_model",
         "started",
+        "tokens_max",
         "usage",
         "wants_usage",
     )
 
-    def __init__(self, *, wants_usage: bool) -> None:
+    def __init__(self, *, wants_usage: bool, tokens_max: int | None = None) -> None:
+        """`tokens_max`: after the event that passes it the caller sees nothing more; the rest is still metered."""
+        self.tokens_max = tokens_max
         self.wants_usage = wants_usage
         """The caller asked for the usage chunk of its stream; if not, it is read here and goes no further."""
         self.started = False
@@ -98,6 +101,11 @@ class Meter:
         self.served_model: str | None = None
 
     @property
+    def unfinished(self) -> frozenset[int]:
+        """Choices that have said something and have not ended."""
+        return frozenset(self._unfinished)
+
+    @property
     def finished(self) -> bool:
         """Some choice gave its finish reason and none is still open, or a unary reply is whole."""
         return self._finishes and not self._unfinished
@@ -106,7 +114,8 @@ class Meter:
         passed = []
         for event in batch:
             if event.kind is EventKind.CHUNK:
-                if self._chunk(event.raw):
+                within = self.tokens_max is None or self.counted_tokens <= self.tokens_max
+                if self._chunk(event.raw) and within:
                     passed.append(event)
                 if self.failure is not None:
                     break

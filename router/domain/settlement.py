@@ -5,6 +5,8 @@ from enum import StrEnum
 import msgspec
 
 from router.domain.faults import Fault
+from router.domain.governance.account import AccountKey
+from router.domain.governance.budget import NOTHING, Amounts
 from router.domain.ids import CallId, DeploymentId, KeyId, ProviderId
 from router.domain.money import NanoUsd
 from router.domain.stream import ReplyMode
@@ -43,8 +45,17 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key_id: KeyId
     asked_model: str
     started_ns: int
-    hold_nano_usd: NanoUsd = NanoUsd(0)
     labels: Labels
+    path: tuple[AccountKey, ...] = ()
+    """The accounts that must have room, narrowest first."""
+    amounts: Amounts = NOTHING
+    """The most that the call may use."""
+    observed: bool = False
+    """Held whether there is room or not: the caller is told nothing, and the money is counted."""
+
+    @property
+    def hold_nano_usd(self) -> NanoUsd:
+        return NanoUsd(self.amounts.usd)
 
 
 class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -93,3 +104,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cost_nano_usd: NanoUsd | None = None
     price_version: str | None = None
     attempts: tuple[AttemptRow, ...] = ()
+    spent: Amounts = NOTHING
+    """What is posted to the accounts of the reservation."""
+    would_refuse: Fault | None = None
+    """What would have refused the call, had its key not only been observed."""

@@ -1,29 +1,300 @@
-"""Let an attempt start: put its open row on record, so that no dispatch can be forgotten by a crash."""
+"""Let an attempt start: charge its limits and hold its money in one step without a wait, or refuse and keep nothing.
 
+What is taken here is given back by `Gate.leave`, which every call passes as it closes, however it ends.
+"""
+
+from typing import Final
+
+from router.domain.catalog import Deployment, UnknownPrices
 from router.domain.faults import Fault, Refusal, RouterError
-from router.domain.settlement import Reservation
+from router.domain.governance.account import AccountKey
+from router.domain.governance.budget import EACH, Amounts, Budget, Crossed, Exhausted, ScopeKind, Stale
+from router.domain.governance.output_estimate import OutputClass, OutputEstimates, class_of, top_up
+from router.domain.governance.permits import ConcurrencyLimit, Permit, Permits, Saturated
+from router.domain.governance.rate import NOTHING, Costs, CostTooLarge, RateLimit, RateLimited, Rates, Standing
+from router.domain.governance.refusals import refuse_exhausted, refuse_limited, refuse_saturated, refuse_too_large
+from router.domain.governance.sizing import NO_ACCOUNT, Sized, Terms, size_call
+from router.domain.pricing import PriceCard
+from router.domain.principal import Mode
+from router.domain.settlement import Outcome, Reservation, Settlement
 from router.pipeline.call import Call
+from router.ports.clock import Clock
 from router.ports.ledger import Ledger, LedgerUnavailable
+from router.ports.telemetry import Telemetry
 
-_RETRY_AFTER_MS = 1_000
+_STORE_RETRY_MS: Final = 1_000
+NOTHING_HELD: Final = Amounts()
+"""Where no account counts, a crash must not invent a cost."""
 
 
-async def admit(call: Call, ledger: Ledger) -> None:
-    """Return when the call is on record. Raises `RouterError` when the store cannot record it."""
-    reservation = Reservation(
-        id=call.id,
-        request_id=call.request_id,
-        key_id=call.principal.key_id,
-        asked_model=call.request.model,
-        started_ns=call.arrived_ns,
-        labels=call.labels,
+class Admission:
+    """What one attempt has taken, and how far its reply may go."""
+
+    __slots__ = (
+        "_beyond_tokens",
+        "_gate",
+        "call",
+        "costs",
+        "kind",
+        "limits",
+        "output_held",
+        "permit",
+        "price",
+        "sized",
+        "truncated",
+        "usd_held",
     )
-    try:
-        await ledger.reserve(reservation)
-    except LedgerUnavailable as exc:
-        refusal = Refusal(
-            fault=Fault.OVERLOADED,
-            message="The router cannot record this call now, so it is not sent. Try again shortly.",
-            retry_after_ms=_RETRY_AFTER_MS,
+
+    def __init__(
+        self,
+        gate: "Gate",
+        call: Call,
+        sized: Sized,
+        *,
+        kind: OutputClass,
+        limits: tuple[RateLimit, ...],
+        price: PriceCard | None,
+    ) -> None:
+        self._gate = gate
+        self._beyond_tokens: int | None = None
+        self.call = call
+        self.sized = sized
+        self.kind = kind
+        self.limits = limits
+        self.costs = NOTHING
+        self.permit: Permit | None = None
+        self.price = price
+        """What the deployment is taken to cost; None: nobody counts it."""
+        self.output_held = sized.output_tokens
+        self.usd_held = sized.amounts.usd
+        self.truncated = False
+        """The reply was ended by us: what it took says nothing of others of its kind."""
+
+    @property
+    def overrun(self) -> bool:
+        """The upstream went beyond the maximum that it was given."""
+        return self._beyond_tokens is not None
+
+    def overshoot(self, spent_usd: int) -> int:
+        """Return by how much a call cost more than was held; at worst, where its provider did not say."""
+        if self._beyond_tokens is not None:
+            spent_usd = max(spent_usd, self.sized.ceiling.usd(self._beyond_tokens))
+        return spent_usd - self.usd_held
+
+    def standings(self) -> list[Standing]:
+        return self._gate.standings(self.call)
+
+    def may_go_on(self, output_tokens: int) -> bool:
+        """Tell whether a stream that has come so far may go on, holding more for it if that takes more."""
+        sized = self.sized
+        most = sized.output_tokens_max
+        if most is None:
+            return True
+        if output_tokens > most:
+            self._beyond_tokens = output_tokens
+            return False
+        more = top_up(output_tokens, self.output_held, most) if sized.top_up else 0
+        return not more or self._gate.extend(self, more)
+
+
+class Gate:
+    """The limits, permits and learned sizes of this process, in front of its ledger."""
+
+    def __init__(self, *, clock: Clock, ledger: Ledger, telemetry: Telemetry) -> None:
+        self._clock = clock
+        self._ledger = ledger
+        self._telemetry = telemetry
+        self.rates = Rates()
+        self.permits = Permits()
+        self._estimates = OutputEstimates()
+
+    async def admit(self, call: Call, deployment: Deployment) -> PriceCard | None:
+        """Return when the call is on record with everything it may use; and what it is taken to cost.
+
+        Raises `RouterError`.
+        """
+        principal = call.principal
+        wall_ns = self._clock.wall_ns()
+        path = path_of(call)
+        limits = principal.rate_limits + deployment.rate_limits
+        places = principal.concurrency_limits + deployment.concurrency_limits
+        if path or limits or places:
+            admission = self._size(call, deployment, path, limits, wall_ns)
+            self._take(admission, places)
+            await self._reserve(call, path, admission.sized.amounts if path else NOTHING_HELD, wall_ns)
+            return admission.price
+        await self._reserve(call, path, NOTHING_HELD, wall_ns)
+        return deployment.price
+
+    def _size(
+        self,
+        call: Call,
+        deployment: Deployment,
+        path: tuple[AccountKey, ...],
+        limits: tuple[RateLimit, ...],
+        wall_ns: int,
+    ) -> Admission:
+        principal = call.principal
+        room = self._ledger.room(path, wall_ns) if path else NO_ACCOUNT
+        assumed = _assumed(call, deployment)
+        kind = class_of(call.request.model, call.labels.agent or principal.key_id, call.request.size)
+        sized = size_call(
+            call.request.fields,
+            call.request.mode,
+            deployment,
+            room=room,
+            terms=Terms(mode=principal.budget_mode, clamp=principal.clamp),
+            estimate=self._estimates.estimate(kind),
+            duration_ns_max=self._duration_ns_max(call, deployment),
+            assumed_price=assumed,
         )
-        raise RouterError(refusal) from exc
+        if isinstance(sized, Refusal):
+            raise RouterError(sized)
+        call.admission = admission = Admission(
+            self, call, sized, kind=kind, limits=limits, price=deployment.price or assumed
+        )
+        return admission
+
+    def extend(self, admission: Admission, more: int) -> bool:
+        """Hold `more` output tokens for a stream; False if an account has no room for them."""
+        call = admission.call
+        amounts = admission.sized.extension(admission.output_held, more)
+        try:
+            answer = self._ledger.extend(call.id, amounts, self._clock.wall_ns())
+        except LedgerUnavailable:
+            return False
+        if isinstance(answer, Exhausted | Stale):
+            return call.principal.mode is Mode.OBSERVE
+        self._tell(answer)
+        admission.output_held += more
+        admission.usd_held += amounts.usd
+        return True
+
+    def _tell(self, crossings: tuple[Crossed, ...]) -> None:
+        for crossed in crossings:
+            self._telemetry.budget_crossed(crossed)
+
+    def leave(self, call: Call, settlement: Settlement) -> None:
+        """Give back what a call took and did not use, and learn what it did."""
+        admission = call.admission
+        if admission is None:
+            return
+        if admission.permit is not None:
+            admission.permit.release()
+        usage = settlement.usage
+        actual = NOTHING
+        if settlement.attempts:
+            actual = Costs(1, usage.input, usage.output, usage.input + usage.output)
+        if admission.costs is not NOTHING:
+            self.rates.correct(admission.limits, admission.costs, actual, self._clock.monotonic_ns())
+        if not (usage.estimated or admission.truncated) and settlement.outcome is Outcome.COMPLETED:
+            self._estimates.learn(admission.kind, usage.output)
+
+    def standings(self, call: Call) -> list[Standing]:
+        """Say how the limits of a call stand, for `x-ratelimit-*`."""
+        limits = call.principal.rate_limits
+        return self.rates.standings(limits, self._clock.monotonic_ns()) if limits else []
+
+    def _take(self, admission: Admission, places: tuple[ConcurrencyLimit, ...]) -> None:
+        """Take permits and charge limits, those of the deployment too."""
+        if places:
+            permit = self.permits.acquire(places)
+            if isinstance(permit, Saturated):
+                _refuse(admission.call, refuse_saturated(permit))
+            else:
+                admission.permit = permit
+        if not admission.limits:
+            return
+        costs = admission.sized.costs
+        match self.rates.charge(admission.limits, costs, self._clock.monotonic_ns()):
+            case RateLimited() as limited:
+                _refuse(admission.call, refuse_limited(limited))
+            case CostTooLarge() as too_large:
+                _refuse(admission.call, refuse_too_large(too_large))
+            case None:
+                admission.costs = costs
+
+    async def _reserve(self, call: Call, path: tuple[AccountKey, ...], amounts: Amounts, wall_ns: int) -> None:
+        reservation = Reservation(
+            id=call.id,
+            request_id=call.request_id,
+            key_id=call.principal.key_id,
+            asked_model=call.request.model,
+            started_ns=call.arrived_ns,
+            labels=call.labels,
+            path=path,
+            amounts=amounts,
+            observed=call.principal.mode is Mode.OBSERVE,
+        )
+        try:
+            answer = await self._ledger.reserve(reservation, wall_ns)
+        except LedgerUnavailable as exc:
+            refusal = Refusal(
+                fault=Fault.OVERLOADED,
+                message="The router cannot record this call now, so it is not sent. Try again shortly.",
+                retry_after_ms=_STORE_RETRY_MS,
+            )
+            raise RouterError(refusal) from exc
+        if isinstance(answer, Exhausted):
+            _refuse(call, refuse_exhausted(answer, wall_ns, call.snapshot.budget_status))
+        else:
+            self._tell(answer)
+
+    def _duration_ns_max(self, call: Call, deployment: Deployment) -> int:
+        total_ns = call.snapshot.providers[deployment.provider].timeouts.total_ns
+        return total_ns if call.timeout_ns is None else min(total_ns, call.timeout_ns)
+
+
+def path_of(call: Call) -> tuple[AccountKey, ...]:
+    """Return the accounts of a call, narrowest first: its workflow's, those of its key, those across the tree."""
+    tree = call.snapshot.tree_budgets
+    if not tree:
+        return call.principal.accounts
+    first = [key for budget in tree if budget.scope.kind is ScopeKind.WORKFLOW for key in _keys(budget, call)]
+    last = [key for budget in tree if budget.scope.kind is not ScopeKind.WORKFLOW for key in _keys(budget, call)]
+    return (*first, *call.principal.accounts, *last)
+
+
+def _keys(budget: Budget, call: Call) -> list[AccountKey]:
+    labels, wanted = call.labels, budget.scope.value
+    values: list[str]
+    match budget.scope.kind:
+        case ScopeKind.WORKFLOW:
+            values = [labels.workflow_id] if labels.workflow_id else []
+        case ScopeKind.AGENT:
+            values = [labels.agent] if labels.agent else []
+        case ScopeKind.TAG:
+            values = sorted({tag.strip() for tag in (labels.tags or "").split(",")} - {""})
+        case ScopeKind.MODEL:
+            values = [call.request.model]
+        case ScopeKind.USER:
+            values = [call.principal.user] if call.principal.user else []
+        case ScopeKind.KEY:
+            values = [call.principal.key_id]
+        case ScopeKind.TEAM:
+            team = call.principal.team
+            values = [f"{call.principal.organization}/{team}"] if team else []
+        case ScopeKind.ORGANIZATION:
+            values = [call.principal.organization] if call.principal.organization else []
+    return [(budget.id, value) for value in values if wanted in (EACH, value)]
+
+
+def _assumed(call: Call, deployment: Deployment) -> PriceCard | None:
+    """Return what a model without a price is taken to cost: the dearest of its provider, if the operator wants that."""
+    if deployment.price is not None or call.snapshot.unknown_prices is UnknownPrices.REFUSE:
+        return None
+    cards = [
+        other.price
+        for model in call.snapshot.models.values()
+        for other in model.deployments
+        if other.provider == deployment.provider and other.price is not None
+    ]
+    return max(cards, key=lambda card: (card.base.output, card.base.input), default=None)
+
+
+def _refuse(call: Call, refusal: Refusal) -> None:
+    """Refuse, or, for a key that is only observed, put on record that it would have been refused."""
+    if call.principal.mode is Mode.OBSERVE:
+        call.would_refuse.append(refusal.fault)
+        return
+    raise RouterError(refusal)

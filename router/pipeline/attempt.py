@@ -19,11 +19,15 @@ _UNBILLED: Final = frozenset(
 class Attempt:
     """One attempt, from the moment before it is dispatched. Times: `started_ns` wall, the others monotonic."""
 
-    __slots__ = ("_begun", "deployment", "failure", "first_token", "flight", "number", "started_ns")
+    __slots__ = ("_begun", "_card", "deployment", "failure", "first_token", "flight", "number", "started_ns")
 
-    def __init__(self, number: int, deployment: Deployment, *, started_ns: int, begun: int) -> None:
+    def __init__(
+        self, number: int, deployment: Deployment, *, card: PriceCard | None, started_ns: int, begun: int
+    ) -> None:
+        """`card`: what it costs, which is assumed where the deployment has no price of its own."""
         self.number = number
         self.deployment = deployment
+        self._card = card
         self.started_ns = started_ns
         self._begun = begun
         self.first_token: int | None = None
@@ -38,7 +42,7 @@ class Attempt:
 
     def row(self, now: int, input_bytes: int) -> AttemptRow:
         """Price the attempt as it stands and write its row. `input_bytes` is for estimates only."""
-        card = self.deployment.price
+        card = self._card
         usage = self._usage(input_bytes)
         duration_ns = now - self._begun
         return AttemptRow(

@@ -1,15 +1,19 @@
 """Carry one call through the steps and make sure that it ends exactly once."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from router.domain.catalog import Snapshot
 from router.domain.chat import ChatRequest
-from router.domain.faults import Refusal
+from router.domain.faults import Fault, Refusal
 from router.domain.ids import CallId
 from router.domain.planning.plan import RoutePlan
 from router.domain.principal import Principal
 from router.domain.settlement import Labels, Outcome, Settlement
 from router.pipeline.attempt import Attempt
+
+if TYPE_CHECKING:
+    from router.pipeline.admit import Admission
 
 
 class Call:
@@ -17,6 +21,7 @@ class Call:
 
     __slots__ = (
         "_settle",
+        "admission",
         "arrived",
         "arrived_ns",
         "attempts",
@@ -33,6 +38,7 @@ class Call:
         "snapshot",
         "timeout_ns",
         "traceparent",
+        "would_refuse",
     )
 
     def __init__(
@@ -67,6 +73,9 @@ class Call:
         self.outcome: Outcome | None = None
         self.refusal: Refusal | None = None
         self.settlement: Settlement | None = None
+        self.admission: Admission | None = None
+        self.would_refuse: list[Fault] = []
+        """What would have refused this call of a key that is only observed."""
         self._settle = settle
 
     def close(self, outcome: Outcome, refusal: Refusal | None = None) -> None:

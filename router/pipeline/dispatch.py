@@ -15,7 +15,11 @@ async def dispatch(call: Call, attempt: Attempt, upstream: Upstream) -> Flight:
         headers += ((b"traceparent", call.traceparent.encode("latin-1")),)
     request = UpstreamRequest(
         deployment=attempt.deployment,
-        body=upstream_body(call.request, attempt.deployment.upstream_model),
+        body=upstream_body(
+            call.request,
+            attempt.deployment.upstream_model,
+            None if call.admission is None else call.admission.sized.write_max_tokens,
+        ),
         mode=call.request.mode,
         headers=headers,
         total_ns=call.timeout_ns,
@@ -25,5 +29,6 @@ async def dispatch(call: Call, attempt: Attempt, upstream: Upstream) -> Flight:
     except UpstreamFailed as exc:
         attempt.fail(exc.failure)
         raise
-    attempt.flight = flight = Flight(stream, Meter(wants_usage=call.request.wants_usage))
+    most = None if call.admission is None else call.admission.sized.output_tokens_max
+    attempt.flight = flight = Flight(stream, Meter(wants_usage=call.request.wants_usage, tokens_max=most))
     return flight

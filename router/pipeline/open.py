@@ -14,7 +14,7 @@ from router.domain.planning.plan import plan_route
 from router.domain.principal import Principal
 from router.domain.settlement import Outcome
 from router.domain.stream import Event, ReplyMode
-from router.pipeline.admit import admit
+from router.pipeline.admit import Gate
 from router.pipeline.attempt import Attempt
 from router.pipeline.authenticate import authenticate
 from router.pipeline.call import Call
@@ -55,7 +55,8 @@ class Pipeline:
         self._draw = draw
         self._snapshots = snapshots
         self._ids = CallIds(ledger.epoch)
-        self._settler = Settler(clock=clock, ledger=ledger, telemetry=telemetry)
+        self.gate = Gate(clock=clock, ledger=ledger, telemetry=telemetry)
+        self._settler = Settler(clock=clock, ledger=ledger, gate=self.gate, telemetry=telemetry)
         self.open_calls: dict[CallId, Call] = {}
         """The calls being served. Bounded by the connections of the listeners."""
 
@@ -177,10 +178,15 @@ class OpenCall:
             raise RouterError(plan)
         call.plan = plan
         lookup(call)
-        await admit(call, pipeline.ledger)
+        deployment = plan.candidates[0]
+        card = await pipeline.gate.admit(call, deployment)
         _go_on(call)
         attempt = Attempt(
-            1, plan.candidates[0], started_ns=pipeline.clock.wall_ns(), begun=pipeline.clock.monotonic_ns()
+            1,
+            deployment,
+            card=card,
+            started_ns=pipeline.clock.wall_ns(),
+            begun=pipeline.clock.monotonic_ns(),
         )
         call.attempts.append(attempt)
         try:

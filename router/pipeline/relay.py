@@ -10,9 +10,10 @@ from typing import Final, NoReturn
 
 from router.domain.chat import restamp_event
 from router.domain.dispatch.failure import Failure, FailureKind, interruption_of, refusal_of
-from router.domain.faults import RouterError
+from router.domain.faults import Fault, Refusal, RouterError
 from router.domain.settlement import Outcome
-from router.domain.stream import END_EVENT, ERROR_EVENT, KEEP_ALIVE, Event, EventKind
+from router.domain.stream import END_EVENT, ERROR_EVENT, KEEP_ALIVE, TRUNCATED, Event, EventKind, length_event
+from router.pipeline.admit import Admission
 from router.pipeline.attempt import Attempt
 from router.pipeline.call import Call
 from router.pipeline.flight import Flight
@@ -22,6 +23,11 @@ from router.ports.upstream import UpstreamFailed
 _HELD_BYTES_MAX: Final = 64 * 1024
 """Start-up events kept back until the first real one; a provider that sends more than this is taken at its word."""
 
+_OVERRAN: Final = Failure(kind=FailureKind.MALFORMED, message="The provider went on beyond the maximum it was given.")
+_BEYOND: Final = Refusal(
+    fault=Fault.BUDGET_EXHAUSTED,
+    message="The reply grew longer than the budget allows, though its provider was told where to end. Ask for less.",
+)
 _CUT: Final = Failure(kind=FailureKind.CUT, message="The provider's reply ended before it was complete.")
 _EMPTY: Final = Failure(kind=FailureKind.EMPTY, message="The provider's reply ended before it began.")
 
@@ -30,6 +36,7 @@ class Relay:
     """Pass one flight on to one call. `stamp`: the name to put into the reply's `model`, or None to leave it."""
 
     __slots__ = (
+        "_admission",
         "_attempt",
         "_call",
         "_clock",
@@ -46,6 +53,7 @@ class Relay:
         self, call: Call, attempt: Attempt, flight: Flight, *, clock: Clock, ping_ns: int | None, stamp: str | None
     ) -> None:
         self._call = call
+        self._admission = call.admission
         self._attempt = attempt
         self._flight = flight
         self._clock = clock
@@ -127,14 +135,28 @@ class Relay:
             self._attempt.first_token = now
         if meter.failure is not None:
             return [*batch, self._broken(meter.failure)]
-        last = batch[-1].kind
-        if last is EventKind.END:
-            batch[-1] = self._broken(_CUT)
-        elif last is EventKind.COMPLETE:
+        last = batch[-1].kind if batch else EventKind.COMMENT
+        if last is EventKind.COMPLETE:
             self._call.close(Outcome.COMPLETED)
+        elif self._admission is not None and not self._admission.may_go_on(meter.counted_tokens):
+            if last is EventKind.END:
+                batch.pop()
+            batch = [*batch, *self._cut(self._admission)]
+        elif last is EventKind.END:
+            batch[-1] = self._broken(_CUT)
         if self._stamp is not None:
             return [restamp_event(event, self._stamp) for event in batch]
         return batch
+
+    def _cut(self, admission: Admission) -> list[Event]:
+        """End a stream that has used all that could be held for it: well, unless its upstream ignored its maximum."""
+        admission.truncated = True
+        if admission.overrun:
+            self._attempt.fail(_OVERRAN)
+            self._call.close(Outcome.INTERRUPTED, _BEYOND)
+            return [ERROR_EVENT]
+        self._call.close(Outcome.COMPLETED)
+        return [length_event(self._flight.meter.unfinished), TRUNCATED, END_EVENT]
 
     def _broken(self, failure: Failure) -> Event:
         """End a reply whose upstream has ended, somehow: well if every choice was finished, else with an error."""

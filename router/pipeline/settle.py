@@ -1,9 +1,12 @@
 """Price how a call ended and tell everybody who keeps a record. The one path by which any call is settled."""
 
 from router.domain.faults import Fault
+from router.domain.governance.budget import NOTHING, Amounts
+from router.domain.instants import NS_PER_S
 from router.domain.money import NanoUsd
 from router.domain.settlement import AttemptRow, Outcome, Settlement
 from router.domain.usage import NO_USAGE, TokenUsage
+from router.pipeline.admit import Gate
 from router.pipeline.call import Call
 from router.ports.clock import Clock
 from router.ports.ledger import Ledger
@@ -13,16 +16,19 @@ from router.ports.telemetry import Anomaly, Telemetry
 class Settler:
     """Called once by every call as it closes; all it does is hand values over."""
 
-    __slots__ = ("_clock", "_ledger", "_telemetry")
+    __slots__ = ("_clock", "_gate", "_ledger", "_telemetry")
 
-    def __init__(self, *, clock: Clock, ledger: Ledger, telemetry: Telemetry) -> None:
+    def __init__(self, *, clock: Clock, ledger: Ledger, gate: Gate, telemetry: Telemetry) -> None:
         self._clock = clock
+        self._gate = gate
         self._ledger = ledger
         self._telemetry = telemetry
 
     def __call__(self, call: Call) -> Settlement:
         settlement = settlement_of(call, self._clock.monotonic_ns())
-        self._ledger.settle(settlement)
+        for crossed in self._ledger.settle(settlement):
+            self._telemetry.budget_crossed(crossed)
+        self._gate.leave(call, settlement)
         self._telemetry.call_settled(settlement)
         self._notice(call, settlement)
         return settlement
@@ -30,6 +36,9 @@ class Settler:
     def _notice(self, call: Call, settlement: Settlement) -> None:
         if settlement.attempts and settlement.cost_nano_usd is None:
             self._telemetry.noticed(Anomaly.UNPRICED_CALL)
+        admission = call.admission
+        if admission is not None and (overshoot := admission.overshoot(settlement.spent.usd)) > 0:
+            self._telemetry.noticed(Anomaly.BUDGET_OVERSHOOT_NANO_USD, overshoot)
         if settlement.usage.clamped:
             self._telemetry.noticed(Anomaly.USAGE_CLAMPED)
         for attempt in call.attempts:
@@ -46,6 +55,7 @@ def settlement_of(call: Call, now: int) -> Settlement:
     flight = None if last is None else last.flight
     served = last is not None and flight is not None and flight.meter.started
     first_token = None if last is None else last.first_token
+    usage, cost = _total_usage(attempts), _total_cost(attempts)
     return Settlement(
         id=call.id,
         request_id=call.request_id,
@@ -64,11 +74,21 @@ def settlement_of(call: Call, now: int) -> Settlement:
         first_token_ns=None if first_token is None else first_token - call.arrived,
         outcome=outcome,
         fault=_fault(call),
-        usage=_total_usage(attempts),
-        cost_nano_usd=_total_cost(attempts),
+        usage=usage,
+        cost_nano_usd=cost,
         price_version=attempts[-1].price_version if attempts else None,
         attempts=attempts,
+        spent=_spent(attempts, usage, cost),
+        would_refuse=call.would_refuse[0] if call.would_refuse else None,
     )
+
+
+def _spent(attempts: tuple[AttemptRow, ...], usage: TokenUsage, cost: NanoUsd | None) -> Amounts:
+    """Say what is posted to the accounts: nothing where nothing was dispatched."""
+    if not attempts:
+        return NOTHING
+    duration_ns = sum([attempt.duration_ns for attempt in attempts])
+    return Amounts(cost or 0, usage.input + usage.output, 1, -(-duration_ns // NS_PER_S))
 
 
 def _fault(call: Call) -> Fault | None:

@@ -1,10 +1,13 @@
 """Keep the rows of all calls: the only authority on money."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
+from router.domain.governance.account import AccountKey
+from router.domain.governance.budget import Amounts, Budget, Crossed, Exhausted, Stale, Standing
+from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
 from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlement
 
@@ -63,26 +66,58 @@ class UsageTotal(msgspec.Struct, frozen=True, kw_only=True):
     unpriced_calls: int
 
 
-class Ledger(Protocol):
+class CallHistory(Protocol):
+    """What is on record. Sees every settlement made before."""
+
+    async def read_call(self, call_id: CallId) -> CallRecord | None:
+        """Raises `LedgerUnavailable`."""
+        ...
+
+    async def usage(self, group: UsageGroup, since_ns: int) -> Sequence[UsageTotal]:
+        """Sum the calls that started at or after `since_ns`, dearest group first. Raises `LedgerUnavailable`."""
+        ...
+
+
+class Ledger(CallHistory, Protocol):
+    """Two phases: `reserve` before a call is dispatched, `settle` after, each once a call."""
+
     @property
     def epoch(self) -> Epoch:
         """This start of this process."""
         ...
 
-    async def reserve(self, reservation: Reservation) -> None:
-        """Put the call's open row on record, as durable as configured. Raises `LedgerUnavailable`."""
+    async def reserve(self, reservation: Reservation, wall_ns: int) -> tuple[Crossed, ...] | Exhausted:
+        """Hold the amounts in every account of the path and put the open row on record, or change nothing.
+
+        As durable as configured when it returns; never waits unless it must survive a power cut. An `observed`
+        reservation holds in any case, and is told what an enforced one would have been. Raises `LedgerUnavailable`.
+        """
         ...
 
-    def settle(self, settlement: Settlement) -> None:
-        """Record how the call ended; never blocks. Kept until committed; the first settlement wins."""
+    def extend(self, call_id: CallId, amounts: Amounts, wall_ns: int) -> tuple[Crossed, ...] | Exhausted | Stale:
+        """Hold more for an open call, in the same accounts, or change nothing; on record when it returns.
+
+        A power cut soon after may forget it. Raises `LedgerUnavailable`.
+        """
         ...
 
-    async def read_call(self, call_id: CallId) -> CallRecord | None:
-        """Read a call; sees every settlement made before. Raises `LedgerUnavailable`."""
+    def settle(self, settlement: Settlement) -> tuple[Crossed, ...]:
+        """Record how the call ended and post what it spent; never blocks, and kept until it is committed.
+
+        The first settlement wins.
+        """
         ...
 
-    async def usage(self, group: UsageGroup, since_ns: int) -> Sequence[UsageTotal]:
-        """Sum the calls that started at or after `since_ns`, dearest group first. Raises `LedgerUnavailable`."""
+    def room(self, path: Sequence[AccountKey], wall_ns: int) -> Room:
+        """Say what the fullest account of each unit has left."""
+        ...
+
+    def standing(self, key: AccountKey, wall_ns: int) -> Standing:
+        """Say how an account stands; it has one from the first time that somebody asks."""
+        ...
+
+    def set_budgets(self, budgets: Iterable[Budget]) -> None:
+        """Have these budgets in force from the next reservation on; their accounts keep what they hold."""
         ...
 
     async def close(self) -> None:

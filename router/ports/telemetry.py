@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from router.domain.faults import Fault
+from router.domain.governance.budget import Crossed
 from router.domain.settlement import Settlement
 
 
@@ -16,6 +17,8 @@ class Anomaly(StrEnum):
     LOG_LINE_DROPPED = "log_line_dropped"
     LEDGER_RETRY = "ledger_retry"
     LEDGER_ROW_DROPPED = "ledger_row_dropped"
+    BUDGET_OVERSHOOT_NANO_USD = "budget_overshoot_nano_usd"
+    """Counts what was spent beyond what was held for it, in nano-USD."""
 
 
 class Telemetry(Protocol):
@@ -23,6 +26,10 @@ class Telemetry(Protocol):
 
     def request_rejected(self, fault: Fault) -> None:
         """A request ended before it was a call: bad key, bad body, unknown route."""
+        ...
+
+    def budget_crossed(self, crossed: Crossed) -> None:
+        """A budget reached one of its thresholds: told once a window."""
         ...
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None: ...

@@ -10,6 +10,20 @@ import pytest
 from router.adapters.ledger_memory import MemoryLedger
 from router.adapters.ledger_sqlite import open_sqlite_ledger
 from router.domain.faults import Fault
+from router.domain.governance.budget import (
+    Amounts,
+    BudgetId,
+    Crossed,
+    Exhausted,
+    Scope,
+    ScopeKind,
+    Stale,
+    State,
+    Threshold,
+    ThresholdAction,
+    Unit,
+)
+from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
 from router.domain.settlement import Labels, Outcome
 from router.domain.usage import NO_USAGE, TokenUsage
@@ -18,12 +32,14 @@ from tests.support.fakes import FakeClock, RecordingTelemetry
 from tests.support.ledger_facts import (
     STARTED_NS,
     attempt,
+    budget,
     open_record,
     reservation,
     settled_record,
     settlement,
 )
 
+DAY_NS = 86_400 * 10**9
 OpenLedger = Callable[[], AbstractAsyncContextManager[Ledger]]
 
 
@@ -54,21 +70,21 @@ def open_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> OpenLedger:
 
 async def test_a_reserved_call_is_open(open_ledger: OpenLedger) -> None:
     async with open_ledger() as ledger:
-        await ledger.reserve(reservation(7, hold=1_250))
+        await ledger.reserve(reservation(7, hold=1_250), STARTED_NS)
 
         assert open_record(7, hold=1_250) == await ledger.read_call(CallId(7))
 
 
 async def test_a_call_that_nobody_made_is_not_found(open_ledger: OpenLedger) -> None:
     async with open_ledger() as ledger:
-        await ledger.reserve(reservation(7))
+        await ledger.reserve(reservation(7), STARTED_NS)
 
         assert await ledger.read_call(CallId(8)) is None
 
 
 async def test_a_settled_call_says_everything_and_keeps_its_hold(open_ledger: OpenLedger) -> None:
     async with open_ledger() as ledger:
-        await ledger.reserve(reservation(7, hold=1_250))
+        await ledger.reserve(reservation(7, hold=1_250), STARTED_NS)
         ledger.settle(settlement(7))
 
         assert settled_record(7, hold=1_250, attempts=(attempt(1),)) == await ledger.read_call(CallId(7))
@@ -77,7 +93,7 @@ async def test_a_settled_call_says_everything_and_keeps_its_hold(open_ledger: Op
 async def test_attempts_come_back_in_order_and_whole(open_ledger: OpenLedger) -> None:
     expected = tuple(attempt(number, fault=Fault.UPSTREAM_ERROR) for number in (1, 2, 3))
     async with open_ledger() as ledger:
-        await ledger.reserve(reservation(7))
+        await ledger.reserve(reservation(7), STARTED_NS)
         ledger.settle(settlement(7, fault=Fault.UPSTREAM_ERROR, attempts=3))
 
         assert settled_record(7, fault="upstream_error", attempts=expected) == await ledger.read_call(CallId(7))
@@ -86,7 +102,7 @@ async def test_attempts_come_back_in_order_and_whole(open_ledger: OpenLedger) ->
 @pytest.mark.parametrize("committed_between", [True, False])
 async def test_the_first_settlement_wins(open_ledger: OpenLedger, committed_between: bool) -> None:
     async with open_ledger() as ledger:
-        await ledger.reserve(reservation(7))
+        await ledger.reserve(reservation(7), STARTED_NS)
         ledger.settle(settlement(7))
         if committed_between:
             await ledger.read_call(CallId(7))
@@ -112,12 +128,12 @@ async def test_a_call_refused_before_its_reservation_has_a_row(open_ledger: Open
 
 async def test_an_id_is_reserved_once_and_the_others_of_its_group_are_not_harmed(open_ledger: OpenLedger) -> None:
     async with open_ledger() as ledger:
-        await ledger.reserve(reservation(7))
+        await ledger.reserve(reservation(7), STARTED_NS)
         refused = []
 
         async def reserve(number: int) -> None:
             try:
-                await ledger.reserve(reservation(number))
+                await ledger.reserve(reservation(number), STARTED_NS)
             except LedgerUnavailable:
                 refused.append(number)
 
@@ -136,7 +152,7 @@ async def test_a_thousand_concurrent_reservations_are_all_kept(open_ledger: Open
     async with open_ledger() as ledger:
         async with asyncio.TaskGroup() as tasks:
             for number in numbers:
-                tasks.create_task(ledger.reserve(reservation(number)))
+                tasks.create_task(ledger.reserve(reservation(number), STARTED_NS))
 
         assert [open_record(number) for number in numbers] == [
             await ledger.read_call(CallId(number)) for number in numbers
@@ -146,8 +162,8 @@ async def test_a_thousand_concurrent_reservations_are_all_kept(open_ledger: Open
 async def test_a_cancelled_reservation_can_still_be_settled(open_ledger: OpenLedger) -> None:
     async with open_ledger() as ledger:
         async with asyncio.TaskGroup() as tasks:
-            doomed = tasks.create_task(ledger.reserve(reservation(7)))
-            others = [tasks.create_task(ledger.reserve(reservation(number))) for number in (8, 9)]
+            doomed = tasks.create_task(ledger.reserve(reservation(7), STARTED_NS))
+            others = [tasks.create_task(ledger.reserve(reservation(number), STARTED_NS)) for number in (8, 9)]
             tasks.create_task(cancel(doomed))
         ledger.settle(settlement(7))
 
@@ -158,7 +174,7 @@ async def test_a_cancelled_reservation_can_still_be_settled(open_ledger: OpenLed
 
 async def test_a_second_settlement_after_the_commit_changes_nothing_of_the_first(open_ledger: OpenLedger) -> None:
     async with open_ledger() as ledger:
-        await ledger.reserve(reservation(7, hold=5))
+        await ledger.reserve(reservation(7, hold=5), STARTED_NS)
         ledger.settle(settlement(7))
         await ledger.read_call(CallId(7))
         ledger.settle(settlement(7, outcome=Outcome.FAILED, cost=1, attempts=2))
@@ -169,7 +185,7 @@ async def test_a_second_settlement_after_the_commit_changes_nothing_of_the_first
 async def test_usage_is_exact_and_dearest_first(open_ledger: OpenLedger) -> None:
     used = TokenUsage(input=100, cached_input=30, output=7)
     async with open_ledger() as ledger:
-        await ledger.reserve(reservation(1))
+        await ledger.reserve(reservation(1), STARTED_NS)
         ledger.settle(
             settlement(1, key="a", cost=9_007_199_254_740_993, usage=used)
         )  # a float would lose the last digit
@@ -177,7 +193,7 @@ async def test_usage_is_exact_and_dearest_first(open_ledger: OpenLedger) -> None
         ledger.settle(settlement(3, key="b", cost=9_007_199_254_740_994, outcome=Outcome.CLIENT_CANCELLED, usage=used))
         ledger.settle(settlement(4, key="c", cost=0, outcome=Outcome.REFUSED, usage=NO_USAGE))
         ledger.settle(settlement(5, key="B", cost=0, outcome=Outcome.FAILED, usage=NO_USAGE))
-        await ledger.reserve(reservation(6))  # open: not counted
+        await ledger.reserve(reservation(6), STARTED_NS)  # open: not counted
 
         assert [
             total("b", calls=1, input_tokens=100, cached=30, output_tokens=7, cost=9_007_199_254_740_994),
@@ -220,13 +236,13 @@ async def test_a_closed_ledger_takes_no_reservation_and_may_be_closed_again(open
         await ledger.close()
 
         with pytest.raises(LedgerUnavailable):
-            await ledger.reserve(reservation(7))
+            await ledger.reserve(reservation(7), STARTED_NS)
 
 
 async def test_closing_keeps_what_was_settled_just_before(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'calls.db'}"
     async with sqlite_ledger(url) as ledger:
-        await ledger.reserve(reservation(1))
+        await ledger.reserve(reservation(1), STARTED_NS)
         for number in range(1, 501):
             ledger.settle(settlement(number))
 
@@ -234,7 +250,212 @@ async def test_closing_keeps_what_was_settled_just_before(tmp_path: Path) -> Non
         assert [(500, 0)] == [(total.calls, total.failed_calls) for total in await ledger.usage("key", 0)]
 
 
-async def cancel(task: asyncio.Task[None]) -> None:
+# --- money over accounts ---
+
+KEY, TEAM = ("key", "ci"), ("team", "acme")
+PATH = (KEY, TEAM)
+NOTICE = Threshold(at_pct=50, action=ThresholdAction.NOTIFY)
+CHEAPER = Threshold(at_pct=80, action=ThresholdAction.SUBSTITUTE)
+
+
+def room(ledger: Ledger, account: tuple[str, str]) -> int:
+    return ledger.standing((BudgetId(account[0]), account[1]), STARTED_NS).room
+
+
+def rooms(ledger: Ledger) -> list[int]:
+    return [room(ledger, account) for account in PATH]
+
+
+def crossed(one: Threshold) -> Crossed:
+    return Crossed(budget=BudgetId("key"), value="ci", at_pct=one.at_pct, action=one.action)
+
+
+async def test_money_is_held_in_every_account_and_what_was_not_spent_comes_back(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets([budget("key", 100), budget("team", 90, kind=ScopeKind.TEAM)])
+
+        assert () == await ledger.reserve(reservation(1, hold=60, path=PATH), STARTED_NS)
+        assert [40, 30] == rooms(ledger)
+        assert () == ledger.settle(settlement(1, spent=Amounts(usd=25)))
+        assert [75, 65] == rooms(ledger)
+
+
+async def test_a_refusal_names_the_narrowest_account_and_holds_nothing_anywhere(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets([budget("key", 100), budget("team", 90, kind=ScopeKind.TEAM)])
+        await ledger.reserve(reservation(1, hold=20, path=PATH), STARTED_NS)
+        ledger.settle(settlement(1, spent=Amounts(usd=15)))
+        await ledger.reserve(reservation(2, hold=30, path=PATH), STARTED_NS)
+
+        assert Exhausted(
+            budget=BudgetId("team"),
+            scope=Scope(kind=ScopeKind.TEAM, value="acme"),
+            unit=Unit.USD,
+            limit_value=90,
+            used=15,
+            reserved=30,
+            wanted=46,
+            resets_at_ns=STARTED_NS - STARTED_NS % DAY_NS + DAY_NS,
+        ) == await ledger.reserve(reservation(3, hold=46, path=PATH), STARTED_NS)
+        assert [55, 45] == rooms(ledger)
+        assert await ledger.read_call(CallId(3)) is None
+        narrow = await ledger.reserve(reservation(4, hold=56, path=PATH), STARTED_NS)
+        assert isinstance(narrow, Exhausted)
+        assert "key" == narrow.budget
+
+
+async def test_a_refused_call_is_told_the_same_again_and_may_be_settled_as_refused(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets([budget("key", 10)])
+        refusal = await ledger.reserve(reservation(1, hold=11, path=[KEY]), STARTED_NS)
+
+        assert isinstance(refusal, Exhausted)
+        assert refusal == await ledger.reserve(reservation(1, hold=11, path=[KEY]), STARTED_NS)
+        assert () == ledger.settle(settlement(1, outcome=Outcome.REFUSED, cost=0, attempts=0))
+        record = await ledger.read_call(CallId(1))
+        assert record is not None
+        assert (Outcome.REFUSED, 0) == (record.outcome, record.hold_nano_usd)
+        assert 10 == room(ledger, KEY)
+
+
+async def test_a_hold_grows_in_the_accounts_that_have_it_or_stays(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets([budget("key", 100), budget("team", 90, kind=ScopeKind.TEAM)])
+        await ledger.reserve(reservation(1, hold=60, path=PATH), STARTED_NS)
+
+        assert () == ledger.extend(CallId(1), Amounts(usd=30), STARTED_NS)
+        refusal = ledger.extend(CallId(1), Amounts(usd=1), STARTED_NS)
+        assert isinstance(refusal, Exhausted)
+        assert ("team", 90, 1) == (refusal.budget, refusal.reserved, refusal.wanted)
+        assert [10, 0] == rooms(ledger)
+        assert open_record(1, hold=90) == await ledger.read_call(CallId(1))
+        ledger.settle(settlement(1, spent=Amounts(usd=70)))
+        assert settled_record(1, hold=90, attempts=(attempt(1),)) == await ledger.read_call(CallId(1))
+        assert [30, 20] == rooms(ledger)
+
+
+async def test_a_hold_grows_after_its_row_was_read_too(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        await ledger.reserve(reservation(1, hold=60), STARTED_NS)
+        await ledger.read_call(CallId(1))
+        ledger.extend(CallId(1), Amounts(usd=30), STARTED_NS)
+
+        assert open_record(1, hold=90) == await ledger.read_call(CallId(1))
+
+
+async def test_a_call_that_is_not_open_cannot_hold_more(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets([budget("key", 100)])
+        await ledger.reserve(reservation(1, hold=60, path=[KEY]), STARTED_NS)
+        ledger.settle(settlement(1, spent=Amounts(usd=1)))
+
+        assert Stale(state=State.POSTED) == ledger.extend(CallId(1), Amounts(usd=1), STARTED_NS)
+        assert Stale(state=State.UNKNOWN) == ledger.extend(CallId(2), Amounts(usd=1), STARTED_NS)
+        assert 99 == room(ledger, KEY)
+
+
+async def test_more_spent_than_held_is_posted_whole(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets([budget("key", 100)])
+        await ledger.reserve(reservation(1, hold=60, path=[KEY]), STARTED_NS)
+        ledger.settle(settlement(1, spent=Amounts(usd=130)))
+
+        assert -30 == room(ledger, KEY)
+        assert isinstance(await ledger.reserve(reservation(2, path=[KEY]), STARTED_NS), Exhausted)
+
+
+async def test_a_call_that_spent_nothing_gives_all_back(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets([budget("key", 100)])
+        await ledger.reserve(reservation(1, hold=60, path=[KEY]), STARTED_NS)
+        ledger.settle(settlement(1, outcome=Outcome.REFUSED, fault=Fault.OVERLOADED, cost=0, attempts=0))
+
+        assert 100 == room(ledger, KEY)
+
+
+async def test_a_second_settlement_posts_nothing(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets([budget("key", 100)])
+        await ledger.reserve(reservation(1, hold=60, path=[KEY]), STARTED_NS)
+        ledger.settle(settlement(1, spent=Amounts(usd=10)))
+
+        assert () == ledger.settle(settlement(1, spent=Amounts(usd=20)))
+        assert 90 == room(ledger, KEY)
+
+
+async def test_an_observed_call_is_told_what_would_refuse_it_and_holds_all_the_same(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets([budget("key", 100), budget("team", 90, kind=ScopeKind.TEAM)])
+        answer = await ledger.reserve(reservation(1, hold=95, path=PATH, observed=True), STARTED_NS)
+
+        assert isinstance(answer, Exhausted)
+        assert ("team", 0, 95) == (answer.budget, answer.reserved, answer.wanted)
+        assert [5, -5] == rooms(ledger)
+        assert open_record(1, hold=95) == await ledger.read_call(CallId(1))
+        ledger.settle(settlement(1, spent=Amounts(usd=91)))
+        assert [9, -1] == rooms(ledger)
+
+
+async def test_thresholds_are_told_once_by_the_operation_that_reaches_them(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets([budget("key", 100, thresholds=(NOTICE, CHEAPER))])
+
+        assert () == await ledger.reserve(reservation(1, hold=70, path=[KEY]), STARTED_NS)
+        assert (crossed(CHEAPER),) == ledger.extend(CallId(1), Amounts(usd=10), STARTED_NS)
+        assert () == await ledger.reserve(reservation(2, hold=1, path=[KEY]), STARTED_NS)
+        assert (crossed(NOTICE),) == ledger.settle(settlement(1, spent=Amounts(usd=50)))
+        assert () == ledger.settle(settlement(2, spent=Amounts(usd=1)))
+
+
+async def test_a_race_for_ten_admits_exactly_ten(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets([budget("key", 100)])
+        async with asyncio.TaskGroup() as tasks:
+            racers = [
+                tasks.create_task(ledger.reserve(reservation(number, hold=10, path=[KEY]), STARTED_NS))
+                for number in range(1, 201)
+            ]
+        admitted = [number for number, racer in enumerate(racers, start=1) if () == racer.result()]
+        for number in admitted:
+            ledger.settle(settlement(number, spent=Amounts(usd=10)))
+
+        assert [*range(1, 11)] == admitted
+        assert 0 == room(ledger, KEY)
+        assert [10] == [total.calls for total in await ledger.usage("key", 0)]
+
+
+async def test_each_value_has_an_account_and_a_changed_limit_counts_at_once(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets([budget("key", 100)])
+        await ledger.reserve(reservation(1, hold=60, path=[KEY]), STARTED_NS)
+        ledger.set_budgets([budget("key", 50), budget("team", 10, kind=ScopeKind.TEAM)])
+
+        assert [-10, 50, 10] == [room(ledger, account) for account in (KEY, ("key", "other one"), TEAM)]
+        ledger.set_budgets([])  # what is in force for a call stays so to its end
+        ledger.settle(settlement(1, spent=Amounts(usd=20)))
+        assert 30 == room(ledger, KEY)
+
+
+async def test_the_room_of_a_path_is_that_of_its_fullest_account(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets(
+            [budget("key", 100), budget("team", 90, kind=ScopeKind.TEAM), budget("tokens", 7, unit=Unit.TOKENS)]
+        )
+        path = tuple((BudgetId(name), value) for name, value in (*PATH, ("tokens", "ci")))
+
+        assert Room(90, 7) == ledger.room(path, STARTED_NS)
+
+
+async def test_a_closed_ledger_holds_no_more(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        await ledger.reserve(reservation(1, hold=60), STARTED_NS)
+        await ledger.close()
+
+        with pytest.raises(LedgerUnavailable):
+            ledger.extend(CallId(1), Amounts(usd=1), STARTED_NS)
+
+
+async def cancel(task: asyncio.Task[object]) -> None:
     task.cancel()
 
 

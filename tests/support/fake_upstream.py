@@ -73,6 +73,8 @@ class Request:
     headers: dict[str, str]
     body: bytes
     tokens: int = 0
+    input_billed: int | None = None
+    """What it bills for the input, if a handler says so; else a token a word."""
     sent_bytes: int = 0
     closed_at: float | None = None
     """Loop time at which the peer was seen to have closed, if before the reply was sent."""
@@ -87,6 +89,8 @@ class Request:
 
     @property
     def input_tokens(self) -> int:
+        if self.input_billed is not None:
+            return self.input_billed
         messages = self.json.get("messages")
         assert isinstance(messages, list)
         return sum(len(str(message.get("content") or "").split()) for message in messages)
@@ -134,15 +138,10 @@ def event_stream(*steps: Step, framing: Framing = Framing.CHUNKED) -> Reply:
     return Reply(steps=steps, headers=(("content-type", "text/event-stream"),), framing=framing)
 
 
-def error(
-    status: int, message: str = "scripted", *, headers: tuple[tuple[str, str], ...] = (), **members: str
-) -> Reply:
-    body = {"error": {"message": message, "type": None, "param": None, "code": None, **members}}
-    return Reply(
-        status=status,
-        headers=(("content-type", "application/json"), *headers),
-        steps=(json.dumps(body).encode(),),
-    )
+def error(status: int, message: str = "scripted", *, headers: tuple[tuple[str, str], ...] = (), **more: str) -> Reply:
+    body = {"error": {"message": message, "type": None, "param": None, "code": None, **more}}
+    head = (("content-type", "application/json"), *headers)
+    return Reply(status=status, headers=head, steps=(json.dumps(body).encode(),))
 
 
 def raw(*steps: Step) -> Reply:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from router.domain.catalog import Deployment, Model, Provider, ProviderKind, ReplyModel, Snapshot, Timeouts
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import Fault
+from router.domain.governance.budget import Crossed
 from router.domain.ids import DeploymentId, KeyId, ModelName, ProviderId
 from router.domain.pricing import PriceCard, Rates
 from router.domain.principal import Principal
@@ -58,12 +59,16 @@ class RecordingTelemetry:
         self.settled: list[Settlement] = []
         self.rejected: list[Fault] = []
         self.anomalies: list[tuple[Anomaly, int]] = []
+        self.crossed: list[Crossed] = []
 
     def call_settled(self, settlement: Settlement) -> None:
         self.settled.append(settlement)
 
     def request_rejected(self, fault: Fault) -> None:
         self.rejected.append(fault)
+
+    def budget_crossed(self, crossed: Crossed) -> None:
+        self.crossed.append(crossed)
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         self.anomalies.append((anomaly, count))

@@ -1,6 +1,22 @@
 """Reservations and settlements for tests of ledgers, and the record that must come of them."""
 
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Final
+
 from router.domain.faults import Fault
+from router.domain.governance.budget import (
+    EACH,
+    NOTHING,
+    Amounts,
+    Budget,
+    BudgetId,
+    Scope,
+    ScopeKind,
+    Threshold,
+    Unit,
+)
+from router.domain.governance.windows import Calendar, CalendarUnit, Lifetime, Window
 from router.domain.ids import CallId, DeploymentId, KeyId, ProviderId
 from router.domain.money import NanoUsd
 from router.domain.settlement import AttemptRow, Labels, Outcome, Reservation, Settlement
@@ -9,21 +25,56 @@ from router.domain.usage import TokenUsage
 from router.ports.ledger import CallRecord
 
 STARTED_NS = 1_800_000_000_000_000_000
+DAY: Final = Calendar(unit=CalendarUnit.DAY, zone=UTC)
 LABELS = Labels(workflow_id="wf-7", parent_call_id="call_00ff", agent="crawler", tags="nightly,eu")
 USAGE = TokenUsage(
     input=2_006, cached_input=1_920, cache_write=16, output=300, reasoning=40, estimated=True, clamped=True
 )
 
 
-def reservation(number: int, *, hold: int = 0, labels: Labels = LABELS) -> Reservation:
+def budget(
+    name: str,
+    limit: int,
+    *,
+    kind: ScopeKind = ScopeKind.KEY,
+    value: str = EACH,
+    window: Window = DAY,
+    unit: Unit = Unit.USD,
+    thresholds: tuple[Threshold, ...] = (),
+) -> Budget:
+    return Budget(
+        id=BudgetId(name),
+        scope=Scope(kind=kind, value=value),
+        unit=unit,
+        limit=limit,
+        window=window,
+        thresholds=thresholds,
+    )
+
+
+def lifelong(name: str, value: str) -> Budget:
+    return budget(name, 1_000_000, value=value, window=Lifetime())
+
+
+def reservation(
+    number: int,
+    *,
+    hold: int = 0,
+    labels: Labels = LABELS,
+    path: Sequence[tuple[str, str]] = (),
+    amounts: Amounts | None = None,
+    observed: bool = False,
+) -> Reservation:
     return Reservation(
         id=CallId(number),
         request_id=f"req-{number}",
         key_id=KeyId("ci"),
         asked_model="small",
         started_ns=STARTED_NS + number,
-        hold_nano_usd=NanoUsd(hold),
         labels=labels,
+        path=tuple((BudgetId(name), value) for name, value in path),
+        amounts=Amounts(usd=hold) if amounts is None else amounts,
+        observed=observed,
     )
 
 
@@ -56,6 +107,7 @@ def settlement(
     labels: Labels = LABELS,
     usage: TokenUsage = USAGE,
     request_id: str | None = None,
+    spent: Amounts = NOTHING,
 ) -> Settlement:
     return Settlement(
         id=CallId(number),
@@ -79,6 +131,7 @@ def settlement(
         cost_nano_usd=None if cost is None else NanoUsd(cost),
         price_version="config-1",
         attempts=tuple(attempt(position + 1, cost=cost, fault=fault) for position in range(attempts)),
+        spent=spent,
     )
 
 

@@ -3,6 +3,7 @@
 from router.adapters.ledger_memory import MemoryLedger
 from router.domain.catalog import Snapshot
 from router.domain.chat import ChatRequest, read_chat_request
+from router.domain.governance.budget import Crossed, Exhausted
 from router.domain.ids import Epoch
 from router.domain.metadata import Metadata
 from router.domain.principal import Principal
@@ -18,10 +19,10 @@ class BreakableLedger(MemoryLedger):
 
     broken = False
 
-    async def reserve(self, reservation: Reservation) -> None:
+    async def reserve(self, reservation: Reservation, wall_ns: int) -> tuple[Crossed, ...] | Exhausted:
         if self.broken:
             raise LedgerUnavailable("broken by the test")
-        await super().reserve(reservation)
+        return await super().reserve(reservation, wall_ns)
 
 
 class Rig:
@@ -33,6 +34,7 @@ class Rig:
         self.telemetry = fakes.RecordingTelemetry()
         self.upstreams = fakes.FedUpstreams()
         self.snapshots = fakes.FixedSnapshots(snapshot or fakes.snapshot())
+        self.ledger.set_budgets(self.snapshots.current.budgets.values())
         self.pipeline = Pipeline(
             clock=self.clock,
             draw=fakes.FakeDraw(),

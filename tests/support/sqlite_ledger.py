@@ -11,7 +11,7 @@ from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger
 from router.adapters.sql.sqlite_store import Durability
 from router.ports.ledger import LedgerUnavailable
 from tests.support.fakes import FakeClock, RecordingTelemetry
-from tests.support.ledger_facts import reservation
+from tests.support.ledger_facts import STARTED_NS, reservation
 
 
 @asynccontextmanager
@@ -90,7 +90,7 @@ async def refused_reservations(ledger: SqliteLedger, numbers: Iterable[int], *, 
 
     async def reserve(number: int) -> None:
         try:
-            await ledger.reserve(reservation(number, hold=hold))
+            await ledger.reserve(reservation(number, hold=hold), STARTED_NS)
         except LedgerUnavailable:
             refused.append(number)
 

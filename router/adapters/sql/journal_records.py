@@ -17,10 +17,12 @@ from router.domain.ids import CallId
 class RecordKind(IntEnum):
     OPEN = 0
     SETTLED = 1
+    EXTENDED = 2
 
 
 _OPEN: Final = RecordKind.OPEN.value
 _SETTLED: Final = RecordKind.SETTLED.value
+_EXTENDED: Final = RecordKind.EXTENDED.value
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(tuple[RecordKind, tuple[int | str | None, ...]])
@@ -39,6 +41,11 @@ def settled_record(row: Row) -> bytes:
     return _encoder.encode((_SETTLED, row))
 
 
+def extended_record(row: Row) -> bytes:
+    """Raises one of `UNWRITABLE`."""
+    return _encoder.encode((_EXTENDED, row))
+
+
 def group_of(records: Iterable[bytes]) -> Group:
     """Replay records in their order."""
     group = Group()
@@ -47,6 +54,8 @@ def group_of(records: Iterable[bytes]) -> Group:
         call_id = CallId(cast(int, row[0]))
         if kind is RecordKind.OPEN:
             group.open(call_id, row)
+        elif kind is RecordKind.EXTENDED:
+            group.extend(call_id, row)
         else:
             group.settle(call_id, row)
     return group

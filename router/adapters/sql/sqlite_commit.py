@@ -10,7 +10,11 @@ import msgspec
 from router.adapters.sql import sqlite_statements as sql
 from router.adapters.sql.sqlite_rows import Row
 from router.adapters.sql.sqlite_store import roll_back
-from router.domain.ids import CallId, Epoch
+from router.domain.governance.budget import BudgetId
+from router.domain.ids import CallId
+
+Balance = tuple[BudgetId, str, int, int]
+"""Budget, value of its scope, start of the bucket, posted."""
 
 ROW_ERRORS: Final = (
     sqlite3.IntegrityError,
@@ -31,9 +35,16 @@ class Group(msgspec.Struct):
     """Settled calls whose open row an earlier group brought."""
     ended: dict[CallId, Row] = msgspec.field(default_factory=dict)
     """Open rows of calls that ended here too: needed only where no store can hold the end."""
+    extended: dict[CallId, Row] = msgspec.field(default_factory=dict)
+    """Larger holds of calls that are open; the last one counts."""
+    balances: list[Balance] = msgspec.field(default_factory=list)
+    """As they stand with this group."""
 
     def open(self, call_id: CallId, row: Row) -> None:
         self.opens[call_id] = row
+
+    def extend(self, call_id: CallId, row: Row) -> None:
+        self.extended[call_id] = row
 
     def settle(self, call_id: CallId, row: Row) -> None:
         """Add the end of a call. The first settlement wins."""
@@ -47,14 +58,14 @@ class Group(msgspec.Struct):
             self.ended[call_id] = opened
 
     def __bool__(self) -> bool:
-        return bool(self.opens or self.settlements)
+        return bool(self.opens or self.settlements or self.extended or self.balances)
 
 
 def commit_group(connection: sqlite3.Connection, group: Group) -> Sequence[CallId]:
     """Commit the rows and return the ids of those that no store could hold, which are left out.
 
-    A call whose end is left out stays open. An error of the store means that nothing was committed. A group may be
-    committed twice.
+    A call whose end is left out stays open, without its money: the balances have what it spent. An error of the store
+    means that nothing was committed. A group may be committed twice.
     """
     try:
         connection.execute(sql.BEGIN)
@@ -69,26 +80,14 @@ def commit_group(connection: sqlite3.Connection, group: Group) -> Sequence[CallI
             rejected += _add_each(connection, sql.OPEN_CALLS[1], chain(group.opens.items(), unended))
         settled = group.closes if not rejected else [one for one in group.closes if one not in rejected]
         _execute_in_blocks(connection, sql.CLOSE_CALLS, [(call_id,) for call_id in settled])
+        connection.executemany(sql.EXTEND_CALL, group.extended.values())
+        connection.executemany(sql.UNBOOK_CALL, [(call_id,) for call_id in rejected if call_id in group.settlements])
+        connection.executemany(sql.SET_BALANCE, group.balances)
         connection.execute(sql.COMMIT)
     except sqlite3.Error:
         roll_back(connection)
         raise
     return rejected
-
-
-def start_epoch(connection: sqlite3.Connection, started_ns: int, host: str, pid: int) -> Epoch:
-    """Number this start and close what an earlier one left open; call it before the first reservation."""
-    connection.execute(sql.BEGIN)
-    try:
-        connection.execute(sql.RECOVER_CALLS)
-        connection.execute(sql.FORGET_OPEN_CALLS)
-        epoch = connection.execute(sql.ADD_EPOCH, (started_ns, host, pid)).lastrowid
-        connection.execute(sql.COMMIT)
-    except sqlite3.Error:
-        roll_back(connection)
-        raise
-    assert epoch is not None, "an insert has a rowid"
-    return Epoch(epoch)
 
 
 def _add(connection: sqlite3.Connection, group: Group) -> None:

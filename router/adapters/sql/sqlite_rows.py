@@ -1,12 +1,15 @@
 """Turn reservations and settlements into rows of the ledger, and rows back into records."""
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from router.adapters.sql import sqlite_statements as sql
 from router.domain.faults import Fault
+from router.domain.governance.account import Booking, Bucket
+from router.domain.governance.budget import NOTHING, Amounts
 from router.domain.ids import CallId, DeploymentId, Epoch, ProviderId
 from router.domain.money import NanoUsd
 from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlement
@@ -16,6 +19,8 @@ from router.ports.ledger import CallRecord, UsageGroup, UsageTotal
 
 Row = tuple[int | str | None, ...]
 
+BOOKED_TEXTS_MAX: Final = 4_096
+INTEGER_MAX: Final = (1 << 63) - 1
 _INTEGER_BITS: Final = 63
 
 
@@ -44,11 +49,14 @@ class StoredAttempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(list[StoredAttempt])
+_bookings: Final = msgspec.json.Decoder(list[Booking])
+_amounts: Final = msgspec.json.Decoder(Amounts)
 
 
-def open_row(reservation: Reservation, epoch: Epoch) -> Row:
+def open_row(reservation: Reservation, epoch: Epoch, booked: str | None) -> Row:
     """Raises OverflowError for what no SQL integer holds: the call is accepted before the store is asked."""
-    if (reservation.id | reservation.started_ns | reservation.hold_nano_usd) >> _INTEGER_BITS:
+    usd, tokens, requests, seconds = reservation.amounts
+    if (reservation.id | reservation.started_ns | usd | tokens | requests | seconds) >> _INTEGER_BITS:
         raise OverflowError("an integer of this reservation has more than 63 bits, or is negative")
     labels = reservation.labels
     return (
@@ -62,14 +70,59 @@ def open_row(reservation: Reservation, epoch: Epoch) -> Row:
         labels.tags,
         reservation.asked_model,
         reservation.started_ns,
-        reservation.hold_nano_usd,
+        usd,
+        booked,
+        None if booked is None else text_of(reservation.amounts),
     )
 
 
-def settled_row(settlement: Settlement, epoch: Epoch, hold_nano_usd: int) -> Row:
+def extended_row(call_id: CallId, held: Amounts) -> Row:
+    """Raises OverflowError as `open_row` does."""
+    if max(held) > INTEGER_MAX:
+        raise OverflowError("this hold has more than 63 bits")
+    return call_id, held.usd, text_of(held)
+
+
+def text_of(values: Sequence[object]) -> str:
+    """Write a column of JSON."""
+    return _encoder.encode(values).decode()
+
+
+class BookedTexts:
+    """The column `booked` of paths that were written lately: most calls share theirs with the calls before."""
+
+    __slots__ = ("_texts",)
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[Bucket, ...], str] = {}
+
+    def of(self, buckets: tuple[Bucket, ...]) -> str | None:
+        """Raises UnicodeEncodeError for a value that no store could hold."""
+        if not buckets:
+            return None
+        text = self._texts.get(buckets)
+        if text is None:
+            if len(self._texts) >= BOOKED_TEXTS_MAX:
+                self._texts.clear()
+            text = self._texts[buckets] = text_of([bucket.booking for bucket in buckets])
+        return text
+
+
+def read_booking(text: str | None) -> list[Booking]:
+    return [] if text is None else _bookings.decode(text)
+
+
+def read_amounts(text: str | None) -> Amounts:
+    return NOTHING if text is None else _amounts.decode(text)
+
+
+def settled_row(settlement: Settlement, epoch: Epoch, hold_nano_usd: int, booked: str | None) -> Row:
+    """Raises OverflowError for money that no SQL integer holds, since it is posted before the store is asked."""
     labels = settlement.labels
     usage = settlement.usage
     fault = settlement.fault
+    if booked is not None and max(settlement.spent) > INTEGER_MAX:
+        raise OverflowError("an amount of this settlement has more than 63 bits")
     return (
         settlement.id,
         epoch,
@@ -103,6 +156,8 @@ def settled_row(settlement: Settlement, epoch: Epoch, hold_nano_usd: int) -> Row
         settlement.price_version,
         _attempts_text(settlement.attempts) if settlement.attempts else None,
         hold_nano_usd,
+        booked,
+        None if booked is None else text_of(settlement.spent),
     )
 
 

@@ -17,11 +17,14 @@ it back, which costs more than a row."""
 # The ledger in memory has made sure that an id is new; one that is here already comes from a journal read twice.
 _OPEN: Final = """
 INSERT INTO open_calls (
-    id, epoch, request_id, key_id, workflow_id, parent_call_id, agent, tags, asked_model, started_ns, hold_nano_usd
+    id, epoch, request_id, key_id, workflow_id, parent_call_id, agent, tags, asked_model, started_ns, hold_nano_usd,
+    booked, held
 ) VALUES {} ON CONFLICT (id) DO NOTHING
 """
-_OPENED: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_OPENED: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 OPEN_CALLS: Final = {rows: _OPEN.format(", ".join([_OPENED] * rows)) for rows in ROWS}
+
+EXTEND_CALL: Final = "UPDATE open_calls SET hold_nano_usd = ?2, held = ?3 WHERE id = ?1"
 
 _CLOSE: Final = "DELETE FROM open_calls WHERE id IN ({})"
 CLOSE_CALLS: Final = {rows: _CLOSE.format(", ".join("?" * rows)) for rows in ROWS}
@@ -32,26 +35,48 @@ INSERT INTO calls (
     id, epoch, request_id, key_id, organization, team, user, workflow_id, parent_call_id, agent, tags,
     route, stream, asked_model, served_deployment, served_model, started_ns, duration_ns, first_token_ns,
     outcome, fault, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
-    usage_estimated, cost_nano_usd, price_version, attempts, hold_nano_usd
+    usage_estimated, cost_nano_usd, price_version, attempts, hold_nano_usd, booked, spent
 ) VALUES {} ON CONFLICT (id) DO NOTHING
 """
-_SETTLED: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SETTLED: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SETTLE_CALLS: Final = {rows: _SETTLE.format(", ".join([_SETTLED] * rows)) for rows in ROWS}
 
 # What the provider used is unknown, so a hold is posted in full; without a hold the cost is unknown too.
 RECOVER_CALLS: Final = """
 INSERT INTO calls (
     id, epoch, request_id, key_id, workflow_id, parent_call_id, agent, tags, asked_model, started_ns,
-    outcome, cost_nano_usd, hold_nano_usd
+    outcome, cost_nano_usd, hold_nano_usd, booked, spent
 )
 SELECT
     id, epoch, request_id, key_id, workflow_id, parent_call_id, agent, tags, asked_model, started_ns,
-    'recovered_held', NULLIF(hold_nano_usd, 0), hold_nano_usd
+    'recovered_held', NULLIF(hold_nano_usd, 0), hold_nano_usd, booked, held
 FROM open_calls WHERE true
 ON CONFLICT (id) DO NOTHING
 """
 
 FORGET_OPEN_CALLS: Final = "DELETE FROM open_calls"
+
+FIND_CALL: Final = "SELECT 1 FROM calls WHERE id = ?"
+FIND_HOLD: Final = "SELECT hold_nano_usd, held FROM open_calls WHERE id = ?"
+OPEN_BOOKINGS: Final = """
+SELECT booked, held FROM open_calls WHERE booked IS NOT NULL AND id NOT IN (SELECT id FROM calls)
+"""
+UNBOOK_CALL: Final = "UPDATE open_calls SET booked = NULL, held = NULL WHERE id = ?"
+
+SET_BALANCE: Final = """
+INSERT INTO balances (budget, value, start_ns, posted) VALUES (?, ?, ?, ?)
+ON CONFLICT (budget, value, start_ns) DO UPDATE SET posted = excluded.posted
+"""
+ADD_TO_BALANCE: Final = """
+INSERT INTO balances (budget, value, start_ns, posted) VALUES (?, ?, ?, ?)
+ON CONFLICT (budget, value, start_ns) DO UPDATE SET posted = MIN(posted + excluded.posted, 9223372036854775807)
+"""
+FORGET_BALANCES: Final = """
+DELETE FROM balances WHERE (budget, value, start_ns) IN (
+    SELECT budget, value, start_ns FROM ages WHERE start_ns < ?1 AND age > ?2
+)
+"""
+READ_BALANCES: Final = "SELECT budget, value, start_ns, posted FROM ages WHERE age <= ?"
 
 # One statement, so that a call which is settled meanwhile is seen once, open or settled. Columns of `CallRecord`.
 READ_CALL: Final = """

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
-from router.domain.faults import Fault, Refusal
+from router.domain.faults import WIRE, Fault, Refusal
+from router.domain.governance.rate import Unit
 from router.domain.ids import DeploymentId, format_call_id
+from router.domain.instants import NS_PER_MS
 from router.domain.money import format_usd
 from router.domain.stream import Event, EventKind
 from router.facades.http.errors import Headers, error_body, error_headers
@@ -16,6 +18,8 @@ _DONE: Final = b"data: [DONE]\n\n"
 
 _FORWARDED_PREFIXES: Final = (b"openai-", b"x-ratelimit-", b"retry-after")
 """The provider's headers that callers know what to do with; all others stay here."""
+
+_UNITS: Final = {unit: unit.name.lower().replace("_", "-").encode() for unit in Unit}
 
 _JSON: Final = (b"content-type", b"application/json")
 _SSE: Final = (
@@ -73,7 +77,7 @@ class ReplyWriter:
             self._outlet.end(_error_event(refusal))
         else:
             call_header = (b"x-checkrein-call", format_call_id(self._call.id).encode())
-            write_refusal(self._outlet, refusal, self._call.request_id, call_header)
+            write_refusal(self._outlet, refusal, self._call.request_id, call_header, *_limit_headers(self._call))
 
 
 def write_refusal(outlet: Outlet, refusal: Refusal, request_id: str, *more: tuple[bytes, bytes]) -> None:
@@ -96,7 +100,29 @@ def _call_headers(call: Call, upstream_headers: Pairs) -> Headers:
     ]
     if call.settlement is not None and call.settlement.cost_nano_usd is not None:
         headers.append((b"x-checkrein-cost-usd", format_usd(call.settlement.cost_nano_usd).encode()))
-    headers += [field for field in upstream_headers if field[0].startswith(_FORWARDED_PREFIXES)]
+    own = _limit_headers(call)
+    headers += own
+    headers += [
+        field
+        for field in upstream_headers
+        if field[0].startswith(_FORWARDED_PREFIXES) and not (own and field[0].startswith(b"x-ratelimit-"))
+    ]
+    if call.would_refuse:
+        codes = ",".join([WIRE[fault].code or fault for fault in call.would_refuse])
+        headers.append((b"x-checkrein-notice", b"would_refuse=" + codes.encode()))
+    return headers
+
+
+def _limit_headers(call: Call) -> Headers:
+    """Say how the caller's own limits stand, in OpenAI's names and notation."""
+    if call.admission is None:
+        return []
+    headers: Headers = []
+    for unit, limit, remaining, reset_ns in call.admission.standings():
+        name = _UNITS[unit]
+        headers.append((b"x-ratelimit-limit-" + name, b"%d" % limit))
+        headers.append((b"x-ratelimit-remaining-" + name, b"%d" % remaining))
+        headers.append((b"x-ratelimit-reset-" + name, b"%dms" % -(-reset_ns // NS_PER_MS)))
     return headers
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from router.adapters import ledger_sqlite
-from router.adapters.ledger_sqlite import OPENS_SHARE_MAX, SqliteLedger, open_sqlite_reader
+from router.adapters.ledger_sqlite import OPENS_SHARE_MAX, SqliteLedger
 from router.adapters.sql.sqlite_commit import Group, commit_group
+from router.adapters.sql.sqlite_reader import open_sqlite_reader
 from router.adapters.sql.sqlite_store import Durability
 from router.domain.faults import Fault
 from router.domain.ids import CallId
@@ -18,7 +19,7 @@ from router.domain.usage import NO_USAGE, TokenUsage
 from router.ports.ledger import LedgerUnavailable
 from router.ports.telemetry import Anomaly
 from tests.support.fakes import RecordingTelemetry
-from tests.support.ledger_facts import attempt, open_record, reservation, settled_record, settlement
+from tests.support.ledger_facts import STARTED_NS, attempt, open_record, reservation, settled_record, settlement
 from tests.support.sqlite_ledger import down, fill, free, opened, refused_reservations, sealed, writer_held
 
 DROPPED = Anomaly.LEDGER_ROW_DROPPED
@@ -69,9 +70,9 @@ async def test_with_durability_process_a_reservation_waits_for_no_commit(path: P
 async def test_with_durability_power_a_reservation_returns_when_it_is_in_the_file(path: Path) -> None:
     async with opened(path, durability="power") as ledger, asyncio.TaskGroup() as tasks:
         async with writer_held(ledger):
-            reserve = tasks.create_task(ledger.reserve(reservation(1)))
+            reserve = tasks.create_task(ledger.reserve(reservation(1), STARTED_NS))
             await sealed(ledger)
-            late = tasks.create_task(ledger.reserve(reservation(2)))
+            late = tasks.create_task(ledger.reserve(reservation(2), STARTED_NS))
             assert not await in_file(path, 1)
             assert (False, False) == (reserve.done(), late.done())
         await reserve
@@ -82,7 +83,7 @@ async def test_with_durability_power_a_reservation_returns_when_it_is_in_the_fil
 
 async def test_rows_are_committed_soon_though_nobody_asks(path: Path) -> None:
     async with opened(path) as ledger:
-        await ledger.reserve(reservation(1))
+        await ledger.reserve(reservation(1), STARTED_NS)
         async with asyncio.timeout(10):
             while not await in_file(path, 1):
                 pass
@@ -128,7 +129,7 @@ async def test_with_durability_power_a_full_disk_refuses_calls_until_it_is_free(
         await fill(ledger)
         assert list(range(101, 201)) == await refused_reservations(ledger, range(101, 201), hold=70)
         with pytest.raises(LedgerUnavailable, match="cannot commit now"):
-            await ledger.reserve(reservation(201))
+            await ledger.reserve(reservation(201), STARTED_NS)
         for number in range(101, 201):
             ledger.settle(refusal(number))
 
@@ -186,7 +187,7 @@ async def test_after_five_commits_that_failed_every_row_is_there_once(
     async with opened(path, telemetry) as ledger:
         monkeypatch.setattr(ledger_sqlite, "commit_group", flaky)
         for number in range(1, 7):
-            await ledger.reserve(reservation(number, hold=number))
+            await ledger.reserve(reservation(number, hold=number), STARTED_NS)
         ledger.settle(settlement(1))
         await sealed(ledger)
         await down(ledger)
@@ -208,14 +209,14 @@ async def test_a_full_half_refuses_calls_keeps_settlements_and_recovers(
 ) -> None:
     async with opened(path, telemetry) as ledger:
         async with writer_held(ledger):
-            await ledger.reserve(reservation(1))
+            await ledger.reserve(reservation(1), STARTED_NS)
             await sealed(ledger)
             opens = 1
             while [] == await refused_reservations(ledger, [opens + 1], hold=70):
                 opens += 1
             assert OPENS_SHARE_MAX <= ledger._journal.used < OPENS_SHARE_MAX + 0.01
             with pytest.raises(LedgerUnavailable, match="has fallen behind"):
-                await ledger.reserve(reservation(opens + 1))
+                await ledger.reserve(reservation(opens + 1), STARTED_NS)
             ledger.settle(refusal(opens + 1))  # no money and no room
             assert 1 == dropped(telemetry)
             for number in range(1, opens):
@@ -237,9 +238,9 @@ async def test_a_journal_that_fills_up_is_committed_at_once(path: Path, monkeypa
         number = 0
         while ledger._journal.used <= ledger_sqlite.HURRY_SHARE:
             number += 1
-            await ledger.reserve(reservation(number))
+            await ledger.reserve(reservation(number), STARTED_NS)
         assert not ledger._wake.is_set()
-        await ledger.reserve(reservation(number + 1))
+        await ledger.reserve(reservation(number + 1), STARTED_NS)
         async with asyncio.timeout(10):
             while not await in_file(path, number + 1):
                 pass
@@ -308,7 +309,7 @@ async def test_a_reservation_cancelled_before_its_commit_failed_harms_nobody(pat
     async with opened(path, durability="power") as ledger:
         await fill(ledger)
         async with asyncio.TaskGroup() as tasks, writer_held(ledger):
-            doomed = tasks.create_task(ledger.reserve(reservation(101)))
+            doomed = tasks.create_task(ledger.reserve(reservation(101), STARTED_NS))
             others = tasks.create_task(refused_reservations(ledger, range(102, 202)))
             await sealed(ledger)
             doomed.cancel()
@@ -335,13 +336,13 @@ async def test_a_row_that_cannot_be_held_harms_no_other_row(
     path: Path, telemetry: RecordingTelemetry, durability: Durability
 ) -> None:
     async with opened(path, telemetry, durability=durability) as ledger:
-        await ledger.reserve(reservation(2))
+        await ledger.reserve(reservation(2), STARTED_NS)
         ledger.settle(settlement(1))
         ledger.settle(settlement(2, usage=TokenUsage(input=2**63)))
         ledger.settle(settlement(3, request_id="\ud800"))
         ledger.settle(settlement(4))
         with pytest.raises(LedgerUnavailable, match="cannot hold"):
-            await ledger.reserve(reservation(5, hold=2**63))
+            await ledger.reserve(reservation(5, hold=2**63), STARTED_NS)
 
         assert settled_record(1, attempts=(attempt(1),)) == await ledger.read_call(CallId(1))
         assert open_record(2) == await ledger.read_call(CallId(2))
@@ -365,7 +366,7 @@ async def test_a_cancelled_writer_loses_nothing_that_close_can_write(path: Path,
         cancel_writer()
         await ledger._stopped.wait()
         with pytest.raises(LedgerUnavailable):
-            await ledger.reserve(reservation(102))
+            await ledger.reserve(reservation(102), STARTED_NS)
         ledger.settle(settlement(103))
         with pytest.raises(LedgerUnavailable):
             await ledger.read_call(CallId(103))
@@ -379,7 +380,7 @@ async def test_a_writer_cancelled_at_rest_leaves_nobody_waiting(path: Path) -> N
         await ledger._reader.usage("key", 0)  # the writer has come to its rest
         asyncio.get_running_loop().call_soon(cancel_writer)
         with pytest.raises(LedgerUnavailable):
-            await ledger.reserve(reservation(1))
+            await ledger.reserve(reservation(1), STARTED_NS)
 
 
 async def test_a_writer_cancelled_at_work_loses_nothing_and_leaves_nobody_waiting(path: Path) -> None:

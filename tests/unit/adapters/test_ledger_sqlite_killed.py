@@ -12,8 +12,8 @@ from router.domain.settlement import Outcome
 from router.ports.ledger import CallRecord
 from router.ports.telemetry import Anomaly
 from tests.support.fakes import RecordingTelemetry
-from tests.support.ledger_facts import attempt, open_record, reservation, settled_record, settlement
-from tests.support.ledger_victim import hold_of
+from tests.support.ledger_facts import STARTED_NS, attempt, open_record, reservation, settled_record, settlement
+from tests.support.ledger_victim import BUDGETS, extension_of, hold_of, spent_of
 from tests.support.sqlite_ledger import opened
 
 ROOT = Path(__file__).parents[3]
@@ -49,6 +49,22 @@ def rows(path: Path, table: str = "calls") -> list[tuple[object, ...]]:
     found = connection.execute(f"SELECT * FROM {table} ORDER BY id").fetchall()
     connection.close()
     return found
+
+
+def posted(path: Path) -> list[int]:
+    """What the accounts of the victim's budgets have posted."""
+    connection = sqlite3.connect(path)
+    found = dict(connection.execute("SELECT budget, SUM(posted) FROM balances GROUP BY budget").fetchall())
+    connection.close()
+    return [found[one.id] for one in BUDGETS]
+
+
+def held_in(path: Path, number: int) -> int:
+    connection = sqlite3.connect(path)
+    (held,) = connection.execute("SELECT hold_nano_usd FROM calls WHERE id = ?", (number,)).fetchone()
+    connection.close()
+    assert held in (hold_of(number), hold_of(number) - extension_of(number))
+    return int(held)
 
 
 def forget(path: Path) -> None:
@@ -99,6 +115,17 @@ async def test_after_kill_9_nothing_promised_is_lost_or_doubled(
         assert settled_record(number, hold=hold_of(number), attempts=(attempt(1),)) == records[number]
     for number in recovered:
         assert recovered_record(number, hold=hold_of(number)) == records[number]
+    # Posted is what was settled and the holds of what was open, in each account, and a second start changes nothing.
+    calls_made = [CallId(row[0]) for row in rows(path)]
+    expected = sum(hold_of(number) if number in recovered else spent_of(number) for number in promised)
+    for number in set(calls_made) - promised:  # reserved, perhaps extended, and not reported any more
+        expected += held_in(path, number)
+    by_key, by_team, requests = posted(path)
+    # A settlement may have been made and not been reported: then its call is not among the recovered.
+    assert (expected, expected, len(calls_made)) == (by_key, by_team, requests)
+    async with opened(path):
+        pass
+    assert [by_key, by_team, requests] == posted(path)
     assert after != 59 or (40, 19, 21) == (totals.calls, len(settled), len(recovered))
 
 
@@ -108,13 +135,14 @@ async def test_a_journal_that_is_replayed_twice_gives_the_same_rows(path: Path, 
     left = journal_of(path).read_bytes()
     async with opened(path):
         pass
-    once = rows(path)
+    once, money = rows(path), posted(path)
     journal_of(path).write_bytes(left)
     async with opened(path):
         pass
 
     assert 40 == len(once)
     assert once == rows(path)
+    assert money == posted(path)
     assert [] == rows(path, "open_calls")
 
 
@@ -123,14 +151,14 @@ async def test_a_recovered_call_stays_recovered(path: Path) -> None:
 
     async with opened(path) as ledger:
         ledger.settle(settlement(1))
-        assert recovered_record(1, hold=0) == await ledger.read_call(CallId(1))
+        assert recovered_record(1, hold=hold_of(1)) == await ledger.read_call(CallId(1))
     async with opened(path) as ledger:
-        assert recovered_record(1, hold=0) == await ledger.read_call(CallId(1))
+        assert recovered_record(1, hold=hold_of(1)) == await ledger.read_call(CallId(1))
 
 
 async def test_an_open_call_of_a_closed_ledger_is_recovered_at_the_next_start(path: Path) -> None:
     async with opened(path) as ledger:
-        await ledger.reserve(reservation(1, hold=70))
+        await ledger.reserve(reservation(1, hold=70), STARTED_NS)
 
     async with opened(path) as ledger:
         assert recovered_record(1, hold=70) == await ledger.read_call(CallId(1))
@@ -140,7 +168,7 @@ async def test_an_open_call_of_a_closed_ledger_is_recovered_at_the_next_start(pa
 async def test_a_journal_that_is_garbage_is_replaced(path: Path, garbage: bytes) -> None:
     journal_of(path).write_bytes(garbage)
     async with opened(path) as ledger:
-        await ledger.reserve(reservation(1))
+        await ledger.reserve(reservation(1), STARTED_NS)
         assert 8 << 20 == journal_of(path).stat().st_size
         assert open_record(1) == await ledger.read_call(CallId(1))
 
@@ -148,7 +176,7 @@ async def test_a_journal_that_is_garbage_is_replaced(path: Path, garbage: bytes)
 async def test_a_replayed_row_that_no_store_can_hold_is_counted(path: Path) -> None:
     telemetry = RecordingTelemetry()
     async with opened(path) as ledger:
-        await ledger.reserve(reservation(1, hold=70))
+        await ledger.reserve(reservation(1, hold=70), STARTED_NS)
         ledger.settle(settlement(1, cost=2**63))
         left = journal_of(path).read_bytes()
     forget(path)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from router.adapters.ledger_sqlite import open_sqlite_reader
 from router.adapters.sql import journal as journal_module
 from router.adapters.sql.journal import create_journal
 from router.adapters.sql.journal_records import open_record as open_record_of
+from router.adapters.sql.sqlite_reader import open_sqlite_reader
 from router.adapters.sql.sqlite_rows import open_row
 from router.adapters.sql.sqlite_store import StoreUnusable, latest_version
 from router.domain.ids import CallId, Epoch
@@ -18,7 +18,7 @@ from router.domain.settlement import Outcome
 from router.ports.ledger import LedgerUnavailable
 from router.ports.telemetry import Anomaly
 from tests.support.fakes import RecordingTelemetry
-from tests.support.ledger_facts import attempt, open_record, reservation, settled_record, settlement
+from tests.support.ledger_facts import STARTED_NS, attempt, open_record, reservation, settled_record, settlement
 from tests.support.sqlite_ledger import opened
 
 
@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 
 async def test_a_second_server_is_refused_until_the_first_is_gone(path: Path) -> None:
     async with opened(path) as ledger:
-        await ledger.reserve(reservation(1))
+        await ledger.reserve(reservation(1), STARTED_NS)
         journal = journal_of(path).read_bytes()
         with pytest.raises(ExceptionGroup) as group:
             await enter_and_leave(path)
@@ -51,7 +51,7 @@ async def test_a_second_server_is_refused_until_the_first_is_gone(path: Path) ->
 
 async def test_rows_of_another_release_are_refused_before_the_schema_is_touched(path: Path) -> None:
     journal = create_journal(journal_of(path), layout=latest_version() + 1)
-    journal.append(open_record_of(open_row(reservation(1), Epoch(1))))
+    journal.append(open_record_of(open_row(reservation(1), Epoch(1), None)))
     journal.close()
 
     with pytest.raises(ExceptionGroup) as group:
@@ -88,7 +88,7 @@ async def test_a_journal_that_cannot_be_read_is_refused_by_name(path: Path) -> N
 async def test_a_store_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     async with opened(":memory:") as ledger:
-        await ledger.reserve(reservation(1))
+        await ledger.reserve(reservation(1), STARTED_NS)
         assert open_record(1) == await ledger.read_call(CallId(1))
 
     assert [] == list(tmp_path.iterdir())  # noqa: ASYNC240 - nothing else runs any more
@@ -126,7 +126,7 @@ async def test_a_directory_that_does_not_exist_is_refused(tmp_path: Path) -> Non
 
 async def test_a_reader_reads_beside_the_server_and_cannot_write(path: Path) -> None:
     async with opened(path) as ledger, await open_sqlite_reader(f"sqlite:///{path}") as reader:
-        await ledger.reserve(reservation(1))
+        await ledger.reserve(reservation(1), STARTED_NS)
         assert open_record(1) == await ledger.read_call(CallId(1))
         assert open_record(1) == await reader.read_call(CallId(1))
 
@@ -161,7 +161,7 @@ async def test_a_reader_that_was_closed_is_unavailable(path: Path) -> None:
 
 async def test_a_clean_close_leaves_the_store_alone_in_its_file(path: Path) -> None:
     async with opened(path) as ledger:
-        await ledger.reserve(reservation(1))
+        await ledger.reserve(reservation(1), STARTED_NS)
         assert journal_of(path).exists()
         ledger.settle(settlement(1))
 

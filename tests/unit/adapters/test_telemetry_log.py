@@ -7,6 +7,7 @@ import threading
 from router.adapters import telemetry_log
 from router.adapters.telemetry_log import LogTelemetry
 from router.domain.faults import Fault
+from router.domain.governance.budget import BudgetId, Crossed, ThresholdAction
 from router.domain.settlement import Outcome
 from router.ports.telemetry import Anomaly
 from tests.support.fakes import RecordingTelemetry
@@ -64,6 +65,7 @@ def test_a_settled_call_is_one_line() -> None:
         "cost_nano_usd": 12,
         "first_token_ms": 210,
         "duration_ms": 900,
+        "would_refuse": None,
     } == {name: value for name, value in first.items() if name not in ("ts_ms", "call")}
     assert 1_800_000_000_900 == first["ts_ms"]
     assert first["call"].startswith("call_")
@@ -103,3 +105,20 @@ def test_a_reader_that_went_away_costs_lines_and_nothing_else() -> None:
     log.close()
 
     assert [(Anomaly.LOG_LINE_DROPPED, 1)] == beside.anomalies
+
+
+def test_a_budget_that_reaches_a_threshold_is_one_line() -> None:
+    stream = io.BytesIO()
+    log = LogTelemetry(stream, beside=RecordingTelemetry())
+    log.budget_crossed(
+        Crossed(budget=BudgetId("key/ci/usd/day@UTC"), value="ci", at_pct=80, action=ThresholdAction.NOTIFY)
+    )
+    log.close()
+
+    assert {
+        "event": "budget_threshold",
+        "budget": "key/ci/usd/day@UTC",
+        "value": "ci",
+        "at_pct": 80,
+        "action": "notify",
+    } == json.loads(stream.getvalue())

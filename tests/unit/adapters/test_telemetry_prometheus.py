@@ -1,10 +1,12 @@
 """What is counted shows under its documented name, with closed labels."""
 
+import msgspec
 import pytest
 from prometheus_client.exposition import generate_latest
 
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.domain.faults import Fault
+from router.domain.governance.budget import BudgetId, Crossed, ThresholdAction
 from router.domain.settlement import Outcome
 from router.ports.telemetry import Anomaly
 from tests.support.ledger_facts import settlement
@@ -66,3 +68,16 @@ def test_calls_in_flight_are_asked_for_at_each_scrape(count: int) -> None:
     telemetry.open_calls = lambda: count
 
     assert f"checkrein_calls_in_flight {count}.0" in lines(telemetry)
+
+
+def test_thresholds_and_what_observing_let_pass_are_counted() -> None:
+    telemetry = PrometheusTelemetry()
+    telemetry.budget_crossed(
+        Crossed(budget=BudgetId("key/ci/usd/day@UTC"), value="ci", at_pct=80, action=ThresholdAction.NOTIFY)
+    )
+    telemetry.call_settled(msgspec.structs.replace(settlement(1), would_refuse=Fault.RATE_LIMITED))
+
+    assert {
+        'checkrein_budget_thresholds_total{action="notify"} 1.0',
+        'checkrein_would_refuse_total{fault="rate_limited"} 1.0',
+    } <= lines(telemetry)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from router.domain.governance.budget import BudgetMode
 from router.domain.ids import KeyId, ModelName
-from router.domain.principal import Permission, Principal
+from router.domain.principal import Bounds, Mode, Permission, Principal
 from tests.support.fakes import principal
 
 
@@ -52,3 +53,16 @@ def test_a_key_without_patterns_may_use_nothing() -> None:
 
 def test_a_key_infers_and_administers_nothing_unless_it_is_said() -> None:
     assert frozenset({Permission.INFERENCE}) == Principal(key_id=KeyId("ci")).permissions
+
+
+def test_a_key_keeps_to_nothing_and_is_held_to_what_is_decided_unless_it_is_said() -> None:
+    bare = Principal(key_id=KeyId("ci"))
+
+    assert ((), (), (), Mode.ENFORCE) == (bare.accounts, bare.rate_limits, bare.concurrency_limits, bare.mode)
+    assert (True, True, BudgetMode.STRICT, False) == (
+        bare.may_set_attribution,
+        bare.may_substitute,
+        bare.budget_mode,
+        bare.clamp,
+    )
+    assert (None, (), ()) == (Bounds().budget, Bounds().rate_limits, Bounds().concurrency_limits)

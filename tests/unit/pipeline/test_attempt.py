@@ -8,11 +8,11 @@ from router.domain.metering import Meter
 from router.domain.usage import NO_USAGE, TokenUsage
 from router.pipeline.attempt import Attempt
 from router.pipeline.flight import Flight
-from tests.support.fakes import FedStream, chunk, deployment, usage_chunk
+from tests.support.fakes import PRICE, FedStream, chunk, deployment, usage_chunk
 
 
 def attempt(*, priced: bool = True) -> Attempt:
-    made = Attempt(1, deployment() if priced else deployment(price=None), started_ns=5, begun=100)
+    made = Attempt(1, deployment(), card=PRICE if priced else None, started_ns=5, begun=100)
     made.flight = Flight(FedStream(), Meter(wants_usage=False))
     return made
 
@@ -75,6 +75,6 @@ def test_the_first_failure_is_the_cause() -> None:
 
 
 def test_an_attempt_cancelled_before_its_upstream_was_open_may_still_have_been_sent() -> None:
-    cancelled = Attempt(1, deployment(), started_ns=5, begun=100)
+    cancelled = Attempt(1, deployment(), card=PRICE, started_ns=5, begun=100)
 
     assert TokenUsage(input=3, estimated=True) == cancelled.row(150, input_bytes=9).usage

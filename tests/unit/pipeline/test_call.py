@@ -5,7 +5,7 @@ from router.domain.metering import Meter
 from router.domain.settlement import Outcome
 from router.pipeline.attempt import Attempt
 from router.pipeline.flight import Flight
-from tests.support.fakes import FedStream, deployment
+from tests.support.fakes import PRICE, FedStream, deployment
 from tests.support.pipeline import Rig
 
 
@@ -22,7 +22,7 @@ def test_the_first_outcome_wins() -> None:
 def test_closing_leaves_the_flight() -> None:
     call = Rig().call()
     stream = FedStream()
-    attempt = Attempt(1, deployment(), started_ns=1, begun=1)
+    attempt = Attempt(1, deployment(), card=PRICE, started_ns=1, begun=1)
     attempt.flight = Flight(stream, Meter(wants_usage=False))
     call.attempts.append(attempt)
     call.close(Outcome.CLIENT_CANCELLED)

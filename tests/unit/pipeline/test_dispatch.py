@@ -9,12 +9,12 @@ from router.domain.stream import ReplyMode
 from router.pipeline.attempt import Attempt
 from router.pipeline.dispatch import dispatch
 from router.ports.upstream import UpstreamFailed
-from tests.support.fakes import deployment
+from tests.support.fakes import PRICE, deployment
 from tests.support.pipeline import Rig
 
 
 def attempt() -> Attempt:
-    return Attempt(1, deployment(), started_ns=1, begun=1)
+    return Attempt(1, deployment(), card=PRICE, started_ns=1, begun=1)
 
 
 async def test_the_upstream_gets_its_own_model_name_and_the_request_id() -> None:

@@ -7,11 +7,13 @@ import pytest
 
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import Fault, Refusal, RouterError
+from router.domain.governance.budget import Crossed, Exhausted
 from router.domain.ids import Epoch
 from router.domain.metadata import Metadata
 from router.domain.settlement import Labels, Outcome, Reservation
 from router.domain.stream import END_EVENT, ERROR_EVENT, Event, EventKind
 from router.domain.usage import TokenUsage
+from router.pipeline.admit import Gate
 from tests.support.fakes import chunk, principal, usage_chunk
 from tests.support.pipeline import BreakableLedger, Rig
 from tests.support.waiting import turns
@@ -221,15 +223,17 @@ class SlowLedger(BreakableLedger):
         super().__init__(epoch=Epoch(1))
         self._meanwhile = meanwhile
 
-    async def reserve(self, reservation: Reservation) -> None:
+    async def reserve(self, reservation: Reservation, wall_ns: int) -> tuple[Crossed, ...] | Exhausted:
         self._meanwhile()
-        await super().reserve(reservation)
+        return await super().reserve(reservation, wall_ns)
 
 
 async def test_a_call_that_was_ended_while_it_was_recorded_is_not_dispatched() -> None:
     rig = Rig()
     why = Refusal(fault=Fault.OVERLOADED, message="stopping")
-    rig.pipeline.ledger = SlowLedger(lambda: rig.pipeline.interrupt_all(why))
+    rig.pipeline.gate = Gate(
+        clock=rig.clock, ledger=SlowLedger(lambda: rig.pipeline.interrupt_all(why)), telemetry=rig.telemetry
+    )
     with rig.pipeline.open(rig.call()) as reply, pytest.raises(RouterError) as caught:
         await reply.read()
 

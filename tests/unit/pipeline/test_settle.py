@@ -12,12 +12,13 @@ from router.pipeline.call import Call
 from router.pipeline.flight import Flight
 from router.pipeline.settle import settlement_of
 from router.ports.telemetry import Anomaly
-from tests.support.fakes import FedStream, chunk, deployment, usage_chunk
+from tests.support.fakes import PRICE, FedStream, chunk, deployment, usage_chunk
 from tests.support.pipeline import Rig
 
 
 def attempted(call: Call, *events: Event, priced: bool = True) -> None:
-    attempt = Attempt(len(call.attempts) + 1, deployment() if priced else deployment(price=None), started_ns=1, begun=1)
+    card = PRICE if priced else None
+    attempt = Attempt(len(call.attempts) + 1, deployment(), card=card, started_ns=1, begun=1)
     attempt.flight = Flight(FedStream(), Meter(wants_usage=False))
     attempt.flight.meter.take(events)
     call.attempts.append(attempt)

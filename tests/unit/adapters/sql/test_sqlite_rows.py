@@ -2,34 +2,57 @@
 
 import sqlite3
 
+import msgspec
 import pytest
 
+from router.adapters.sql import sqlite_rows as module
 from router.adapters.sql import sqlite_statements as sql
-from router.adapters.sql.sqlite_rows import open_row, read_call, read_usage_totals, settled_row
+from router.adapters.sql.sqlite_rows import (
+    BookedTexts,
+    extended_row,
+    open_row,
+    read_amounts,
+    read_booking,
+    read_call,
+    read_usage_totals,
+    settled_row,
+)
 from router.domain.faults import Fault
+from router.domain.governance.accounts import Accounts
+from router.domain.governance.budget import NOTHING, Amounts, BudgetId
 from router.domain.ids import CallId, Epoch
 from router.domain.settlement import Labels, Reservation
-from tests.support.ledger_facts import attempt, open_record, reservation, settled_record, settlement
+from tests.support.ledger_facts import (
+    STARTED_NS,
+    attempt,
+    lifelong,
+    open_record,
+    reservation,
+    settled_record,
+    settlement,
+)
 
 EPOCH = Epoch(1)
 
 
 def test_a_reservation_reads_back_as_an_open_call(connection: sqlite3.Connection) -> None:
-    connection.execute(sql.OPEN_CALLS[1], open_row(reservation(7, hold=9), EPOCH))
+    connection.execute(sql.OPEN_CALLS[1], open_row(reservation(7, hold=9), EPOCH, None))
 
     assert open_record(7, hold=9) == read_call(connection, CallId(7))
 
 
 @pytest.mark.parametrize("attempts", [0, 1, 3])
 def test_a_settlement_reads_back_whole(connection: sqlite3.Connection, attempts: int) -> None:
-    connection.execute(sql.SETTLE_CALLS[1], settled_row(settlement(7, fault=Fault.TIMEOUT, attempts=attempts), EPOCH, 9))
+    connection.execute(
+        sql.SETTLE_CALLS[1], settled_row(settlement(7, fault=Fault.TIMEOUT, attempts=attempts), EPOCH, 9, None)
+    )
 
     expected = tuple(attempt(number + 1, fault=Fault.TIMEOUT) for number in range(attempts))
     assert settled_record(7, hold=9, fault="timeout", attempts=expected) == read_call(connection, CallId(7))
 
 
 def test_an_unpriced_attempt_stays_unpriced(connection: sqlite3.Connection) -> None:
-    connection.execute(sql.SETTLE_CALLS[1], settled_row(settlement(7, cost=None), EPOCH, 0))
+    connection.execute(sql.SETTLE_CALLS[1], settled_row(settlement(7, cost=None), EPOCH, 0, None))
     record = read_call(connection, CallId(7))
 
     assert record is not None
@@ -37,22 +60,69 @@ def test_an_unpriced_attempt_stays_unpriced(connection: sqlite3.Connection) -> N
 
 
 def test_only_plain_values_are_bound() -> None:
-    rows = [open_row(reservation(7), EPOCH), settled_row(settlement(7, fault=Fault.TIMEOUT), EPOCH, 0)]
+    rows = [open_row(reservation(7), EPOCH, None), settled_row(settlement(7, fault=Fault.TIMEOUT), EPOCH, 0, None)]
 
     assert {int, str} == {type(value) for row in rows for value in row if value is not None}
 
 
-@pytest.mark.parametrize("excess", [reservation(2**63), reservation(7, hold=2**63), reservation(7, hold=-1)])
+@pytest.mark.parametrize(
+    "excess",
+    [
+        reservation(2**63),
+        reservation(7, hold=2**63),
+        reservation(7, hold=-1),
+        reservation(7, amounts=Amounts(seconds=2**63)),
+    ],
+)
 def test_a_reservation_that_no_row_can_hold_is_refused(excess: Reservation) -> None:
-    assert 2**63 - 1 == open_row(reservation(7, hold=2**63 - 1), EPOCH)[-1]
+    assert 2**63 - 1 == open_row(reservation(7, hold=2**63 - 1), EPOCH, None)[10]
 
     with pytest.raises(OverflowError, match="63 bits"):
-        open_row(excess, EPOCH)
+        open_row(excess, EPOCH, None)
+
+
+def test_money_that_no_balance_can_hold_is_refused() -> None:
+    most, excess = (msgspec.structs.replace(settlement(7), spent=Amounts(tokens=2**63 - less)) for less in (1, 0))
+
+    assert "[0,9223372036854775807,0,0]" == settled_row(most, EPOCH, 0, "[]")[-1]
+    with pytest.raises(OverflowError, match="63 bits"):
+        settled_row(excess, EPOCH, 0, "[]")
+    with pytest.raises(OverflowError, match="63 bits"):
+        extended_row(CallId(7), excess.spent)
+
+
+def test_where_money_is_held_and_how_much_reads_back() -> None:
+    path = (("team", "a/b"), ("organization", "Zoë"))
+    accounts = Accounts([lifelong("team", "a/b"), lifelong("organization", "Zoë")])
+    amounts = Amounts(usd=5, tokens=7)
+    accounts.reserve(7, [accounts.of(BudgetId(budget), value) for budget, value in path], amounts, STARTED_NS)
+    texts = BookedTexts()
+    booked = texts.of(accounts.buckets(7))
+    row = open_row(reservation(7, amounts=amounts), EPOCH, booked)
+
+    assert [("team", "a/b", 0, 0), ("organization", "Zoë", 0, 0)] == read_booking(booked)
+    assert (booked, "[5,7,0,0]") == row[-2:]
+    assert amounts == read_amounts("[5,7,0,0]")
+    assert (NOTHING, []) == (read_amounts(None), read_booking(None))
+    assert texts.of(accounts.buckets(8)) is None
+    assert texts.of(accounts.buckets(7)) is booked
+
+
+def test_texts_of_paths_are_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BOOKED_TEXTS_MAX", 2)
+    accounts = Accounts([lifelong("key", "*")])
+    texts = BookedTexts()
+    for number in range(5):
+        accounts.reserve(number, [accounts.of(BudgetId("key"), str(number))], NOTHING, STARTED_NS)
+        assert f'[["key","{number}",0,0]]' == texts.of(accounts.buckets(number))
+        assert len(texts._texts) <= 2
 
 
 def test_totals_are_read_by_group(connection: sqlite3.Connection) -> None:
     for number, labels in ((1, Labels(agent="a")), (2, Labels(agent="a")), (3, Labels())):
-        connection.execute(sql.SETTLE_CALLS[1], settled_row(settlement(number, cost=number, labels=labels), EPOCH, 0))
+        connection.execute(
+            sql.SETTLE_CALLS[1], settled_row(settlement(number, cost=number, labels=labels), EPOCH, 0, None)
+        )
 
     assert [("", 1, 3), ("a", 2, 3)] == [
         (total.group, total.calls, total.cost_nano_usd) for total in read_usage_totals(connection, "agent", 0)
@@ -63,7 +133,7 @@ def test_a_call_takes_at_most_600_bytes(connection: sqlite3.Connection) -> None:
     calls = 2_000
     connection.execute("BEGIN")
     for number in range(calls):
-        connection.execute(sql.SETTLE_CALLS[1], settled_row(settlement((1 << 60) + number), EPOCH, 0))
+        connection.execute(sql.SETTLE_CALLS[1], settled_row(settlement((1 << 60) + number), EPOCH, 0, None))
     connection.execute("COMMIT")
     (bytes_,) = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()
 
@@ -71,7 +141,9 @@ def test_a_call_takes_at_most_600_bytes(connection: sqlite3.Connection) -> None:
 
 
 def test_attempts_can_be_asked_in_sql(connection: sqlite3.Connection) -> None:
-    connection.execute(sql.SETTLE_CALLS[1], settled_row(settlement(1, attempts=2, fault=Fault.UPSTREAM_ERROR), EPOCH, 0))
+    connection.execute(
+        sql.SETTLE_CALLS[1], settled_row(settlement(1, attempts=2, fault=Fault.UPSTREAM_ERROR), EPOCH, 0, None)
+    )
     cursor = connection.execute("SELECT * FROM attempts WHERE call_id = 1 AND number = 2")
     names = [column[0] for column in cursor.description]
 

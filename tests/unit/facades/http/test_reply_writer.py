@@ -12,7 +12,7 @@ from router.facades.http.reply_writer import ReplyWriter, write_refusal
 from router.pipeline.attempt import Attempt
 from router.pipeline.call import Call
 from tests.support.asgi import Exchange
-from tests.support.fakes import chunk, deployment
+from tests.support.fakes import PRICE, chunk, deployment
 from tests.support.pipeline import Rig
 
 BROKEN = Refusal(fault=Fault.UPSTREAM_STREAM_INTERRUPTED, message="it was cut")
@@ -20,7 +20,7 @@ BROKEN = Refusal(fault=Fault.UPSTREAM_STREAM_INTERRUPTED, message="it was cut")
 
 def started() -> tuple[Exchange, ReplyWriter, AsgiOutlet, Call]:
     call = Rig().call()
-    call.attempts.append(Attempt(1, deployment(), started_ns=0, begun=0))
+    call.attempts.append(Attempt(1, deployment(), card=PRICE, started_ns=0, begun=0))
     exchange = Exchange()
     outlet = AsgiOutlet(exchange.send, None)
     return exchange, ReplyWriter(outlet, call), outlet, call

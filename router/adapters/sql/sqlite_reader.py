@@ -1,0 +1,67 @@
+"""Read a ledger beside the server that writes it, or without one."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Final, Self
+
+from router.adapters.sql.sqlite_rows import read_call, read_usage_totals
+from router.adapters.sql.sqlite_store import (
+    SqliteThread,
+    StoreUnusable,
+    latest_version,
+    open_reader,
+    schema_version,
+    sqlite_path,
+)
+from router.domain.ids import CallId
+from router.ports.ledger import CallRecord, LedgerUnavailable, UsageGroup, UsageTotal
+
+_READ_ERRORS: Final = (sqlite3.Error, ValueError)  # aiosqlite says ValueError when its connection was closed
+
+
+class SqliteReader:
+    """Reads a ledger through its own connection and never waits for the writer."""
+
+    def __init__(self, thread: SqliteThread) -> None:
+        self._thread = thread
+
+    async def read_call(self, call_id: CallId) -> CallRecord | None:
+        try:
+            return await self._thread.run(read_call, call_id)
+        except _READ_ERRORS as exc:
+            raise LedgerUnavailable(f"the ledger cannot be read: {exc}") from exc
+
+    async def usage(self, group: UsageGroup, since_ns: int) -> Sequence[UsageTotal]:
+        try:
+            return await self._thread.run(read_usage_totals, group, since_ns)
+        except _READ_ERRORS as exc:
+            raise LedgerUnavailable(f"the ledger cannot be read: {exc}") from exc
+
+    async def close(self) -> None:
+        await self._thread.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def open_sqlite_reader(url: str) -> SqliteReader:
+    """Open a store read-only, beside a server or without one. Raises `StoreUnusable`."""
+    path = sqlite_path(url)
+    if path is None or not path.exists():
+        raise StoreUnusable(f"there is no store at {url}: start the server once, or name its store.url")
+    async with AsyncExitStack() as stack:
+        try:
+            thread = await stack.enter_async_context(open_reader(path))
+            version = await thread.run(schema_version)
+        except sqlite3.Error as exc:
+            raise StoreUnusable(f"the store {url} cannot be read: {exc}. Check the file and its directory") from exc
+        if version != latest_version():
+            raise StoreUnusable(
+                f"the store has schema {version}, this release reads {latest_version()}: use the server's release"
+            )
+        stack.pop_all()
+    return SqliteReader(thread)
