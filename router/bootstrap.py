@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import sys
 from asyncio import TaskGroup
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.cors import CORSMiddleware
 
 from router.adapters.clock_system import SystemClock, SystemDraw
+from router.adapters.keys_sqlite import SqliteKeys, open_sqlite_keys
 from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger
 from router.adapters.prices_litellm import litellm_catalogue
 from router.adapters.process_log import set_up_process_log
@@ -24,9 +26,11 @@ from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.adapters.transport_httptools import transport_to
 from router.adapters.upstreams.registry import UpstreamRegistry
-from router.config import Loaded, Settings, Sources, notices
+from router.admin.keys import KeyAdmin
+from router.config import KeySettings, Loaded, Settings, Sources, notices
 from router.configured import Configured
 from router.domain.catalog import Snapshot
+from router.facades.http.admin.keys import KeyDesk
 from router.facades.http.app import build_app
 from router.facades.http.asgi import App
 from router.facades.http.exchange import HotRoutes
@@ -35,13 +39,15 @@ from router.facades.http.limits import HttpLimits
 from router.facades.http.ops import build_ops_app
 from router.lifecycle import Address, Drain, Lifecycle, Listener, Phase, Tls
 from router.pipeline.open import Pipeline
+from router.ports.keys import KeysUnavailable
 from router.ports.ledger import LedgerUnavailable, UsageGroup, UsageTotal
 
 __all__ = ["CannotStart", "Router", "Running", "litellm_catalogue", "log_to_stderr", "read_usage"]
 
 _log = logging.getLogger(__name__)
 
-_WATCH_S: Final = 1.0
+_WATCH_S: Final = 0.5
+"""How often files and the store's revision are looked at: a change by somebody else is in force within twice of it."""
 _GC_THRESHOLD: Final = (10_000, 20, 50)
 """Requests make few cycles; memory growth is watched in the benchmark."""
 
@@ -83,6 +89,9 @@ class Router:
                 ledger = await self._open_ledger(tasks)
                 # Whatever happens: a store left open keeps the process alive by its thread.
                 put_away.push_async_callback(ledger.close)
+                keys = await open_sqlite_keys(settings.store.url)
+                put_away.push_async_callback(keys.close)
+                await self._read_keys(keys, ledger)
                 await self._follow(ledger, self.configured.current)
             pipeline = Pipeline(
                 clock=self._clock,
@@ -94,10 +103,10 @@ class Router:
             )
             self._prometheus.open_calls = pipeline.open_calls.__len__
             with _starting():
-                http, ops = self._listeners(pipeline)
+                http, ops = self._listeners(pipeline, self._key_desk(keys, ledger))
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
             reloads = asyncio.Event()
-            watching = tasks.create_task(self._watch(reloads, ledger))
+            watching = tasks.create_task(self._watch(reloads, ledger, keys))
             put_away.callback(watching.cancel)
             put_away.callback(self._log.close)
             put_away.push_async_callback(self._registry.close)
@@ -112,7 +121,17 @@ class Router:
             store.url, durability=store.durability, clock=self._clock, telemetry=self._telemetry, tasks=tasks
         )
 
-    def _listeners(self, pipeline: Pipeline) -> tuple[Listener, Listener]:
+    def _key_desk(self, keys: SqliteKeys, ledger: SqliteLedger) -> KeyDesk:
+        admin = KeyAdmin(
+            store=keys,
+            rules=self.configured,
+            refresh=partial(self._refresh_keys, keys, ledger),
+            clock=self._clock,
+            draw_bytes=os.urandom,
+        )
+        return KeyDesk(keys=admin, schema=KeySettings.model_json_schema(ref_template=KeyDesk.REF_TEMPLATE))
+
+    def _listeners(self, pipeline: Pipeline, key_desk: KeyDesk) -> tuple[Listener, Listener]:
         http, ops = self._settings.server.http, self._settings.server.ops
         limits = HttpLimits(
             max_body=http.max_body,
@@ -122,7 +141,7 @@ class Router:
             write_timeout_ns=http.write_timeout,
             stream_ping_ns=http.stream_ping,
         )
-        rest = build_app(pipeline=pipeline, health=self._phase)
+        rest = build_app(pipeline=pipeline, health=self._phase, keys=key_desk)
         inference = Front(pipeline=pipeline, rest=rest, limits=limits)
         app: App = inference
         hot: HotRoutes | None = inference.hot_routes
@@ -152,14 +171,27 @@ class Router:
         await self._registry.apply(snapshot)
         ledger.set_budgets(snapshot.budgets.values())
 
-    async def _watch(self, reloads: asyncio.Event, ledger: SqliteLedger) -> None:
-        """Reload when a file changes or when told to."""
+    async def _read_keys(self, keys: SqliteKeys, ledger: SqliteLedger) -> None:
+        """Put what is stored in force. Raises `KeysUnavailable`."""
+        self.configured.take_keys(await keys.read(), ledger.set_budgets)
+
+    async def _refresh_keys(self, keys: SqliteKeys, ledger: SqliteLedger) -> None:
+        """Put what is stored in force if it is not yet; while the store is out of reach, the keys stay as they are."""
+        try:
+            if await keys.revision() != self.configured.keys_revision:
+                await self._read_keys(keys, ledger)
+        except KeysUnavailable as exc:
+            _log.error("stored keys stay as they are until the store can be read again: %s", exc)
+
+    async def _watch(self, reloads: asyncio.Event, ledger: SqliteLedger, keys: SqliteKeys) -> None:
+        """Reload when a file changes or when told to, and read the stored keys when somebody changed them."""
         while True:
             try:
                 async with asyncio.timeout(_WATCH_S):
                     await reloads.wait()
                 reloads.clear()
             except TimeoutError:
+                await self._refresh_keys(keys, ledger)
                 if not self.configured.files_changed():
                     continue
             await self.configured.reload(partial(self._follow, ledger))
@@ -170,7 +202,7 @@ def _starting() -> Iterator[None]:
     """Tell what is wrong around us (a store, a port, a certificate) from what is wrong with us."""
     try:
         yield
-    except (LedgerUnavailable, OSError, ValueError) as exc:
+    except (LedgerUnavailable, KeysUnavailable, OSError, ValueError) as exc:
         raise CannotStart(str(exc)) from exc
 
 

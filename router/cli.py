@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from router import VERSION
+from router.cli_keys import add_keys
 from router.ports.ledger import LedgerUnavailable, UsageGroup
 
 _USAGE_GROUPS: Final[tuple[UsageGroup, ...]] = ("key", "model", "agent")
@@ -58,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     usage.add_argument("--by", choices=_USAGE_GROUPS, help="only this grouping")
     usage.add_argument("--since", default="30d", help="how far back, such as 24h or 30d")
     usage.set_defaults(run=_usage)
+
+    add_keys(commands.add_parser("keys", help="make, list, show, rotate and revoke the keys of a running router"))
 
     health = commands.add_parser("healthcheck", help="ask a running router whether it lives; exit 1 if not")
     _add_config(health)

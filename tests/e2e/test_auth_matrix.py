@@ -10,6 +10,7 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
+from router.facades.http.admin.keys import KeyDesk
 from router.facades.http.app import build_app
 from router.facades.http.front import CHAT_PATHS
 from router.lifecycle import Phase
@@ -55,6 +56,13 @@ MATRIX = {
     "GET /v1/models/{model_id:path}": KEYED,
     "GET /models/{model_id:path}": KEYED,
     "GET /checkrein/v1/calls/{call_id}": (401, 404, 401, 404),  # no such call
+    "GET /admin/v1/keys": (401, 403, 401, 200),
+    "POST /admin/v1/keys": (401, 403, 401, 400),  # a chat is no key
+    "GET /admin/v1/keys/{key}": (401, 403, 401, 404),  # no such key
+    "PATCH /admin/v1/keys/{key}": (401, 403, 401, 404),
+    "POST /admin/v1/keys/{key}/rotate": (401, 403, 401, 400),
+    "POST /admin/v1/keys/{key}/revoke": (401, 403, 401, 404),
+    "GET /admin/v1/keys/{key}/changes": (401, 403, 401, 404),
     "GET /livez": OPEN,
     "GET /readyz": OPEN,
     "GET /healthz": OPEN,
@@ -84,7 +92,8 @@ def routes_of_the_app() -> set[str]:
         snapshots=FixedSnapshots(snapshot()),
     )
     found = {f"POST {path}" for path in CHAT_PATHS}
-    pending = list(build_app(pipeline=pipeline, health=Phase()).routes)
+    keys = KeyDesk(keys=Unasked())  # type: ignore[arg-type]  # as above
+    pending = list(build_app(pipeline=pipeline, health=Phase(), keys=keys).routes)
     while pending:
         route = pending.pop()
         nested = getattr(getattr(route, "original_router", None), "routes", None)
@@ -106,10 +115,11 @@ async def test_a_route_lets_in_whom_the_matrix_says(route: str, stage: Stage) ->
     """T11b: every route with no key, a user's, a revoked one and an administrator's."""
     method, _, path = route.partition(" ")
     path = path.replace("{model_id:path}", "small").replace("{call_id}", "call_01a1af3955c04000")
+    path = path.replace("{key}", "nobody")
     statuses = []
     for key in (None, KEY, REVOKED, ADMIN):
         async with stage.router.client(key) as client:
-            body = {"json": chat()} if method == "POST" else {}
+            body = {"json": chat()} if method in ("POST", "PATCH") else {}
             statuses.append((await client.request(method, path, **body)).status_code)
 
     assert MATRIX[route] == tuple(statuses)

@@ -1,6 +1,6 @@
 """Serve everything that is not an inference route: models, calls, health, documentation. FastAPI: time matters less."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -14,6 +14,7 @@ from router.domain.ids import ModelName, parse_call_id
 from router.domain.metadata import Metadata, read_metadata
 from router.domain.principal import Permission, Principal
 from router.domain.settlement import Labels
+from router.facades.http.admin.keys import KeyDesk, key_routes
 from router.facades.http.errors import error_body, error_headers
 from router.facades.http.health import health_router
 from router.facades.http.openapi import CHAT_PATH_ITEM, ERROR_SCHEMA
@@ -31,10 +32,13 @@ _INVALID: Final = Refusal(fault=Fault.INVALID_REQUEST, message="The request is n
 _NO_CALL: Final = "No call of this key has this id. Take it from the `x-checkrein-call` header of a reply."
 
 
-def build_app(*, pipeline: Pipeline, health: Health) -> FastAPI:
-    """Build the application behind the hot routes. Every route but health and documentation needs a key."""
+def build_app(*, pipeline: Pipeline, health: Health, keys: KeyDesk | None = None) -> FastAPI:
+    """Build the application behind the hot routes. Every route but health and documentation needs a key.
+
+    Without `keys` there is nothing to administer keys with.
+    """
     app = FastAPI(title="Checkrein", version=VERSION, redoc_url=None, redirect_slashes=False)
-    _describe(app)
+    _describe(app, {} if keys is None else keys.schemas())
     _answer_errors(app, pipeline)
     app.include_router(health_router(health))
 
@@ -75,6 +79,8 @@ def build_app(*, pipeline: Pipeline, health: Health) -> FastAPI:
             raise refuse(Fault.NOT_FOUND, _NO_CALL)
         return view_call(record)
 
+    if keys is not None:
+        app.include_router(key_routes(keys, principal))
     return app
 
 
@@ -123,15 +129,15 @@ def _answer_errors(app: FastAPI, pipeline: Pipeline) -> None:
     app.add_exception_handler(RequestValidationError, on_invalid)
 
 
-def _describe(app: FastAPI) -> None:
-    """Add the hot routes, the error shape and the key to the document that FastAPI makes of the others."""
+def _describe(app: FastAPI, schemas: Mapping[str, object]) -> None:
+    """Add the hot routes, the error shape, the key and further schemas to the document that FastAPI makes."""
 
     def openapi() -> dict[str, object]:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, routes=app.routes)
             document["paths"]["/v1/chat/completions"] = CHAT_PATH_ITEM
             components = document.setdefault("components", {})
-            components.setdefault("schemas", {})["Error"] = ERROR_SCHEMA
+            components.setdefault("schemas", {}).update({**schemas, "Error": ERROR_SCHEMA})
             components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
             app.openapi_schema = document
         return app.openapi_schema

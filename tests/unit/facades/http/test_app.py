@@ -13,7 +13,7 @@ from router.lifecycle import Phase
 from router.ports.ledger import CallRecord, LedgerUnavailable
 from tests.support.asgi import Exchange
 from tests.support.fakes import principal, snapshot
-from tests.support.ledger_facts import reservation
+from tests.support.ledger_facts import STARTED_NS, reservation
 from tests.support.pipeline import Rig
 
 KEYS = {
@@ -76,7 +76,7 @@ async def test_every_error_has_the_shape_and_is_counted(
 
 async def test_a_call_is_shown_and_a_broken_ledger_is_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
     on = rig()
-    await on.ledger.reserve(reservation(7))
+    await on.ledger.reserve(reservation(7), STARTED_NS)
     call_id = "call_0000000000000007"
     shown = await get(f"/checkrein/v1/calls/{call_id}", "admin", on)
 

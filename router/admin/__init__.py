@@ -1,0 +1,1 @@
+"""The control plane: one service layer under every façade's administration."""

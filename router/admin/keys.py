@@ -1,0 +1,357 @@
+"""Make, change and end the keys of the store. Those of the file are shown and left alone.
+
+A secret exists in the reply of `create` and `rotate` only: what is stored is its SHA-256. A change is in force here
+before its reply is written, and in other processes as soon as they look at the store's revision.
+"""
+
+import base64
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from router.admin.merge_patch import merge_patch
+from router.domain.faults import Fault, Refusal, RouterError, refuse
+from router.domain.principal import Permission, Principal
+from router.domain.secret import Secret
+from router.ports.clock import Clock
+from router.ports.keys import (
+    KEYS_MAX,
+    AuditRow,
+    Change,
+    KeyChanged,
+    KeyExists,
+    KeyRules,
+    Keys,
+    KeysUnavailable,
+    KeyTerms,
+    LimitFact,
+    SecretDigest,
+    SettingsRefused,
+    StoredKey,
+    StoreFull,
+)
+
+PAGE_KEYS_MAX: Final = 1_000
+AUDIT_ROWS_MAX: Final = 1_000
+SECRETS_MAX: Final = 8
+"""Secrets of one key that work at the same time."""
+OVERLAP_NS_MAX: Final = 90 * 86_400 * 1_000_000_000
+_PUBLIC_ID_CHARS: Final = 12
+_SECRET_BYTES: Final = 32
+_SECRET_MEMBERS: Final = ("key", "key_file", "key_sha256")
+
+
+class KeySource(StrEnum):
+    FILE = "file"
+    STORE = "store"
+
+
+class KeyState(StrEnum):
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    BROKEN = "broken"
+    """Somebody wrote settings into the store that are not a key's; it is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFacts:
+    """What anybody who administers keys may know of one."""
+
+    name: str
+    source: KeySource
+    state: KeyState
+    settings_json: str
+    public_id: str | None = None
+    created_ns: int | None = None
+    updated_ns: int | None = None
+    revision: int | None = None
+    secrets_until_ns: tuple[int | None, ...] = ()
+    """For each secret that works now, newest first: until when; None is as long as the key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    key: KeyFacts
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPage:
+    keys: tuple[KeyFacts, ...]
+    after: str | None
+    """Where the next page goes on; None: this is the last."""
+
+
+class KeyAdmin:
+    """What every façade offers of keys. Every method raises `RouterError`."""
+
+    def __init__(
+        self,
+        *,
+        store: Keys,
+        rules: KeyRules,
+        refresh: Callable[[], Awaitable[None]],
+        clock: Clock,
+        draw_bytes: Callable[[int], bytes],
+    ) -> None:
+        """`refresh` brings in force what is stored; `draw_bytes` gives randomness fit for secrets."""
+        self._store = store
+        self._rules = rules
+        self._refresh = refresh
+        self._clock = clock
+        self._draw_bytes = draw_bytes
+
+    def require_admin(self, caller: Principal) -> None:
+        """Refuse who may not administer, before more is read of the request."""
+        if Permission.ADMIN not in caller.permissions:
+            message = "This key may not administer keys. Use one with the permission `admin`."
+            raise refuse(Fault.PERMISSION_DENIED, message)
+
+    async def list(self, caller: Principal, *, after: str | None = None, limit: int = PAGE_KEYS_MAX) -> KeyPage:
+        """Return keys by name, of file and store. A limit out of bounds is brought into them."""
+        self.require_admin(caller)
+        limit = min(max(limit, 1), PAGE_KEYS_MAX)
+        of_file = self._rules.file_keys()
+        facts = {key.name: key for key in await self._read()}
+        names = sorted(name for name in {*of_file, *facts} if after is None or name > after)
+        page = tuple(
+            self._file_facts(name, of_file[name]) if name in of_file else self._facts(facts[name])
+            for name in names[:limit]
+        )
+        return KeyPage(keys=page, after=names[limit - 1] if len(names) > limit else None)
+
+    async def show(self, caller: Principal, handle: str) -> tuple[KeyFacts, Sequence[LimitFact]]:
+        """Return a key, by name or public id, and all that it must keep to."""
+        self.require_admin(caller)
+        of_file = self._rules.file_keys()
+        facts = (
+            self._file_facts(handle, of_file[handle]) if handle in of_file else self._facts(await self._find(handle))
+        )
+        return facts, () if facts.state is KeyState.BROKEN else self._rules.limits(facts.settings_json)
+
+    async def history(self, caller: Principal, handle: str, *, limit: int = AUDIT_ROWS_MAX) -> Sequence[AuditRow]:
+        """Return the latest changes of a key of the store, newest first."""
+        self.require_admin(caller)
+        key = await self._find(handle)
+        with _told():
+            return await self._store.audit(key.name, min(max(limit, 1), AUDIT_ROWS_MAX))
+
+    async def create(self, caller: Principal, body: bytes) -> Issued:
+        """Make a key with the settings that the configuration's section of a key has, but for the secret."""
+        self.require_admin(caller)
+        settings_json = _encode(_members_of(body))
+        terms = self._check(settings_json)
+        self._require_not_in_file(terms.name)
+        public_id = _base32(self._draw_bytes(_PUBLIC_ID_CHARS))[:_PUBLIC_ID_CHARS]
+        secret, digest = self._draw_secret(public_id)
+        now_ns = self._clock.wall_ns()
+        key = StoredKey(
+            name=terms.name,
+            public_id=public_id,
+            secrets=(digest,),
+            settings_json=settings_json,
+            created_ns=now_ns,
+            updated_ns=now_ns,
+        )
+        with _told(key.name):
+            key = await self._store.insert(key, _change(caller, "create", now_ns, None, key))
+        await self._refresh()
+        return Issued(key=self._facts(key), secret=secret)
+
+    async def update(self, caller: Principal, handle: str, patch: bytes) -> KeyFacts:
+        """Change settings by a merge patch: what is absent stays, null means the default again."""
+        key = await self._find_alive(caller, handle)
+        members = _members_of(patch)
+        if members.get("name", key.name) != key.name:
+            raise _refuse_state("A key keeps its name: the ledger knows it by it. Make another key.", param="name")
+        settings_json = _encode(merge_patch(msgspec.json.decode(key.settings_json), members))
+        self._check(settings_json)
+        return await self._replace(caller, "update", key, settings_json=settings_json)
+
+    async def rotate(self, caller: Principal, handle: str, *, overlap_ns: int) -> Issued:
+        """Give a key a new secret. Those before it work for `overlap_ns` more, or less where they were told so."""
+        key = await self._find_alive(caller, handle)
+        if not 0 <= overlap_ns <= OVERLAP_NS_MAX:
+            raise refuse(Fault.INVALID_REQUEST, "`overlap` is out of range: use 0s to 90d.", param="overlap")
+        now_ns = self._clock.wall_ns()
+        end_ns = now_ns + overlap_ns
+        kept = tuple(
+            SecretDigest(sha256=old.sha256, until_ns=until_ns)
+            for old in key.secrets
+            if (until_ns := end_ns if old.until_ns is None else min(old.until_ns, end_ns)) > now_ns
+        )
+        if len(kept) >= SECRETS_MAX:
+            raise _refuse_state(f"{SECRETS_MAX} secrets of this key work already. Rotate with a shorter `overlap`.")
+        secret, digest = self._draw_secret(key.public_id)
+        facts = await self._replace(caller, "rotate", key, secrets=(digest, *kept))
+        return Issued(key=facts, secret=secret)
+
+    async def revoke(self, caller: Principal, handle: str) -> KeyFacts:
+        """Refuse a key from now on, for good. Revoking again changes nothing; what is being served is finished."""
+        self.require_admin(caller)
+        self._require_not_in_file(handle)
+        key = await self._find(handle)
+        facts = self._facts(key)
+        if facts.state is KeyState.REVOKED:
+            return facts
+        settings = {"name": key.name} if facts.state is KeyState.BROKEN else msgspec.json.decode(key.settings_json)
+        return await self._replace(caller, "revoke", key, settings_json=_encode(settings | {"revoked": True}))
+
+    async def _replace(
+        self,
+        caller: Principal,
+        action: str,
+        old: StoredKey,
+        *,
+        settings_json: str | None = None,
+        secrets: tuple[SecretDigest, ...] | None = None,
+    ) -> KeyFacts:
+        now_ns = self._clock.wall_ns()
+        key = msgspec.structs.replace(
+            old,
+            settings_json=settings_json or old.settings_json,
+            secrets=secrets or old.secrets,
+            updated_ns=now_ns,
+        )
+        with _told(key.name):
+            key = await self._store.replace(key, _change(caller, action, now_ns, old, key))
+        await self._refresh()
+        return self._facts(key)
+
+    async def _read(self) -> Sequence[StoredKey]:
+        with _told():
+            return (await self._store.read()).keys
+
+    async def _find(self, handle: str) -> StoredKey:
+        keys = await self._read()
+        found = next((key for key in keys if key.name == handle), None)
+        found = found or next((key for key in keys if key.public_id == handle), None)
+        if found is None:
+            raise refuse(Fault.NOT_FOUND, "There is no such key in the store. See GET /admin/v1/keys.")
+        return found
+
+    async def _find_alive(self, caller: Principal, handle: str) -> StoredKey:
+        self.require_admin(caller)
+        self._require_not_in_file(handle)
+        key = await self._find(handle)
+        if self._facts(key).state in (KeyState.REVOKED, KeyState.BROKEN):
+            raise _refuse_state("This key was revoked, or is broken, and stays so. Make another one.")
+        return key
+
+    def _require_not_in_file(self, name: str) -> None:
+        if name in self._rules.file_keys():
+            raise _refuse_state(
+                f"The key {name!r} is written in the configuration file. Change it there, or use another name.",
+                param="name",
+            )
+
+    def _check(self, settings_json: str) -> KeyTerms:
+        try:
+            return self._rules.check(settings_json)
+        except SettingsRefused as exc:
+            raise refuse(Fault.INVALID_REQUEST, f"These are no settings of a key: {exc}.") from None
+
+    def _draw_secret(self, public_id: str) -> tuple[Secret, SecretDigest]:
+        text = f"sk-{public_id}-{_base32(self._draw_bytes(_SECRET_BYTES))}"
+        return Secret(text), SecretDigest(sha256=hashlib.sha256(text.encode()).hexdigest())
+
+    def _file_facts(self, name: str, settings_json: str) -> KeyFacts:
+        state = self._state(self._rules.terms(settings_json))
+        return KeyFacts(name=name, source=KeySource.FILE, state=state, settings_json=settings_json)
+
+    def _facts(self, key: StoredKey) -> KeyFacts:
+        now_ns = self._clock.wall_ns()
+        try:
+            state = self._state(self._rules.terms(key.settings_json))
+        except SettingsRefused:
+            state = KeyState.BROKEN
+        return KeyFacts(
+            name=key.name,
+            source=KeySource.STORE,
+            state=state,
+            settings_json="{}" if state is KeyState.BROKEN else key.settings_json,
+            public_id=key.public_id,
+            created_ns=key.created_ns,
+            updated_ns=key.updated_ns,
+            revision=key.revision,
+            secrets_until_ns=tuple(
+                one.until_ns for one in key.secrets if one.until_ns is None or one.until_ns > now_ns
+            ),
+        )
+
+    def _state(self, terms: KeyTerms) -> KeyState:
+        if terms.revoked:
+            return KeyState.REVOKED
+        expired = terms.expires_ns is not None and self._clock.wall_ns() >= terms.expires_ns
+        return KeyState.EXPIRED if expired else KeyState.ACTIVE
+
+
+@contextmanager
+def _told(name: str = "") -> Iterator[None]:
+    """Turn what a store raises into the refusal that a caller sees. `name`: of the key that is written."""
+    try:
+        yield
+    except KeysUnavailable as exc:
+        raise refuse(Fault.OVERLOADED, "The store of the keys cannot be used now. Try again shortly.") from exc
+    except KeyExists:
+        message = f"There is a key {name!r} already, or there was: a name is used once. Use another one."
+        raise _refuse_state(message, param="name") from None
+    except KeyChanged:
+        message = f"The key {name!r} was changed meanwhile. Look at it and send the change again."
+        raise _refuse_state(message) from None
+    except StoreFull:
+        raise _refuse_state(f"The store holds {KEYS_MAX} keys, revoked ones included: no more fit.") from None
+
+
+def _refuse_state(message: str, *, param: str | None = None) -> RouterError:
+    """Refuse what is well said and does not fit what there is."""
+    return RouterError(Refusal(fault=Fault.INVALID_REQUEST, message=message, param=param))
+
+
+def _members_of(body: bytes) -> dict[str, object]:
+    try:
+        members = msgspec.json.decode(body, type=dict[str, object])
+    except (msgspec.DecodeError, RecursionError):
+        raise refuse(Fault.INVALID_REQUEST, "The body is not a JSON object.") from None
+    for name in _SECRET_MEMBERS:
+        if name in members:
+            raise refuse(Fault.INVALID_REQUEST, "The router makes the secrets of its keys. Leave it out.", param=name)
+    return members
+
+
+def _encode(settings: object) -> str:
+    return msgspec.json.encode(settings).decode()
+
+
+def _base32(noise: bytes) -> str:
+    return base64.b32encode(noise).decode().rstrip("=").lower()
+
+
+def _change(caller: Principal, action: str, now_ns: int, before: StoredKey | None, after: StoredKey) -> Change:
+    return Change(
+        actor=caller.key_id,
+        action=action,
+        at_ns=now_ns,
+        before=None if before is None else _for_audit(before),
+        after=_for_audit(after),
+    )
+
+
+def _for_audit(key: StoredKey) -> str:
+    try:
+        settings: object = msgspec.json.decode(key.settings_json)
+    except msgspec.DecodeError:
+        settings = None
+    return _encode(
+        {
+            "public_id": key.public_id,
+            "settings": settings,
+            "secrets_until_ns": [one.until_ns for one in key.secrets],
+        }
+    )

@@ -1,0 +1,1 @@
+"""Thin routes over the control plane: decode, ask the service, encode."""
