@@ -96,12 +96,12 @@ def _fit(total: int, cached: int, written: int, output: int, reasoning: int) -> 
     )
 
 
-_BYTES_PER_TOKEN: Final = 4
+BYTES_PER_TOKEN: Final = 4
 """For estimates only: English text in common vocabularies. Reservations use bounds instead."""
 
 
 def estimate_tokens(size: int) -> int:
-    return -(-size // _BYTES_PER_TOKEN)
+    return -(-size // BYTES_PER_TOKEN)
 
 
 def estimate_usage(*, input_bytes: int, output_tokens: int) -> TokenUsage:

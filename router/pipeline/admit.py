@@ -8,7 +8,7 @@ from typing import Final
 from router.domain.catalog import Deployment, UnknownPrices
 from router.domain.faults import Fault, Refusal, RouterError
 from router.domain.governance.account import AccountKey
-from router.domain.governance.budget import EACH, Amounts, Budget, Crossed, Exhausted, ScopeKind, Stale
+from router.domain.governance.budget import EACH, Amounts, Budget, BudgetMode, Crossed, Exhausted, ScopeKind, Stale
 from router.domain.governance.output_estimate import OutputClass, OutputEstimates, class_of, top_up
 from router.domain.governance.permits import ConcurrencyLimit, Permit, Permits, Saturated
 from router.domain.governance.rate import NOTHING, Costs, CostTooLarge, RateLimit, RateLimited, Rates, Standing
@@ -17,6 +17,7 @@ from router.domain.governance.sizing import NO_ACCOUNT, Sized, Terms, size_call
 from router.domain.pricing import PriceCard
 from router.domain.principal import Mode
 from router.domain.settlement import Outcome, Reservation, Settlement
+from router.domain.usage import BYTES_PER_TOKEN
 from router.pipeline.call import Call
 from router.ports.clock import Clock
 from router.ports.ledger import Ledger, LedgerUnavailable
@@ -74,6 +75,11 @@ class Admission:
     def overrun(self) -> bool:
         """The upstream went beyond the maximum that it was given."""
         return self._beyond_tokens is not None
+
+    @property
+    def input_bytes_max(self) -> int:
+        """The largest size from which an estimate stays within what is held for the input."""
+        return (self.sized.amounts.tokens - self.sized.output_tokens) * BYTES_PER_TOKEN
 
     def overshoot(self, spent_usd: int) -> int:
         """Return by how much a call cost more than was held; at worst, where its provider did not say."""
@@ -143,7 +149,11 @@ class Gate:
             call.request.mode,
             deployment,
             room=room,
-            terms=Terms(mode=principal.budget_mode, clamp=principal.clamp),
+            # Who is only observed has no top-up refused, and so must hold everything from the start.
+            terms=Terms(
+                mode=BudgetMode.STRICT if principal.mode is Mode.OBSERVE else principal.budget_mode,
+                clamp=principal.clamp,
+            ),
             estimate=self._estimates.estimate(kind),
             duration_ns_max=self._duration_ns_max(call, deployment),
             assumed_price=assumed,
@@ -164,7 +174,7 @@ class Gate:
         except LedgerUnavailable:
             return False
         if isinstance(answer, Exhausted | Stale):
-            return call.principal.mode is Mode.OBSERVE
+            return False
         self._tell(answer)
         admission.output_held += more
         admission.usd_held += amounts.usd

@@ -50,7 +50,10 @@ def settlement_of(call: Call, now: int) -> Settlement:
     """Add up what the attempts of a closed call used and cost. Pure."""
     outcome = call.outcome
     assert outcome is not None, "only a closed call is settled"
-    attempts = tuple([attempt.row(now, call.request.size) for attempt in call.attempts])
+    input_bytes = call.request.size
+    if call.admission is not None:
+        input_bytes = min(input_bytes, call.admission.input_bytes_max)
+    attempts = tuple([attempt.row(now, input_bytes) for attempt in call.attempts])
     last = call.attempts[-1] if call.attempts else None
     flight = None if last is None else last.flight
     served = last is not None and flight is not None and flight.meter.started
