@@ -33,7 +33,6 @@ from router.domain.governance.budget import (
     Stale,
     Standing,
     State,
-    Unit,
 )
 from router.domain.governance.windows import bucket_at
 
@@ -117,12 +116,6 @@ class Accounts:
         if wall_ns >= account.next_ns:
             account.advance(wall_ns)
         return account.standing()
-
-    def left(self, account: Account, wall_ns: int) -> tuple[Unit, int]:
-        """Return what an account counts and how much more it takes now; below 0 after an overrun."""
-        if wall_ns >= account.next_ns:
-            account.advance(wall_ns)
-        return account.unit, account.limit - account.posted - account.pending
 
     # --- one reservation, from its start to its end ---
 

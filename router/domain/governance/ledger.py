@@ -22,12 +22,15 @@ def room_of(accounts: Accounts, path: Sequence[AccountKey], wall_ns: int) -> Roo
     """Return the least that an account of the path has left, of money and of tokens; never below nothing."""
     usd: int | None = None
     tokens: int | None = None
-    for key in path:
-        unit, left = accounts.left(accounts.of(*key), wall_ns)
-        if unit is Unit.USD:
-            usd = left if usd is None else min(usd, left)
-        elif unit is Unit.TOKENS:
-            tokens = left if tokens is None else min(tokens, left)
+    for account in accounts.path(path):
+        if wall_ns >= account.next_ns:
+            account.advance(wall_ns)
+        left = account.limit - account.posted - account.pending
+        if account.unit is Unit.USD:
+            if usd is None or left < usd:
+                usd = left
+        elif account.unit is Unit.TOKENS and (tokens is None or left < tokens):
+            tokens = left
     return Room(None if usd is None else max(usd, 0), None if tokens is None else max(tokens, 0))
 
 

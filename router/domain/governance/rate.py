@@ -229,14 +229,21 @@ class Rates:
 
     def standings(self, limits: Sequence[RateLimit], now: int) -> list[Standing]:
         """Report each unit's tightest limit: the one with least remaining, of equals the one that resets last."""
+        find = self._buckets.get
         tightest: dict[Unit, Standing] = {}
         for limit in limits:
-            bucket = self._look(limit, now)
-            backlog = bucket.backlog(now)
-            remaining, reset_ns = bucket.remaining(backlog), -(-backlog // limit.limit)
-            known = tightest.get(limit.unit)
+            bucket = find(limit.id)
+            if bucket is None or bucket.of is not limit:
+                bucket = self._look(limit, now)
+            backlog = bucket.tat - now * bucket.limit
+            if backlog <= 0:
+                remaining, reset_ns = limit.burst, 0
+            else:
+                remaining, reset_ns = bucket.remaining(backlog), -(-backlog // bucket.limit)
+            unit = limit.unit
+            known = tightest.get(unit)
             if known is None or (remaining, known.reset_ns) < (known.remaining, reset_ns):
-                tightest[limit.unit] = Standing(limit.unit, limit.limit, remaining, reset_ns)
+                tightest[unit] = Standing(unit, limit.limit, remaining, reset_ns)
         return list(tightest.values())
 
     def sweep(self, now: int, examined: int = SWEPT_AT_ONCE_MAX) -> None:
