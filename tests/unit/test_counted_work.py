@@ -5,12 +5,14 @@ commit and says there what it buys; docs/performance.md has the CPU time that go
 """
 
 import asyncio
+import gc
 import hashlib
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,8 +29,13 @@ from router.adapters.transport_connection import Connection
 from router.adapters.transport_httptools import HttptoolsTransport
 from router.adapters.upstreams.openai_compatible import OpenAiCompatible
 from router.domain.catalog import Provider, ProviderKind, Timeouts
+from router.domain.governance.budget import Budget, BudgetId, Scope, ScopeKind, Unit
+from router.domain.governance.permits import ConcurrencyLimit
+from router.domain.governance.rate import RateLimit
+from router.domain.governance.rate import Unit as RateUnit
+from router.domain.governance.windows import Calendar, CalendarUnit
 from router.domain.ids import ProviderId
-from router.domain.principal import KeyEntry
+from router.domain.principal import KeyEntry, Principal
 from router.domain.secret import Secret
 from router.facades.http.front import Front
 from router.facades.http.limits import HttpLimits
@@ -55,6 +62,27 @@ UNARY = b'{"model":"small","messages":[{"role":"user","content":"hi"}]}'
 STREAM = b'{"model":"small","messages":[{"role":"user","content":"hi"}],"stream":true}'
 WHOLE = b'{"model":"up","choices":[],"usage":{"prompt_tokens":200,"completion_tokens":180}}'
 CHUNKED = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+BUDGETS = [
+    Budget(
+        id=BudgetId(kind),
+        scope=Scope(kind=kind, value="x"),
+        unit=Unit.USD,
+        limit=10**15,
+        window=Calendar(unit=CalendarUnit.DAY, zone=UTC),
+    )
+    for kind in (ScopeKind.KEY, ScopeKind.TEAM)
+]
+GOVERNED = replace(
+    principal("*"),
+    accounts=tuple((budget.id, "x") for budget in BUDGETS),
+    rate_limits=tuple(
+        RateLimit(id=unit.name, scope_kind="key", scope_value="x", unit=unit, limit=10**9, period_ns=SECOND)
+        for unit in (RateUnit.REQUESTS, RateUnit.TOKENS)
+    ),
+    concurrency_limits=(ConcurrencyLimit(id="at once", scope_kind="key", scope_value="x", limit=100),),
+)
 
 
 class Socket(asyncio.Transport):
@@ -134,9 +162,9 @@ class OneProvider:
 
 
 @asynccontextmanager
-async def router_on(folder: Path) -> AsyncIterator[Router]:
+async def router_on(folder: Path, who: Principal | None = None) -> AsyncIterator[Router]:
     digest = hashlib.sha256(KEY.encode()).digest()
-    keys = {digest: KeyEntry(sha256=digest, principal=principal("*"))}
+    keys = {digest: KeyEntry(sha256=digest, principal=who or principal("*"))}
     limits = Timeouts(
         connect_ns=SECOND, stream_first_event_ns=60 * SECOND, stream_idle_ns=60 * SECOND, total_ns=60 * SECOND
     )
@@ -152,6 +180,7 @@ async def router_on(folder: Path) -> AsyncIterator[Router]:
     with (folder / "log").open("wb") as log:
         lines = LogTelemetry(log, beside=prometheus)
         async with opened(folder / "ledger.db") as ledger:
+            ledger.set_budgets(BUDGETS)
             pipeline = Pipeline(
                 clock=FakeClock(),
                 draw=FakeDraw(),
@@ -218,6 +247,33 @@ async def test_a_unary_request_does_no_more_than_it_did(tmp_path: Path) -> None:
     assert work.python_calls <= 210, work.by_function.most_common(20)
     assert work.decodes <= 6
     assert 1 == work.tasks
+
+
+async def test_a_request_under_budgets_and_limits_does_no_more_than_it_did(tmp_path: Path) -> None:
+    async with router_on(tmp_path, GOVERNED) as router:
+        await router.unary()
+        async with counting() as work:
+            await router.unary()
+
+    assert work.python_calls <= 270, work.by_function.most_common(20)
+    assert work.decodes <= 8
+
+
+@pytest.mark.parametrize("who", [principal("*"), GOVERNED], ids=["free", "governed"])
+async def test_a_request_leaves_nothing_for_the_collector(who: Principal, tmp_path: Path) -> None:
+    async with router_on(tmp_path, who) as router:
+        await router.unary()
+        await router.stream(3)
+        gc.collect()
+        gc.disable()
+        try:
+            await router.unary()
+            await router.stream(3)
+            circles = gc.collect()
+        finally:
+            gc.enable()
+
+    assert 0 == circles
 
 
 @pytest.mark.parametrize("chunks", [10, 100])
