@@ -14,6 +14,7 @@ from router.domain.governance.permits import ConcurrencyLimit, Permit, Permits, 
 from router.domain.governance.rate import NOTHING, Costs, CostTooLarge, RateLimit, RateLimited, Rates, Standing
 from router.domain.governance.refusals import refuse_exhausted, refuse_limited, refuse_saturated, refuse_too_large
 from router.domain.governance.sizing import NO_ACCOUNT, Sized, Terms, size_call
+from router.domain.ids import CallId
 from router.domain.pricing import PriceCard
 from router.domain.principal import Mode
 from router.domain.settlement import Outcome, Reservation, Settlement
@@ -33,8 +34,9 @@ class Admission:
 
     __slots__ = (
         "_beyond_tokens",
+        "_call_id",
         "_gate",
-        "call",
+        "_shown",
         "costs",
         "kind",
         "limits",
@@ -49,16 +51,20 @@ class Admission:
     def __init__(
         self,
         gate: "Gate",
-        call: Call,
+        call_id: CallId,
         sized: Sized,
         *,
         kind: OutputClass,
         limits: tuple[RateLimit, ...],
+        shown: tuple[RateLimit, ...],
         price: PriceCard | None,
     ) -> None:
+        """`shown`: those of the limits that are the caller's own."""
         self._gate = gate
         self._beyond_tokens: int | None = None
-        self.call = call
+        # Its id only: a call holds its admission, and a circle of the two would wait for the collector.
+        self._call_id = call_id
+        self._shown = shown
         self.sized = sized
         self.kind = kind
         self.limits = limits
@@ -88,7 +94,8 @@ class Admission:
         return spent_usd - self.usd_held
 
     def standings(self) -> list[Standing]:
-        return self._gate.standings(self.call)
+        """Say how the caller's limits stand, for `x-ratelimit-*`."""
+        return self._gate.standings(self._shown)
 
     def may_go_on(self, output_tokens: int) -> bool:
         """Tell whether a stream that has come so far may go on, holding more for it if that takes more."""
@@ -100,7 +107,7 @@ class Admission:
             self._beyond_tokens = output_tokens
             return False
         more = top_up(output_tokens, self.output_held, most) if sized.top_up else 0
-        return not more or self._gate.extend(self, more)
+        return not more or self._gate.extend(self, self._call_id, more)
 
 
 class Gate:
@@ -126,7 +133,7 @@ class Gate:
         places = principal.concurrency_limits + deployment.concurrency_limits
         if path or limits or places:
             admission = self._size(call, deployment, path, limits, wall_ns)
-            self._take(admission, places)
+            self._take(call, admission, places)
             await self._reserve(call, path, admission.sized.amounts if path else NOTHING_HELD, wall_ns)
             return admission.price
         await self._reserve(call, path, NOTHING_HELD, wall_ns)
@@ -161,16 +168,21 @@ class Gate:
         if isinstance(sized, Refusal):
             raise RouterError(sized)
         call.admission = admission = Admission(
-            self, call, sized, kind=kind, limits=limits, price=deployment.price or assumed
+            self,
+            call.id,
+            sized,
+            kind=kind,
+            limits=limits,
+            shown=principal.rate_limits,
+            price=deployment.price or assumed,
         )
         return admission
 
-    def extend(self, admission: Admission, more: int) -> bool:
+    def extend(self, admission: Admission, call_id: CallId, more: int) -> bool:
         """Hold `more` output tokens for a stream; False if an account has no room for them."""
-        call = admission.call
         amounts = admission.sized.extension(admission.output_held, more)
         try:
-            answer = self._ledger.extend(call.id, amounts, self._clock.wall_ns())
+            answer = self._ledger.extend(call_id, amounts, self._clock.wall_ns())
         except LedgerUnavailable:
             return False
         if isinstance(answer, Exhausted | Stale):
@@ -200,17 +212,15 @@ class Gate:
         if not (usage.estimated or admission.truncated) and settlement.outcome is Outcome.COMPLETED:
             self._estimates.learn(admission.kind, usage.output)
 
-    def standings(self, call: Call) -> list[Standing]:
-        """Say how the limits of a call stand, for `x-ratelimit-*`."""
-        limits = call.principal.rate_limits
+    def standings(self, limits: tuple[RateLimit, ...]) -> list[Standing]:
         return self.rates.standings(limits, self._clock.monotonic_ns()) if limits else []
 
-    def _take(self, admission: Admission, places: tuple[ConcurrencyLimit, ...]) -> None:
+    def _take(self, call: Call, admission: Admission, places: tuple[ConcurrencyLimit, ...]) -> None:
         """Take permits and charge limits, those of the deployment too."""
         if places:
             permit = self.permits.acquire(places)
             if isinstance(permit, Saturated):
-                _refuse(admission.call, refuse_saturated(permit))
+                _refuse(call, refuse_saturated(permit))
             else:
                 admission.permit = permit
         if not admission.limits:
@@ -218,9 +228,9 @@ class Gate:
         costs = admission.sized.costs
         match self.rates.charge(admission.limits, costs, self._clock.monotonic_ns()):
             case RateLimited() as limited:
-                _refuse(admission.call, refuse_limited(limited))
+                _refuse(call, refuse_limited(limited))
             case CostTooLarge() as too_large:
-                _refuse(admission.call, refuse_too_large(too_large))
+                _refuse(call, refuse_too_large(too_large))
             case None:
                 admission.costs = costs
 
