@@ -26,7 +26,9 @@ from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.adapters.transport_httptools import transport_to
 from router.adapters.upstreams.registry import UpstreamRegistry
+from router.admin.budgets import BudgetAdmin
 from router.admin.keys import KeyAdmin
+from router.admin.ledger import LedgerAdmin
 from router.config import KeySettings, Loaded, Settings, Sources, notices
 from router.configured import Configured
 from router.domain.catalog import Snapshot
@@ -41,8 +43,9 @@ from router.lifecycle import Address, Drain, Lifecycle, Listener, Phase, Tls
 from router.pipeline.open import Pipeline
 from router.ports.keys import KeysUnavailable
 from router.ports.ledger import LedgerUnavailable, UsageGroup, UsageTotal
+from router.ports.observed import ObservedGroup, ObservedTotal
 
-__all__ = ["CannotStart", "Router", "Running", "litellm_catalogue", "log_to_stderr", "read_usage"]
+__all__ = ["CannotStart", "Router", "Running", "litellm_catalogue", "log_to_stderr", "read_observed", "read_usage"]
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +106,7 @@ class Router:
             )
             self._prometheus.open_calls = pipeline.open_calls.__len__
             with _starting():
-                http, ops = self._listeners(pipeline, self._key_desk(keys, ledger))
+                http, ops = self._listeners(pipeline, self._key_desk(keys, ledger), ledger)
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
             reloads = asyncio.Event()
             watching = tasks.create_task(self._watch(reloads, ledger, keys))
@@ -131,7 +134,7 @@ class Router:
         )
         return KeyDesk(keys=admin, schema=KeySettings.model_json_schema(ref_template=KeyDesk.REF_TEMPLATE))
 
-    def _listeners(self, pipeline: Pipeline, key_desk: KeyDesk) -> tuple[Listener, Listener]:
+    def _listeners(self, pipeline: Pipeline, keys: KeyDesk, ledger: SqliteLedger) -> tuple[Listener, Listener]:
         http, ops = self._settings.server.http, self._settings.server.ops
         limits = HttpLimits(
             max_body=http.max_body,
@@ -141,7 +144,13 @@ class Router:
             write_timeout_ns=http.write_timeout,
             stream_ping_ns=http.stream_ping,
         )
-        rest = build_app(pipeline=pipeline, health=self._phase, keys=key_desk)
+        rest = build_app(
+            pipeline=pipeline,
+            health=self._phase,
+            keys=keys,
+            ledger=LedgerAdmin(ledger),
+            budgets=BudgetAdmin(accounts=ledger, snapshots=self.configured, clock=self._clock),
+        )
         inference = Front(pipeline=pipeline, rest=rest, limits=limits)
         app: App = inference
         hot: HotRoutes | None = inference.hot_routes
@@ -238,3 +247,12 @@ async def read_usage(
         return [(group, await reader.usage(group, since_ns)) for group in groups]
     finally:
         await reader.close()
+
+
+async def read_observed(
+    url: str, groups: Sequence[ObservedGroup], span_ns: int
+) -> list[tuple[ObservedGroup, Sequence[ObservedTotal]]]:
+    """Read what observing let pass within the last `span_ns`, beside a server that may be writing it."""
+    since_ns = SystemClock().wall_ns() - span_ns
+    async with await open_sqlite_reader(url) as reader:
+        return [(group, await reader.observed(group, since_ns)) for group in groups]

@@ -10,6 +10,7 @@ from typing import Final
 
 from router import VERSION
 from router.cli_keys import add_keys
+from router.cli_report import add_report
 from router.ports.ledger import LedgerUnavailable, UsageGroup
 
 _USAGE_GROUPS: Final[tuple[UsageGroup, ...]] = ("key", "model", "agent")
@@ -60,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     usage.add_argument("--since", default="30d", help="how far back, such as 24h or 30d")
     usage.set_defaults(run=_usage)
 
+    add_report(
+        commands.add_parser("report", help="print what would have been refused, had keys not only been observed")
+    )
     add_keys(commands.add_parser("keys", help="make, list, show, rotate and revoke the keys of a running router"))
 
     health = commands.add_parser("healthcheck", help="ask a running router whether it lives; exit 1 if not")

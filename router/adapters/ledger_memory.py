@@ -5,9 +5,9 @@ from typing import Final
 
 import msgspec
 
-from router.domain.governance.account import AccountKey
+from router.domain.governance.account import AccountKey, AccountState
 from router.domain.governance.accounts import Accounts
-from router.domain.governance.budget import Amounts, Budget, Crossed, Exhausted, Stale, Standing
+from router.domain.governance.budget import Amounts, Budget, BudgetId, Crossed, Exhausted, Stale, Standing
 from router.domain.governance.ledger import hold, post, room_of
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
@@ -66,6 +66,11 @@ class MemoryLedger:
 
     def standing(self, key: AccountKey, wall_ns: int) -> Standing:
         return self._accounts.state_of(self._accounts.of(*key), wall_ns)
+
+    def account_states(
+        self, of: Iterable[BudgetId], after: AccountKey, limit: int, wall_ns: int
+    ) -> Sequence[AccountState]:
+        return self._accounts.states(of, after, limit, wall_ns)
 
     def set_budgets(self, budgets: Iterable[Budget]) -> None:
         for budget in budgets:
@@ -135,6 +140,7 @@ def _settled_record(settlement: Settlement, hold_nano_usd: int) -> CallRecord:
         hold_nano_usd=hold_nano_usd,
         cost_nano_usd=settlement.cost_nano_usd,
         price_version=settlement.price_version,
+        would_refuse=settlement.would_refuse,
         attempts=settlement.attempts,
     )
 

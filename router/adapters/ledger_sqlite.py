@@ -39,24 +39,16 @@ from router.adapters.sql.sqlite_store import (
     open_writer,
     sqlite_path,
 )
-from router.domain.governance.account import AccountKey
+from router.domain.governance.account import AccountKey, AccountState
 from router.domain.governance.accounts import Accounts
-from router.domain.governance.budget import (
-    Amounts,
-    Budget,
-    BudgetId,
-    Crossed,
-    Exhausted,
-    Stale,
-    Standing,
-    State,
-)
+from router.domain.governance.budget import Amounts, Budget, BudgetId, Crossed, Exhausted, Stale, Standing, State
 from router.domain.governance.ledger import hold, post, room_of
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
 from router.domain.settlement import Outcome, Reservation, Settlement
 from router.ports.clock import Clock
 from router.ports.ledger import CallRecord, LedgerUnavailable, UsageGroup, UsageTotal
+from router.ports.ledger_pages import AttemptPlace, AttemptRecord, CallFilter
 from router.ports.telemetry import Anomaly, Telemetry
 
 COMMIT_EVERY_S: Final = 0.1
@@ -109,8 +101,7 @@ class SqliteLedger:
         self._reader = reader
         self._telemetry = telemetry
         self._held = held
-        self._accounts = Accounts()
-        self._booked = BookedTexts()
+        self._accounts, self._booked = Accounts(), BookedTexts()
         self._stored: dict[BudgetId, list[tuple[str, int, int]]] = {}
         """Balances of budgets that are not in force, or not yet."""
         for budget, value, start_ns, posted in balances:
@@ -211,6 +202,9 @@ class SqliteLedger:
     def standing(self, key: AccountKey, wall_ns: int) -> Standing:
         return self._accounts.state_of(self._accounts.of(*key), wall_ns)
 
+    def account_states(self, of: Iterable[BudgetId], after: AccountKey, limit: int, wall_ns: int) -> list[AccountState]:
+        return self._accounts.states(of, after, limit, wall_ns)
+
     def set_budgets(self, budgets: Iterable[Budget]) -> None:
         for budget in budgets:
             self._accounts.replace_budget(budget)
@@ -225,6 +219,14 @@ class SqliteLedger:
     async def read_call(self, call_id: CallId) -> CallRecord | None:
         await self._catch_up()
         return await self._reader.read_call(call_id)
+
+    async def read_calls(self, sought: CallFilter, before: CallId, limit: int) -> Sequence[CallRecord]:
+        await self._catch_up()
+        return await self._reader.read_calls(sought, before, limit)
+
+    async def read_attempts(self, sought: CallFilter, after: AttemptPlace, limit: int) -> Sequence[AttemptRecord]:
+        await self._catch_up()
+        return await self._reader.read_attempts(sought, after, limit)
 
     async def usage(self, group: UsageGroup, since_ns: int) -> Sequence[UsageTotal]:
         await self._catch_up()

@@ -50,6 +50,8 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     hold_nano_usd: int = 0
     cost_nano_usd: int | None = None
     price_version: str | None = None
+    would_refuse: str | None = None
+    """What would have refused the call, had its key not only been observed."""
     attempts: tuple[AttemptRow, ...] = ()
 
 

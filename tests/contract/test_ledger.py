@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Protocol, cast
 
+import msgspec
 import pytest
 
 from router.adapters.ledger_memory import MemoryLedger
@@ -27,6 +29,7 @@ from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
 from router.domain.settlement import Labels, Outcome
 from router.domain.usage import NO_USAGE, TokenUsage
+from router.ports.account_states import AccountStates
 from router.ports.ledger import Ledger, LedgerUnavailable, UsageTotal
 from tests.support.fakes import FakeClock, RecordingTelemetry
 from tests.support.ledger_facts import (
@@ -110,6 +113,17 @@ async def test_the_first_settlement_wins(open_ledger: OpenLedger, committed_betw
 
         assert settled_record(7, attempts=(attempt(1),)) == await ledger.read_call(CallId(7))
         assert [1] == [total.calls for total in await ledger.usage("key", 0)]
+
+
+@pytest.mark.parametrize("fault", [None, Fault.BUDGET_EXHAUSTED])
+async def test_what_observing_let_pass_is_on_record(open_ledger: OpenLedger, fault: Fault | None) -> None:
+    async with open_ledger() as ledger:
+        await ledger.reserve(reservation(7, observed=True), STARTED_NS)
+        ledger.settle(msgspec.structs.replace(settlement(7), would_refuse=fault))
+        record = await ledger.read_call(CallId(7))
+
+        assert record is not None
+        assert (fault and "budget_exhausted") == record.would_refuse
 
 
 async def test_a_call_refused_before_its_reservation_has_a_row(open_ledger: OpenLedger) -> None:
@@ -480,3 +494,29 @@ def total(
         cost_nano_usd=cost,
         unpriced_calls=unpriced,
     )
+
+
+class BudgetedLedger(Ledger, AccountStates, Protocol):
+    """A ledger that shows its accounts, as every one of ours does."""
+
+
+async def test_accounts_of_budgets_in_force_are_shown_in_order(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as opened:
+        ledger = cast(BudgetedLedger, opened)
+        ledger.set_budgets([budget("each", 100), budget("one", 70, value="k9"), budget("gone", 500)])
+        for number, key in ((1, "k1"), (2, "k2"), (3, "k3")):
+            await ledger.reserve(reservation(number, hold=10, path=[("each", key), ("gone", key)]), STARTED_NS)
+        ledger.settle(msgspec.structs.replace(settlement(1), spent=Amounts(usd=4)))
+        in_force = [BudgetId("one"), BudgetId("each")]
+        states = ledger.account_states(in_force, (BudgetId(""), ""), 10, STARTED_NS)
+        onward = ledger.account_states(in_force, (BudgetId("each"), "k1"), 2, STARTED_NS)
+
+        assert [("each", "k1", 100, 4, 0), ("each", "k2", 100, 0, 10), ("each", "k3", 100, 0, 10)] == [
+            (one.budget.id, one.value, one.limit, one.used, one.reserved) for one in states[:3]
+        ]
+        assert [("one", "k9", 70, 0, 0)] == [
+            (one.budget.id, one.value, one.limit, one.used, one.reserved) for one in states[3:]
+        ]
+        assert {STARTED_NS // DAY_NS * DAY_NS + DAY_NS} == {one.resets_at_ns for one in states}
+        assert ["k2", "k3"] == [one.value for one in onward]
+        assert [] == list(ledger.account_states(in_force, (BudgetId("one"), "k9"), 2, STARTED_NS))

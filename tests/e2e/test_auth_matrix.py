@@ -10,6 +10,8 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
+from router.admin.budgets import BudgetAdmin
+from router.admin.ledger import LedgerAdmin
 from router.facades.http.admin.keys import KeyDesk
 from router.facades.http.app import build_app
 from router.facades.http.front import CHAT_PATHS
@@ -63,6 +65,9 @@ MATRIX = {
     "POST /admin/v1/keys/{key}/rotate": (401, 403, 401, 400),
     "POST /admin/v1/keys/{key}/revoke": (401, 403, 401, 404),
     "GET /admin/v1/keys/{key}/changes": (401, 403, 401, 404),
+    "GET /admin/v1/budgets": (401, 403, 401, 200),
+    "GET /admin/v1/ledger/calls": (401, 403, 401, 200),
+    "GET /admin/v1/ledger/attempts": (401, 403, 401, 200),
     "GET /livez": OPEN,
     "GET /readyz": OPEN,
     "GET /healthz": OPEN,
@@ -93,7 +98,10 @@ def routes_of_the_app() -> set[str]:
     )
     found = {f"POST {path}" for path in CHAT_PATHS}
     keys = KeyDesk(keys=Unasked())  # type: ignore[arg-type]  # as above
-    pending = list(build_app(pipeline=pipeline, health=Phase(), keys=keys).routes)
+    ledger = LedgerAdmin(Unasked())  # type: ignore[arg-type]  # as above
+    unasked = Unasked()
+    budgets = BudgetAdmin(accounts=unasked, snapshots=unasked, clock=unasked)  # type: ignore[arg-type]  # as above
+    pending = list(build_app(pipeline=pipeline, health=Phase(), keys=keys, ledger=ledger, budgets=budgets).routes)
     while pending:
         route = pending.pop()
         nested = getattr(getattr(route, "original_router", None), "routes", None)

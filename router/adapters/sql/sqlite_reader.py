@@ -1,11 +1,17 @@
 """Read a ledger beside the server that writes it, or without one."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Final, Self
+from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 
-from router.adapters.sql.sqlite_rows import read_call, read_usage_totals
+from router.adapters.sql.sqlite_rows import (
+    read_attempts_page,
+    read_call,
+    read_calls_page,
+    read_observed_totals,
+    read_usage_totals,
+)
 from router.adapters.sql.sqlite_store import (
     SqliteThread,
     StoreUnusable,
@@ -16,6 +22,11 @@ from router.adapters.sql.sqlite_store import (
 )
 from router.domain.ids import CallId
 from router.ports.ledger import CallRecord, LedgerUnavailable, UsageGroup, UsageTotal
+from router.ports.ledger_pages import AttemptPlace, AttemptRecord, CallFilter
+from router.ports.observed import ObservedGroup, ObservedTotal
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _READ_ERRORS: Final = (sqlite3.Error, ValueError)  # aiosqlite says ValueError when its connection was closed
 
@@ -27,14 +38,25 @@ class SqliteReader:
         self._thread = thread
 
     async def read_call(self, call_id: CallId) -> CallRecord | None:
-        try:
-            return await self._thread.run(read_call, call_id)
-        except _READ_ERRORS as exc:
-            raise LedgerUnavailable(f"the ledger cannot be read: {exc}") from exc
+        return await self._read(read_call, call_id)
+
+    async def read_calls(self, sought: CallFilter, before: CallId, limit: int) -> Sequence[CallRecord]:
+        return await self._read(read_calls_page, sought, before, limit)
+
+    async def read_attempts(self, sought: CallFilter, after: AttemptPlace, limit: int) -> Sequence[AttemptRecord]:
+        return await self._read(read_attempts_page, sought, after, limit)
 
     async def usage(self, group: UsageGroup, since_ns: int) -> Sequence[UsageTotal]:
+        return await self._read(read_usage_totals, group, since_ns)
+
+    async def observed(self, group: ObservedGroup, since_ns: int) -> Sequence[ObservedTotal]:
+        return await self._read(read_observed_totals, group, since_ns)
+
+    async def _read(
+        self, read: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         try:
-            return await self._thread.run(read_usage_totals, group, since_ns)
+            return await self._thread.run(read, *args, **kwargs)
         except _READ_ERRORS as exc:
             raise LedgerUnavailable(f"the ledger cannot be read: {exc}") from exc
 

@@ -16,6 +16,8 @@ from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlemen
 from router.domain.stream import ReplyMode
 from router.domain.usage import TokenUsage
 from router.ports.ledger import CallRecord, UsageGroup, UsageTotal
+from router.ports.ledger_pages import AttemptPlace, AttemptRecord, CallFilter
+from router.ports.observed import ObservedGroup, ObservedTotal
 
 Row = tuple[int | str | None, ...]
 
@@ -155,6 +157,7 @@ def settled_row(settlement: Settlement, epoch: Epoch, hold_nano_usd: int, booked
         settlement.cost_nano_usd,
         settlement.price_version,
         _attempts_text(settlement.attempts) if settlement.attempts else None,
+        (None if settlement.would_refuse is None else str(settlement.would_refuse)),
         hold_nano_usd,
         booked,
         None if booked is None else text_of(settlement.spent),
@@ -162,20 +165,49 @@ def settled_row(settlement: Settlement, epoch: Epoch, hold_nano_usd: int, booked
 
 
 def read_call(connection: sqlite3.Connection, call_id: CallId) -> CallRecord | None:
-    row = connection.execute(sql.READ_CALL, (call_id,)).fetchone()
-    if row is None:
-        return None
-    fields = dict(zip(CallRecord.__struct_fields__, row, strict=True))
-    for name, kind in (("stream", bool), ("usage_estimated", bool), ("outcome", Outcome)):
-        if fields[name] is not None:
-            fields[name] = kind(fields[name])
-    fields["attempts"] = _read_attempts(fields["attempts"])
-    return CallRecord(**fields)
+    records = _records(connection.execute(sql.READ_CALL, (call_id,)))
+    return records[0] if records else None
+
+
+def read_calls_page(connection: sqlite3.Connection, sought: CallFilter, before: CallId, limit: int) -> list[CallRecord]:
+    values = {**msgspec.structs.asdict(sought), "before": before, "limit": limit}
+    return _records(connection.execute(sql.CALLS_PAGE, values))
+
+
+def read_attempts_page(
+    connection: sqlite3.Connection, sought: CallFilter, after: AttemptPlace, limit: int
+) -> list[AttemptRecord]:
+    before, after_number = after
+    values = {**msgspec.structs.asdict(sought), "before": before, "after_number": after_number, "limit": limit}
+    records = []
+    for row in connection.execute(sql.ATTEMPTS_PAGE, values):
+        fields = dict(zip(AttemptRecord.__struct_fields__, row, strict=True))
+        for name in ("usage_estimated", "usage_clamped"):
+            fields[name] = bool(fields[name])
+        records.append(AttemptRecord(**fields))
+    return records
+
+
+def _records(cursor: sqlite3.Cursor) -> list[CallRecord]:
+    records = []
+    for row in cursor:
+        fields = dict(zip(CallRecord.__struct_fields__, row, strict=True))
+        for name, kind in (("stream", bool), ("usage_estimated", bool), ("outcome", Outcome)):
+            if fields[name] is not None:
+                fields[name] = kind(fields[name])
+        fields["attempts"] = _read_attempts(fields["attempts"])
+        records.append(CallRecord(**fields))
+    return records
 
 
 def read_usage_totals(connection: sqlite3.Connection, group: UsageGroup, since_ns: int) -> list[UsageTotal]:
     rows = connection.execute(sql.USAGE[group], (since_ns,))
     return [UsageTotal(**dict(zip(UsageTotal.__struct_fields__, row, strict=True))) for row in rows]
+
+
+def read_observed_totals(connection: sqlite3.Connection, group: ObservedGroup, since_ns: int) -> list[ObservedTotal]:
+    rows = connection.execute(sql.OBSERVED[group], (since_ns,))
+    return [ObservedTotal(**dict(zip(ObservedTotal.__struct_fields__, row, strict=True))) for row in rows]
 
 
 def _attempts_text(attempts: tuple[AttemptRow, ...]) -> str:

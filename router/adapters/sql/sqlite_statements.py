@@ -3,6 +3,7 @@
 from typing import Final
 
 from router.ports.ledger import UsageGroup
+from router.ports.observed import ObservedGroup
 
 BEGIN: Final = "BEGIN IMMEDIATE"
 COMMIT: Final = "COMMIT"
@@ -35,10 +36,10 @@ INSERT INTO calls (
     id, epoch, request_id, key_id, organization, team, user, workflow_id, parent_call_id, agent, tags,
     route, stream, asked_model, served_deployment, served_model, started_ns, duration_ns, first_token_ns,
     outcome, fault, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
-    usage_estimated, cost_nano_usd, price_version, attempts, hold_nano_usd, booked, spent
+    usage_estimated, cost_nano_usd, price_version, attempts, would_refuse, hold_nano_usd, booked, spent
 ) VALUES {} ON CONFLICT (id) DO NOTHING
 """
-_SETTLED: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SETTLED: Final = f"({', '.join('?' * 34)})"
 SETTLE_CALLS: Final = {rows: _SETTLE.format(", ".join([_SETTLED] * rows)) for rows in ROWS}
 
 # What the provider used is unknown, so a hold is posted in full; without a hold the cost is unknown too.
@@ -78,22 +79,69 @@ DELETE FROM balances WHERE (budget, value, start_ns) IN (
 """
 READ_BALANCES: Final = "SELECT budget, value, start_ns, posted FROM ages WHERE age <= ?"
 
-# One statement, so that a call which is settled meanwhile is seen once, open or settled. Columns of `CallRecord`.
-READ_CALL: Final = """
+# The columns of `CallRecord`, and what an open call has for them.
+_SETTLED_CALLS: Final = """
 SELECT
     id, request_id, key_id, organization, team, user, workflow_id, parent_call_id, agent, tags, route, stream,
     asked_model, served_deployment, served_model, started_ns, duration_ns, first_token_ns, outcome, fault,
     input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, usage_estimated,
-    hold_nano_usd, cost_nano_usd, price_version, attempts
-FROM calls WHERE id = ?1
-UNION ALL
+    hold_nano_usd, cost_nano_usd, price_version, would_refuse, attempts
+FROM calls
+"""
+_OPEN_CALLS: Final = """
 SELECT
     id, request_id, key_id, NULL, NULL, NULL, workflow_id, parent_call_id, agent, tags, NULL, NULL,
     asked_model, NULL, NULL, started_ns, NULL, NULL, NULL, NULL,
     0, 0, 0, 0, 0, 0,
-    hold_nano_usd, NULL, NULL, NULL
-FROM open_calls WHERE id = ?1
+    hold_nano_usd, NULL, NULL, NULL, NULL
+FROM open_calls
 """
+
+# One statement, so that a call which is settled meanwhile is seen once, open or settled.
+READ_CALL: Final = f"{_SETTLED_CALLS} WHERE id = ?1 UNION ALL {_OPEN_CALLS} WHERE id = ?1"
+
+# A filter that is NULL lets every call pass. What an open call does not know yet, no filter finds.
+_ASKED: Final = """
+    (:key IS NULL OR key_id = :key)
+    AND (:agent IS NULL OR agent = :agent)
+    AND (:workflow IS NULL OR workflow_id = :workflow)
+    AND (:model IS NULL OR asked_model = :model)
+    AND (:since_ns IS NULL OR calls.started_ns >= :since_ns)
+    AND (:until_ns IS NULL OR calls.started_ns < :until_ns)
+"""
+_ENDED: Final = """
+    (:team IS NULL OR team = :team OR organization || '/' || team = :team)
+    AND (:outcome IS NULL OR outcome = :outcome)
+"""
+CALLS_PAGE: Final = f"""
+{_SETTLED_CALLS} WHERE id < :before AND {_ASKED} AND {_ENDED} AND (:fault IS NULL OR fault = :fault)
+UNION ALL
+{_OPEN_CALLS} AS calls WHERE id < :before AND {_ASKED}
+    AND :team IS NULL AND COALESCE(:outcome, 'open') = 'open' AND :fault IS NULL
+ORDER BY id DESC LIMIT :limit
+"""
+
+# The columns of `AttemptRecord`.
+# As many calls are looked at as rows are wanted, and the one where the page goes on: all attempts take seconds to sort.
+_ATTEMPTS: Final = """
+SELECT
+    call_id, calls.request_id, calls.key_id, number, deployment, provider, upstream_model, attempts.started_ns,
+    attempts.duration_ns, attempts.first_token_ns, attempts.fault, upstream_status, attempts.input_tokens,
+    attempts.cached_input_tokens, attempts.cache_write_tokens, attempts.output_tokens, attempts.reasoning_tokens,
+    attempts.usage_estimated, usage_clamped, attempts.cost_nano_usd, attempts.price_version
+FROM attempts JOIN calls ON calls.id = attempts.call_id
+WHERE call_id IN (
+    SELECT id FROM calls
+    WHERE id <= :before AND attempts IS NOT NULL AND {asked} AND {ended}
+        AND (:fault IS NULL OR EXISTS (
+            SELECT 1 FROM json_each(calls.attempts) AS attempt WHERE json_extract(attempt.value, '$[7]') = :fault
+        ))
+    ORDER BY id DESC LIMIT :limit + 1
+)
+    AND (call_id < :before OR number > :after_number) AND (:fault IS NULL OR attempts.fault = :fault)
+ORDER BY call_id DESC, number LIMIT :limit
+"""
+ATTEMPTS_PAGE: Final = _ATTEMPTS.format(asked=_ASKED, ended=_ENDED)
 
 _SUMS: Final = """
     COUNT(*), SUM(outcome NOT IN ('completed', 'client_cancelled')),
@@ -106,4 +154,15 @@ USAGE: Final[dict[UsageGroup, str]] = {
     "key": "SELECT key_id, " + _SUMS,
     "model": "SELECT asked_model, " + _SUMS,
     "agent": "SELECT COALESCE(agent, ''), " + _SUMS,
+}
+
+_LET_PASS: Final = """
+    COUNT(*), SUM(COALESCE(cost_nano_usd, 0)), SUM(cost_nano_usd IS NULL)
+FROM calls WHERE would_refuse IS NOT NULL AND started_ns >= ? GROUP BY 1 ORDER BY 3 DESC, 2 DESC, 1
+"""
+
+OBSERVED: Final[dict[ObservedGroup, str]] = {
+    "reason": "SELECT would_refuse, " + _LET_PASS,
+    "agent": "SELECT COALESCE(agent, ''), " + _LET_PASS,
+    "key": "SELECT key_id, " + _LET_PASS,
 }

@@ -4,6 +4,7 @@ Only `accounts` changes these objects; its laws hold here too. Sums are kept at 
 them out from scratch whenever the window or the terms change.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from router.domain.governance.budget import Budget, BudgetId, Crossed, Exhausted, Scope, Standing, Threshold, Unit
@@ -13,6 +14,22 @@ AccountKey = tuple[BudgetId, str]
 """A budget, and one value of its scope."""
 Booking = tuple[BudgetId, str, int, int]
 """Where money is held or posted: account, start of the bucket, member of `Amounts`. All that a store must know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountState:
+    """How one account stands, in the unit of its budget."""
+
+    budget: Budget
+    value: str
+    limit: int
+    """What tops it up included."""
+    used: int
+    """Posted in this window."""
+    reserved: int
+    """Held by calls that are still open."""
+    resets_at_ns: int | None
+
 
 _COLUMN: Final = {unit: column for column, unit in enumerate(Unit)}
 _OUT_OF_REACH: Final = 1 << 127
@@ -143,6 +160,16 @@ class Account:
             actions=tuple(dict.fromkeys(one.action for one in self._reached() if one.counts_pending)),
             used_pct=used * 100 // self.limit if self.limit else 100,
             room=self.limit - used,
+            resets_at_ns=self._resets_at(0),
+        )
+
+    def state(self) -> AccountState:
+        return AccountState(
+            budget=self.terms.budget,
+            value=self.key[1],
+            limit=self.limit,
+            used=self.posted,
+            reserved=self.pending,
             resets_at_ns=self._resets_at(0),
         )
 

@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from router.domain.governance.account import Account, AccountKey, Bucket, Terms
+from router.domain.governance.account import Account, AccountKey, AccountState, Bucket, Terms
 from router.domain.governance.budget import (
     EACH,
     NOTHING,
@@ -116,6 +116,27 @@ class Accounts:
         if wall_ns >= account.next_ns:
             account.advance(wall_ns)
         return account.standing()
+
+    def states(self, budgets: Iterable[BudgetId], after: AccountKey, limit: int, wall_ns: int) -> list[AccountState]:
+        """Say how at most `limit` accounts of these budgets stand, in the order of their keys, from `after` on.
+
+        A budget for one value has its account from the first time that somebody asks.
+        """
+        found: list[AccountState] = []
+        for budget in sorted(budgets):
+            if len(found) >= limit:
+                break
+            terms = self._terms.get(budget)
+            if terms is None or budget < after[0]:
+                continue
+            if terms.budget.scope.value != EACH:
+                self.of(budget, terms.budget.scope.value)
+            values = sorted(value for value in terms.accounts if (budget, value) > after)
+            for account in [terms.accounts[value] for value in values[: limit - len(found)]]:
+                if wall_ns >= account.next_ns:
+                    account.advance(wall_ns)
+                found.append(account.state())
+        return found
 
     # --- one reservation, from its start to its end ---
 

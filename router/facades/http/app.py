@@ -3,18 +3,22 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from router import VERSION
+from router.admin.budgets import BudgetAdmin
+from router.admin.ledger import LedgerAdmin
 from router.domain.faults import Fault, Refusal, RouterError, refuse
 from router.domain.ids import ModelName, parse_call_id
 from router.domain.metadata import Metadata, read_metadata
 from router.domain.principal import Permission, Principal
 from router.domain.settlement import Labels
+from router.facades.http.admin.budgets import budget_routes
 from router.facades.http.admin.keys import KeyDesk, key_routes
+from router.facades.http.admin.ledger import ledger_routes
 from router.facades.http.errors import error_body, error_headers
 from router.facades.http.health import health_router
 from router.facades.http.openapi import CHAT_PATH_ITEM, ERROR_SCHEMA
@@ -32,10 +36,17 @@ _INVALID: Final = Refusal(fault=Fault.INVALID_REQUEST, message="The request is n
 _NO_CALL: Final = "No call of this key has this id. Take it from the `x-checkrein-call` header of a reply."
 
 
-def build_app(*, pipeline: Pipeline, health: Health, keys: KeyDesk | None = None) -> FastAPI:
+def build_app(
+    *,
+    pipeline: Pipeline,
+    health: Health,
+    keys: KeyDesk | None = None,
+    ledger: LedgerAdmin | None = None,
+    budgets: BudgetAdmin | None = None,
+) -> FastAPI:
     """Build the application behind the hot routes. Every route but health and documentation needs a key.
 
-    Without `keys` there is nothing to administer keys with.
+    Without `keys`, `ledger` or `budgets` there is nothing to administer these with.
     """
     app = FastAPI(title="Checkrein", version=VERSION, redoc_url=None, redirect_slashes=False)
     _describe(app, {} if keys is None else keys.schemas())
@@ -79,9 +90,15 @@ def build_app(*, pipeline: Pipeline, health: Health, keys: KeyDesk | None = None
             raise refuse(Fault.NOT_FOUND, _NO_CALL)
         return view_call(record)
 
-    if keys is not None:
-        app.include_router(key_routes(keys, principal))
+    _include(app, None if keys is None else key_routes(keys, principal))
+    _include(app, None if ledger is None else ledger_routes(ledger, principal))
+    _include(app, None if budgets is None else budget_routes(budgets, principal))
     return app
+
+
+def _include(app: FastAPI, routes: APIRouter | None) -> None:
+    if routes is not None:
+        app.include_router(routes)
 
 
 def _view_model(pipeline: Pipeline, name: ModelName) -> ModelView:

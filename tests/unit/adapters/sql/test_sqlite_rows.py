@@ -14,6 +14,7 @@ from router.adapters.sql.sqlite_rows import (
     read_amounts,
     read_booking,
     read_call,
+    read_observed_totals,
     read_usage_totals,
     settled_row,
 )
@@ -168,3 +169,17 @@ def test_attempts_can_be_asked_in_sql(connection: sqlite3.Connection) -> None:
         "cost_nano_usd": 3_556_000,
         "price_version": "config-1",
     } == dict(zip(names, cursor.fetchone(), strict=True))
+
+
+def test_what_observing_let_pass_is_added_up(connection: sqlite3.Connection) -> None:
+    for number, fault in ((1, Fault.RATE_LIMITED), (2, Fault.BUDGET_EXHAUSTED), (3, Fault.RATE_LIMITED), (4, None)):
+        settled = msgspec.structs.replace(settlement(number, cost=number), would_refuse=fault)
+        connection.execute(sql.SETTLE_CALLS[1], settled_row(settled, EPOCH, 0, None))
+
+    assert [("rate_limited", 2, 4, 0), ("budget_exhausted", 1, 2, 0)] == [
+        (total.group, total.calls, total.cost_nano_usd, total.unpriced_calls)
+        for total in read_observed_totals(connection, "reason", 0)
+    ]
+    assert [("ci", 1)] == [
+        (total.group, total.calls) for total in read_observed_totals(connection, "key", STARTED_NS + 3)
+    ]

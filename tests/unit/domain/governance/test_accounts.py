@@ -94,6 +94,25 @@ def sums(*path: Account) -> list[tuple[int, int]]:
     return [(account.posted, account.pending) for account in path]
 
 
+# --- looking ---
+
+
+def test_accounts_are_shown_in_order_from_a_place_on_and_up_to_a_bound() -> None:
+    accounts = Accounts([budget("b", 50), budget("a", 50), budget("c", 70, value="only"), budget("d", 1)])
+    path = [accounts.of(BudgetId(name), value) for name, value in (("b", "y"), ("b", "x"), ("a", "z"), ("d", "x"))]
+    accounts.reserve(1, path[:3], usd(5), NOW)
+    accounts.top_up(BudgetId("b"), 25, NOW + S)
+    named = [BudgetId(name) for name in ("c", "b", "a", "never")]
+    states = accounts.states(named, (BudgetId(""), ""), 9, NOW)
+    later = accounts.states(named, (BudgetId("a"), "z"), 2, NOW + S)
+
+    assert [("a", "z", 50, 0, 5), ("b", "x", 75, 0, 5), ("b", "y", 75, 0, 5), ("c", "only", 70, 0, 0)] == [
+        (one.budget.id, one.value, one.limit, one.used, one.reserved) for one in states
+    ]
+    assert {at("2024-02-01T00:00:00+01:00")} == {one.resets_at_ns for one in states}
+    assert [("x", 50), ("y", 50)] == [(one.value, one.limit) for one in later]
+
+
 # --- holding ---
 
 

@@ -1,0 +1,77 @@
+"""Show administrators every budget in force and how each of its accounts stands."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+import msgspec
+
+from router.domain.faults import Fault, refuse
+from router.domain.governance.account import AccountKey, AccountState
+from router.domain.governance.budget import BudgetId
+from router.domain.governance.windows import Calendar, Lifetime, Rolling, Window
+from router.domain.instants import format_duration
+from router.domain.principal import Permission, Principal
+from router.ports.account_states import AccountStates
+from router.ports.clock import Clock
+from router.ports.snapshots import Snapshots
+
+PAGE_ACCOUNTS: Final = 100
+PAGE_ACCOUNTS_MAX: Final = 1_000
+_FIRST: Final[AccountKey] = (BudgetId(""), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountPage:
+    accounts: tuple[AccountState, ...]
+    next: str | None
+    """Where the next page goes on; None: this is the last."""
+
+
+class BudgetAdmin:
+    """What every façade offers of budgets. Every method raises `RouterError`."""
+
+    def __init__(self, *, accounts: AccountStates, snapshots: Snapshots, clock: Clock) -> None:
+        self._accounts = accounts
+        self._snapshots = snapshots
+        self._clock = clock
+
+    def list(self, caller: Principal, *, after: str | None = None, limit: int = PAGE_ACCOUNTS) -> AccountPage:
+        """Return accounts by budget and value. A limit out of bounds is brought into them."""
+        if Permission.ADMIN not in caller.permissions:
+            message = "This key may not look at budgets. Use one with the permission `admin`."
+            raise refuse(Fault.PERMISSION_DENIED, message)
+        limit = min(max(limit, 1), PAGE_ACCOUNTS_MAX)
+        place = _FIRST if after is None else _place(after)
+        budgets = self._snapshots.current.budgets
+        rows = self._accounts.account_states(budgets, place, limit + 1, self._clock.wall_ns())
+        more = len(rows) > limit
+        return AccountPage(accounts=tuple(rows[:limit]), next=_cursor(rows[limit - 1]) if more else None)
+
+
+def window_name(window: Window) -> str:
+    """Write a window as the configuration does: a word with its time zone, or a span."""
+    match window:
+        case Calendar(unit=unit, zone=zone):
+            return f"{unit}@{zone}"
+        case Rolling(span_ns=span_ns):
+            return format_duration(span_ns)
+        case Lifetime():
+            return "lifetime"
+        case never:
+            assert_never(never)
+
+
+def _cursor(state: AccountState) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode((state.budget.id, state.value))).decode().rstrip("=")
+
+
+def _place(after: str) -> AccountKey:
+    try:
+        text = base64.b64decode(after + "=" * (-len(after) % 4), altchars=b"-_", validate=True)
+        budget, value = msgspec.json.decode(text, type=tuple[str, str])
+    except (binascii.Error, ValueError, RecursionError):
+        message = "No page ends there. Send the `next` of the page before."
+        raise refuse(Fault.INVALID_REQUEST, message, param="after") from None
+    return BudgetId(budget), value
