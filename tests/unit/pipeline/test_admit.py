@@ -125,8 +125,25 @@ async def test_without_a_maximum_the_affordable_one_is_written() -> None:
     assert b'"max_completion_tokens":9' in written  # $0.01 less the input, at $10 a million
 
 
-async def test_an_upstream_that_ignores_its_maximum_is_cut() -> None:
+async def test_a_stream_that_passes_its_maximum_goes_on_while_there_is_room_for_it() -> None:
     rig = Rig(with_budgets(budget(USD)))
+    upstream = rig.upstream()
+    upstream.feed(*[chunk("a")] * 400)
+    upstream.feed(chunk("", finish="stop"), usage_chunk(10, 400), END_EVENT)
+    events: list[Event] = []
+    with rig.pipeline.open(rig.call(BODY % 64, who=budgeted())) as reply:
+        events += await reply.read()
+        await reply.each(lambda batch: bool(events.extend(batch)) or batch[-1].kind is EventKind.CHUNK)
+
+    assert 401 == sum(event.kind is EventKind.CHUNK for event in events)
+    assert END_EVENT == events[-1]
+    assert [Outcome.COMPLETED] == [settled.outcome for settled in rig.telemetry.settled]
+    assert [] == rig.telemetry.anomalies
+    assert USD - (10 * 2_000 + 400 * 10_000) == left(rig)
+
+
+async def test_an_upstream_that_ignores_its_maximum_is_cut_where_the_account_ends() -> None:
+    rig = Rig(with_budgets(budget(64 * 10_000 + 40 * 2_500)))
     upstream = rig.upstream()
     for _ in range(70):
         upstream.chunk("a")
@@ -215,6 +232,20 @@ async def test_an_observed_key_is_refused_nothing_and_everything_is_on_record() 
         settled.would_refuse for settled in rig.telemetry.settled
     ]
     assert 1 - 3 * 30_000 == 1 - sum(settled.spent.usd for settled in rig.telemetry.settled)
+
+
+async def test_an_observed_stream_is_never_cut() -> None:
+    rig = Rig(with_budgets(budget(1)))
+    upstream = rig.upstream()
+    upstream.feed(*[chunk("a")] * 400)
+    upstream.feed(chunk("", finish="stop"), END_EVENT)
+    events: list[Event] = []
+    with rig.pipeline.open(rig.call(BODY % 64, who=budgeted(mode=Mode.OBSERVE))) as reply:
+        events += await reply.read()
+        await reply.each(lambda batch: bool(events.extend(batch)) or batch[-1].kind is EventKind.CHUNK)
+
+    assert 401 == sum(event.kind is EventKind.CHUNK for event in events)
+    assert END_EVENT == events[-1]
 
 
 @pytest.mark.parametrize(
