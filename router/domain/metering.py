@@ -5,7 +5,7 @@ buys what a scan cannot tell: a malformed event and an empty delta from a good o
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -72,6 +72,7 @@ class Meter:
     """Read one reply, unary or streamed. Feed it every batch; what it returns is what the caller may see."""
 
     __slots__ = (
+        "_allow",
         "_finishes",
         "_unfinished",
         "counted_tokens",
@@ -84,9 +85,19 @@ class Meter:
         "wants_usage",
     )
 
-    def __init__(self, *, wants_usage: bool, tokens_max: int | None = None) -> None:
-        """`tokens_max`: after the event that passes it the caller sees nothing more; the rest is still metered."""
+    def __init__(
+        self,
+        *,
+        wants_usage: bool,
+        tokens_max: int | None = None,
+        allow: Callable[[int], int] | None = None,
+    ) -> None:
+        """`tokens_max`: after the event that passes it the caller sees nothing more; the rest is still metered.
+
+        `allow` is asked then, with how many tokens have come, and returns the maximum from there on.
+        """
         self.tokens_max = tokens_max
+        self._allow = allow
         self.wants_usage = wants_usage
         """The caller asked for the usage chunk of its stream; if not, it is read here and goes no further."""
         self.started = False
@@ -114,7 +125,7 @@ class Meter:
         passed = []
         for event in batch:
             if event.kind is EventKind.CHUNK:
-                within = self.tokens_max is None or self.counted_tokens <= self.tokens_max
+                within = self.tokens_max is None or self.counted_tokens <= self.tokens_max or self._allowed()
                 if self._chunk(event.raw) and within:
                     passed.append(event)
                 if self.failure is not None:
@@ -126,6 +137,12 @@ class Meter:
             else:
                 passed.append(event)
         return passed
+
+    def _allowed(self) -> bool:
+        """Ask for a higher maximum; tell whether what has come is within it."""
+        if self._allow is not None:
+            self.tokens_max = self._allow(self.counted_tokens)
+        return self.tokens_max is None or self.counted_tokens <= self.tokens_max
 
     def measured(self, input_bytes: int) -> TokenUsage:
         """Return what the provider said it used, else an honest estimate from what was seen."""

@@ -8,8 +8,8 @@ from typing import Final
 from router.domain.catalog import Deployment, UnknownPrices
 from router.domain.faults import Fault, Refusal, RouterError
 from router.domain.governance.account import AccountKey
-from router.domain.governance.budget import EACH, Amounts, Budget, BudgetMode, Crossed, Exhausted, ScopeKind, Stale
-from router.domain.governance.output_estimate import OutputClass, OutputEstimates, class_of, top_up
+from router.domain.governance.budget import EACH, Amounts, Budget, BudgetMode, Crossed, Exhausted, ScopeKind
+from router.domain.governance.output_estimate import TOP_UP_TOKENS, OutputClass, OutputEstimates, class_of, top_up
 from router.domain.governance.permits import ConcurrencyLimit, Permit, Permits, Saturated
 from router.domain.governance.rate import NOTHING, Costs, CostTooLarge, RateLimit, RateLimited, Rates, Standing
 from router.domain.governance.refusals import refuse_exhausted, refuse_limited, refuse_saturated, refuse_too_large
@@ -40,6 +40,7 @@ class Admission:
         "costs",
         "kind",
         "limits",
+        "mode",
         "output_held",
         "permit",
         "price",
@@ -58,6 +59,7 @@ class Admission:
         limits: tuple[RateLimit, ...],
         shown: tuple[RateLimit, ...],
         price: PriceCard | None,
+        mode: Mode,
     ) -> None:
         """`shown`: those of the limits that are the caller's own."""
         self._gate = gate
@@ -68,6 +70,7 @@ class Admission:
         self.sized = sized
         self.kind = kind
         self.limits = limits
+        self.mode = mode
         self.costs = NOTHING
         self.permit: Permit | None = None
         self.price = price
@@ -98,16 +101,28 @@ class Admission:
         return self._gate.standings(self._shown)
 
     def may_go_on(self, output_tokens: int) -> bool:
-        """Tell whether a stream that has come so far may go on, holding more for it if that takes more."""
+        """Tell whether a stream that has come so far may go on, holding more for it if that takes more.
+
+        One that has passed its maximum may be one whose provider ignores it, or counts otherwise than we do: it goes on
+        while its accounts have room for it.
+        """
         sized = self.sized
         most = sized.output_tokens_max
         if most is None:
             return True
+        more = top_up(output_tokens, self.output_held, most) if sized.top_up else 0
+        if output_tokens > self.output_held + more:
+            more = -(-(output_tokens - self.output_held) // TOP_UP_TOKENS) * TOP_UP_TOKENS
+        if not more or self._gate.extend(self, self._call_id, more):
+            return True
         if output_tokens > most:
             self._beyond_tokens = output_tokens
-            return False
-        more = top_up(output_tokens, self.output_held, most) if sized.top_up else 0
-        return not more or self._gate.extend(self, self._call_id, more)
+        return False
+
+    def allow(self, output_tokens: int) -> int:
+        """Return how many tokens of a stream the caller may see, after asking for as many as have come."""
+        self.may_go_on(output_tokens)
+        return self.output_held
 
 
 class Gate:
@@ -175,6 +190,7 @@ class Gate:
             limits=limits,
             shown=principal.rate_limits,
             price=deployment.price or assumed,
+            mode=principal.mode,
         )
         return admission
 
@@ -185,8 +201,10 @@ class Gate:
             answer = self._ledger.extend(call_id, amounts, self._clock.wall_ns())
         except LedgerUnavailable:
             return False
-        if isinstance(answer, Exhausted | Stale):
-            return False
+        if not isinstance(answer, tuple):
+            if admission.mode is Mode.ENFORCE:
+                return False
+            answer, amounts = (), NOTHING_HELD
         self._tell(answer)
         admission.output_held += more
         admission.usd_held += amounts.usd

@@ -29,6 +29,13 @@ async def dispatch(call: Call, attempt: Attempt, upstream: Upstream) -> Flight:
     except UpstreamFailed as exc:
         attempt.fail(exc.failure)
         raise
-    most = None if call.admission is None else call.admission.sized.output_tokens_max
-    attempt.flight = flight = Flight(stream, Meter(wants_usage=call.request.wants_usage, tokens_max=most))
+    meter = Meter(wants_usage=call.request.wants_usage)
+    admission = call.admission
+    if admission is not None and admission.sized.output_tokens_max is not None:
+        meter = Meter(
+            wants_usage=call.request.wants_usage,
+            tokens_max=admission.sized.output_tokens_max,
+            allow=admission.allow,
+        )
+    attempt.flight = flight = Flight(stream, meter)
     return flight
