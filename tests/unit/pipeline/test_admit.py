@@ -1,5 +1,6 @@
 """A call starts with everything it may use on record, or leaves nothing behind."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC
 
@@ -246,6 +247,37 @@ async def test_an_observed_stream_is_never_cut() -> None:
 
     assert 401 == sum(event.kind is EventKind.CHUNK for event in events)
     assert END_EVENT == events[-1]
+
+
+async def test_an_observed_call_is_sent_as_it_came_however_little_is_left() -> None:
+    rig = Rig(with_budgets(budget(1)))
+    rig.upstream().feed(chunk("a"), chunk("", finish="stop"), END_EVENT)
+    body = '{"model":"small","messages":[{"role":"user","content":"hi"}],"stream":true}'
+    with rig.pipeline.open(rig.call(body, who=budgeted(mode=Mode.OBSERVE))) as reply:
+        await reply.read()
+
+    assert b"max_" not in rig.upstreams.requests[0].body
+
+
+async def test_a_stream_that_has_finished_needs_no_top_up() -> None:
+    rig = Rig(with_budgets(budget(200 * USD)))
+    who = budgeted(budget_mode=BudgetMode.QUANTILE)
+    for _ in range(110):  # calls of one token teach the estimate
+        rig.upstream().feed(chunk("a"), chunk("", finish="stop"), usage_chunk(10, 1), END_EVENT)
+        with rig.pipeline.open(rig.call(BODY % 4_000, who=who)) as reply:
+            await reply.read()
+    upstream = rig.upstream()
+
+    def finish() -> None:
+        rig.ledger.set_budgets([budget(200 * USD - (left(rig) or 0))])  # all that is left is held
+        upstream.feed(chunk("a"), chunk("", finish="stop"), usage_chunk(10, 1), END_EVENT)
+
+    asyncio.get_running_loop().call_soon(finish)
+    with rig.pipeline.open(rig.call(BODY % 4_000, who=who)) as reply:
+        events = await reply.read()
+
+    assert [chunk("a"), chunk("", finish="stop"), END_EVENT] == events
+    assert 10 * 2_000 + 10_000 == rig.telemetry.settled[-1].spent.usd
 
 
 @pytest.mark.parametrize(
