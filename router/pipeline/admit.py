@@ -8,12 +8,12 @@ from typing import Final
 from router.domain.catalog import Deployment, UnknownPrices
 from router.domain.faults import Fault, Refusal, RouterError
 from router.domain.governance.account import AccountKey
-from router.domain.governance.budget import EACH, Amounts, Budget, BudgetMode, Crossed, Exhausted, ScopeKind
+from router.domain.governance.budget import EACH, Amounts, Budget, Crossed, Exhausted, ScopeKind
 from router.domain.governance.output_estimate import TOP_UP_TOKENS, OutputClass, OutputEstimates, class_of, top_up
 from router.domain.governance.permits import ConcurrencyLimit, Permit, Permits, Saturated
 from router.domain.governance.rate import NOTHING, Costs, CostTooLarge, RateLimit, RateLimited, Rates, Standing
 from router.domain.governance.refusals import refuse_exhausted, refuse_limited, refuse_saturated, refuse_too_large
-from router.domain.governance.sizing import NO_ACCOUNT, Sized, Terms, size_call
+from router.domain.governance.sizing import NO_ACCOUNT, Room, Sized, Terms, size_call
 from router.domain.ids import CallId
 from router.domain.pricing import PriceCard
 from router.domain.principal import Mode
@@ -40,7 +40,6 @@ class Admission:
         "costs",
         "kind",
         "limits",
-        "mode",
         "output_held",
         "permit",
         "price",
@@ -59,7 +58,6 @@ class Admission:
         limits: tuple[RateLimit, ...],
         shown: tuple[RateLimit, ...],
         price: PriceCard | None,
-        mode: Mode,
     ) -> None:
         """`shown`: those of the limits that are the caller's own."""
         self._gate = gate
@@ -70,7 +68,6 @@ class Admission:
         self.sized = sized
         self.kind = kind
         self.limits = limits
-        self.mode = mode
         self.costs = NOTHING
         self.permit: Permit | None = None
         self.price = price
@@ -99,6 +96,10 @@ class Admission:
     def standings(self) -> list[Standing]:
         """Say how the caller's limits stand, for `x-ratelimit-*`."""
         return self._gate.standings(self._shown)
+
+    def has_enough(self, output_tokens: int) -> bool:
+        """Tell whether a reply that ends here has ended within what is held for it."""
+        return output_tokens <= self.output_held
 
     def may_go_on(self, output_tokens: int) -> bool:
         """Tell whether a stream that has come so far may go on, holding more for it if that takes more.
@@ -163,23 +164,28 @@ class Gate:
         wall_ns: int,
     ) -> Admission:
         principal = call.principal
-        room = self._ledger.room(path, wall_ns) if path else NO_ACCOUNT
         assumed = _assumed(call, deployment)
         kind = class_of(call.request.model, call.labels.agent or principal.key_id, call.request.size)
-        sized = size_call(
-            call.request.fields,
-            call.request.mode,
-            deployment,
-            room=room,
-            # Who is only observed has no top-up refused, and so must hold everything from the start.
-            terms=Terms(
-                mode=BudgetMode.STRICT if principal.mode is Mode.OBSERVE else principal.budget_mode,
-                clamp=principal.clamp,
-            ),
-            estimate=self._estimates.estimate(kind),
-            duration_ns_max=self._duration_ns_max(call, deployment),
-            assumed_price=assumed,
-        )
+        estimate = self._estimates.estimate(kind)
+
+        def size_for(room: Room) -> Sized | Refusal:
+            return size_call(
+                call.request.fields,
+                call.request.mode,
+                deployment,
+                room=room,
+                terms=Terms(mode=principal.budget_mode, clamp=principal.clamp),
+                estimate=estimate,
+                duration_ns_max=self._duration_ns_max(call, deployment),
+                assumed_price=assumed,
+            )
+
+        sized = size_for(self._ledger.room(path, wall_ns) if path else NO_ACCOUNT)
+        if principal.mode is Mode.OBSERVE:
+            if isinstance(sized, Refusal):
+                _refuse(call, sized)
+            # It is sent as it came, with no maximum from us, and so holds all that it may become.
+            sized = size_for(NO_ACCOUNT)
         if isinstance(sized, Refusal):
             raise RouterError(sized)
         call.admission = admission = Admission(
@@ -190,7 +196,6 @@ class Gate:
             limits=limits,
             shown=principal.rate_limits,
             price=deployment.price or assumed,
-            mode=principal.mode,
         )
         return admission
 
@@ -202,9 +207,7 @@ class Gate:
         except LedgerUnavailable:
             return False
         if not isinstance(answer, tuple):
-            if admission.mode is Mode.ENFORCE:
-                return False
-            answer, amounts = (), NOTHING_HELD
+            return False
         self._tell(answer)
         admission.output_held += more
         admission.usd_held += amounts.usd

@@ -136,12 +136,18 @@ class Relay:
         if meter.failure is not None:
             return [*batch, self._broken(meter.failure)]
         last = batch[-1].kind if batch else EventKind.COMMENT
+        admission, tokens = self._admission, meter.counted_tokens
+        ended = last is EventKind.END or meter.finished
         if last is EventKind.COMPLETE:
             self._call.close(Outcome.COMPLETED)
-        elif self._admission is not None and not self._admission.may_go_on(meter.counted_tokens):
+        elif (
+            admission is not None
+            and not (ended and admission.has_enough(tokens))  # no more comes, so no more has to be held
+            and not admission.may_go_on(tokens)
+        ):
             if last is EventKind.END:
                 batch.pop()
-            batch = [*batch, *self._cut(self._admission)]
+            batch = [*batch, *self._cut(admission)]
         elif last is EventKind.END:
             batch[-1] = self._broken(_CUT)
         if self._stamp is not None:

@@ -26,9 +26,9 @@ class Settler:
 
     def __call__(self, call: Call) -> Settlement:
         settlement = settlement_of(call, self._clock.monotonic_ns())
+        self._gate.leave(call, settlement)  # first: whatever the sinks do, no place stays taken
         for crossed in self._ledger.settle(settlement):
             self._telemetry.budget_crossed(crossed)
-        self._gate.leave(call, settlement)
         self._telemetry.call_settled(settlement)
         self._notice(call, settlement)
         return settlement

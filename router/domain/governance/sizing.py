@@ -137,6 +137,9 @@ def _maximum(
     """
     asked = bound_output(fields)
     said, choices = asked.per_choice, asked.choices
+    field = deployment.max_tokens_field
+    if affordable is None and field is not None and field not in fields:
+        said = None  # the deployment does not look where the caller said it, and nothing will be written
     own = deployment.max_output_tokens
     if own is None:
         own = _small_window(deployment)
@@ -146,7 +149,6 @@ def _maximum(
     most = per_choice * choices
     write = False
     # What the caller says counts only where the deployment looks for it, and what nobody says has no bound.
-    field = deployment.max_tokens_field
     if affordable is not None:
         write = own is None if said is None else field is not None and _elsewhere(fields, field)
         if most > affordable and (said is None or terms.clamp):
