@@ -23,6 +23,17 @@ class Pending:
     """The value that asks for nothing: leaving it undone is doing it."""
 
 
+_THRESHOLD_ACTIONS: Final = tuple(
+    f"{owner}.thresholds[].action"
+    for owner in (
+        "organizations[].budget",
+        "organizations[].teams[].budget",
+        "users[].budget",
+        "budgets[]",
+        "keys[].budget",
+    )
+)
+
 _PENDING: Final = (
     Pending(("server.grpc",), "the typed gRPC API"),
     Pending(("server.workers",), "several server processes", unless=1),
@@ -39,16 +50,8 @@ _PENDING: Final = (
     Pending(("models[].substitutes",), "stand-ins chosen before dispatch"),
     Pending(("roles",), "models behind role:<name>"),
     Pending(("prices.files",), "price files"),
-    Pending(
-        (
-            "organizations[].budget.thresholds",
-            "organizations[].teams[].budget.thresholds",
-            "users[].budget.thresholds",
-            "budgets[].thresholds",
-            "keys[].budget.thresholds",
-        ),
-        "does more than telling that a threshold is reached",
-    ),
+    Pending(_THRESHOLD_ACTIONS, "stand-ins while a budget is low", only="substitute"),
+    Pending(_THRESHOLD_ACTIONS, "a lower class while a budget is low", only="lower_priority"),
     Pending(("priority", "keys[].priority", "keys[].profile"), "queues by class"),
     Pending(
         ("keys[].allow.substitution", "keys[].allow.preempt_started", "keys[].allow.keep_partials"),

@@ -7,7 +7,7 @@ them out from scratch whenever the window or the terms change.
 from dataclasses import dataclass
 from typing import Final
 
-from router.domain.governance.budget import Budget, BudgetId, Crossed, Exhausted, Scope, Standing, Threshold, Unit
+from router.domain.governance.budget import EACH, Budget, BudgetId, Crossed, Exhausted, Scope, Standing, Threshold, Unit
 from router.domain.governance.windows import bucket_at, counted_from, leaves_at
 
 AccountKey = tuple[BudgetId, str]
@@ -58,13 +58,12 @@ class Bucket:
 
 
 class Terms:
-    """A budget as it is now, what tops it up and until when, and its accounts by value."""
+    """A budget as it is now, and its accounts by value."""
 
-    __slots__ = ("accounts", "budget", "top_ups")
+    __slots__ = ("accounts", "budget")
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
-        self.top_ups: list[tuple[int, int]] = []
         self.accounts: dict[str, Account] = {}
 
     def account(self, value: str) -> "Account":
@@ -84,6 +83,7 @@ class Account:
         "alert_at",
         "bucket",
         "buckets",
+        "ceiling",
         "column",
         "end_ns",
         "fired",
@@ -93,6 +93,7 @@ class Account:
         "next_ns",
         "pending",
         "posted",
+        "seen_ns",
         "terms",
         "unit",
     )
@@ -104,7 +105,7 @@ class Account:
         self.column = _COLUMN[terms.budget.unit]
         self.buckets: dict[int, Bucket] = {}
         self.bucket = Bucket(self, -1)  # of no moment: the first use finds the real one
-        self.floor_ns = self.end_ns = 0
+        self.floor_ns = self.end_ns = self.seen_ns = 0
         self.fired: set[Threshold] = set()
         self.refresh()
 
@@ -113,8 +114,11 @@ class Account:
         counted = self._counted()
         self.posted = sum(bucket.posted for bucket in counted)
         self.pending = sum(bucket.pending for bucket in counted)
-        self.limit = self.terms.budget.limit + sum(amount for amount, _ in self.terms.top_ups)
-        self.next_ns = min([self.end_ns, *(until_ns for _, until_ns in self.terms.top_ups)])
+        budget, (_, value) = self.terms.budget, self.key
+        more = [one for one in budget.top_ups if one.value in (EACH, value) and one.until_ns > self.seen_ns]
+        self.limit = budget.limit + sum(one.amount for one in more)
+        self.ceiling = budget.ceiling(self.limit)
+        self.next_ns = min([self.end_ns, *(one.until_ns for one in more)])
         self.fired.intersection_update(self._reached())
         self._aim()
 
@@ -127,7 +131,7 @@ class Account:
             self.bucket = self.keep(start_ns)
             kept = self.buckets.items()
             self.buckets = {start: one for start, one in kept if start >= self.floor_ns or one.pending}
-        self.terms.top_ups = [one for one in self.terms.top_ups if one[1] > wall_ns]
+        self.seen_ns = max(self.seen_ns, wall_ns)
         self.refresh()
 
     def keep(self, start_ns: int) -> Bucket:
@@ -147,7 +151,7 @@ class Account:
             budget=budget.id,
             scope=Scope(kind=budget.scope.kind, value=self.key[1]),
             unit=budget.unit,
-            limit_value=self.limit,
+            limit_value=self.ceiling,
             used=sums.posted,
             reserved=sums.pending,
             wanted=wanted,
@@ -159,7 +163,7 @@ class Account:
         return Standing(
             actions=tuple(dict.fromkeys(one.action for one in self._reached() if one.counts_pending)),
             used_pct=used * 100 // self.limit if self.limit else 100,
-            room=self.limit - used,
+            room=self.ceiling - used,
             resets_at_ns=self._resets_at(0),
         )
 
@@ -185,7 +189,7 @@ class Account:
         self.alert_at = min(armed, default=_OUT_OF_REACH)
 
     def _resets_at(self, wanted: int) -> int | None:
-        excess = self.posted + self.pending + wanted - self.limit
+        excess = self.posted + self.pending + wanted - self.ceiling
         leaves_ns = None
         for bucket in self._counted():
             leaves_ns = leaves_at(self.terms.budget.window, bucket.start_ns)

@@ -1,7 +1,8 @@
 """Hold, spend and give back money over many accounts at once, so that no limit is ever passed.
 
 Laws:
-1. No `reserve` or `extend` makes `posted + pending` pass a limit in any of its accounts: all of them change, or none.
+1. No `reserve` or `extend` makes `posted + pending` pass a limit in any of its accounts, nor where a threshold blocks
+   before it: all of them change, or none.
 2. A reservation ends once, as `_NEXT` says. Whatever comes later changes nothing and is told so.
 3. Money stays in the bucket that admitted it, however late it is posted. A bucket neither counted nor held is dropped.
 4. `posted` passes a limit only by an overrun (more was spent than held), a correction or a lowered limit.
@@ -82,17 +83,11 @@ class Accounts:
     # --- budgets and their accounts ---
 
     def replace_budget(self, budget: Budget) -> None:
-        """Add a budget, or change its limit, thresholds and mode at once, over whatever is open."""
+        """Add a budget, or change its limit, top-ups, thresholds and mode at once, over whatever is open."""
         terms = self._terms.setdefault(budget.id, Terms(budget))
         was = terms.budget
         assert (was.unit, was.window, was.scope) == (budget.unit, budget.window, budget.scope), budget.id
         terms.budget = budget
-        terms.refresh()
-
-    def top_up(self, budget: BudgetId, amount: int, until_ns: int) -> None:
-        """Raise the limit of each of a budget's accounts for a while."""
-        terms = self._terms[budget]
-        terms.top_ups.append((amount, until_ns))
         terms.refresh()
 
     def of(self, budget: BudgetId, value: str) -> Account:
@@ -304,7 +299,7 @@ def _hold(buckets: Sequence[Bucket], amounts: Amounts) -> tuple[Crossed, ...] | 
         counts = bucket.start_ns >= account.floor_ns
         sums = account if counts else bucket
         used = sums.posted + sums.pending + amount
-        if used > account.limit:
+        if used > account.ceiling:
             for held in buckets[:place]:
                 held.add(0, -amounts[held.account.column])
             return account.refuse(sums, amount)

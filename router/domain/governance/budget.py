@@ -98,6 +98,15 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TopUp:
+    """More of a budget until a moment, for one value of its scope or for each."""
+
+    amount: int
+    until_ns: int
+    value: str = EACH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """A limit on one unit within one window. Another unit, scope or window is another budget, with another id."""
 
@@ -110,9 +119,15 @@ class Budget:
     mode: BudgetMode = BudgetMode.QUANTILE
     clamp: bool = False
     """An explicit `max_tokens` that does not fit is lowered instead of refused."""
+    top_ups: tuple[TopUp, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.limit >= 0, f"budget {self.id!r} has a limit below 0"
+
+    def ceiling(self, limit: int) -> int:
+        """Return what may be used of the limit that is in force: all of it, or up to where a threshold blocks."""
+        blocks = [one.level(limit) for one in self.thresholds if one.action is ThresholdAction.BLOCK]
+        return min([limit, *blocks])
 
     def reached(self, limit: int, posted: int, pending: int) -> list[Threshold]:
         """List the thresholds that sums reach, of the limit that is in force."""
@@ -128,6 +143,7 @@ class Exhausted:
     """With the value of the account."""
     unit: Unit
     limit_value: int
+    """What may be used: the limit, or less where a threshold blocks before it."""
     used: int
     """Posted in this window."""
     reserved: int

@@ -25,7 +25,7 @@ def room_of(accounts: Accounts, path: Sequence[AccountKey], wall_ns: int) -> Roo
     for account in accounts.path(path):
         if wall_ns >= account.next_ns:
             account.advance(wall_ns)
-        left = account.limit - account.posted - account.pending
+        left = account.ceiling - account.posted - account.pending
         if account.unit is Unit.USD:
             if usd is None or left < usd:
                 usd = left

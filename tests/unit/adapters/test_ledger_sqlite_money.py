@@ -63,7 +63,7 @@ async def test_a_reservation_that_finds_no_room_in_the_journal_leaves_nothing_be
 
 async def test_a_reservation_that_no_store_can_hold_leaves_nothing_behind(path: Path) -> None:
     async with opened(path) as ledger:
-        ledger.set_budgets([budget("key", 2**70, thresholds=(Threshold(at_pct=1, action=ThresholdAction.BLOCK),))])
+        ledger.set_budgets([budget("key", 2**70, thresholds=(Threshold(at_pct=1, action=ThresholdAction.SUBSTITUTE),))])
         for _ in range(2):
             with pytest.raises(LedgerUnavailable, match="cannot hold"):
                 await hold(ledger, 1, 2**64)

@@ -30,6 +30,12 @@ def test_the_contract_makes_a_list_that_can_be_read(tmp_path: Path) -> None:
     assert all(line.startswith("accepted, not yet enforced: ") for line in told[2:])
 
 
+def _budget_that(does: str) -> str:
+    return (
+        f"budgets: [{{ name: b, scope: {{ agent: a }}, limit_usd: 1, thresholds: [{{ at_pct: 8, action: {does} }}] }}]"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -50,10 +56,10 @@ def test_the_contract_makes_a_list_that_can_be_read(tmp_path: Path) -> None:
         ("errors: { budget_status: 402 }", None),
         ("webhooks: []", None),
         ("users: [{ name: u, limits: { rpm: 1 } }]", None),
-        (
-            "budgets: [{ name: b, scope: { agent: a }, limit_usd: 1, thresholds: [{ at_pct: 80, action: notify }] }]",
-            "budgets[].thresholds (",
-        ),
+        (_budget_that("notify"), None),
+        (_budget_that("block"), None),
+        (_budget_that("substitute"), "budgets[].thresholds[].action (stand-ins"),
+        (_budget_that("lower_priority"), "budgets[].thresholds[].action (a lower class"),
         ("workflows: { budget_usd: 1 }", None),
         ("workflows: { max_calls: 1 }", "workflows.max_calls ("),
         ("retry: {}\nbreaker: {}", "breaker, retry ("),

@@ -1,5 +1,6 @@
 """An account sums what counts in its window and knows what comes next; what changes it is tested with `accounts`."""
 
+from dataclasses import replace
 from datetime import UTC
 
 from router.domain.governance.account import Account, Terms
@@ -11,6 +12,7 @@ from router.domain.governance.budget import (
     ScopeKind,
     Threshold,
     ThresholdAction,
+    TopUp,
     Unit,
 )
 from router.domain.governance.windows import Calendar, CalendarUnit, Rolling, Window
@@ -81,7 +83,7 @@ def test_a_rolling_window_counts_its_60_buckets() -> None:
 
 def test_a_top_up_ends_without_a_new_bucket() -> None:
     account = used()
-    account.terms.top_ups.append((50, 10 * HOUR_NS + S))
+    account.terms.budget = replace(account.terms.budget, top_ups=(TopUp(amount=50, until_ns=10 * HOUR_NS + S),))
     account.terms.refresh()
 
     assert (150, 10 * HOUR_NS + S) == (account.limit, account.next_ns)

@@ -29,6 +29,7 @@ from router.domain.governance.budget import (
     State,
     Threshold,
     ThresholdAction,
+    TopUp,
     Unit,
 )
 from router.domain.governance.windows import (
@@ -94,6 +95,10 @@ def sums(*path: Account) -> list[tuple[int, int]]:
     return [(account.posted, account.pending) for account in path]
 
 
+def topped_up(one: Budget, *top_ups: TopUp) -> Budget:
+    return replace(one, top_ups=top_ups)
+
+
 # --- looking ---
 
 
@@ -101,7 +106,7 @@ def test_accounts_are_shown_in_order_from_a_place_on_and_up_to_a_bound() -> None
     accounts = Accounts([budget("b", 50), budget("a", 50), budget("c", 70, value="only"), budget("d", 1)])
     path = [accounts.of(BudgetId(name), value) for name, value in (("b", "y"), ("b", "x"), ("a", "z"), ("d", "x"))]
     accounts.reserve(1, path[:3], usd(5), NOW)
-    accounts.top_up(BudgetId("b"), 25, NOW + S)
+    accounts.replace_budget(topped_up(budget("b", 50), TopUp(amount=25, until_ns=NOW + S)))
     named = [BudgetId(name) for name in ("c", "b", "a", "never")]
     states = accounts.states(named, (BudgetId(""), ""), 9, NOW)
     later = accounts.states(named, (BudgetId("a"), "z"), 2, NOW + S)
@@ -401,7 +406,7 @@ def test_another_unit_window_or_scope_is_another_budget(changed: dict[str, objec
 def test_a_top_up_raises_the_limit_of_every_account_until_it_ends() -> None:
     accounts, account = single(100)
     accounts.reserve(1, [account], usd(100), NOW)
-    accounts.top_up(BudgetId("b"), 50, NOW + 10 * S)
+    accounts.replace_budget(topped_up(budget("b", 100), TopUp(amount=50, until_ns=NOW + 10 * S)))
 
     assert () == accounts.reserve(2, [account], usd(50), NOW + 9 * S)
     assert 150 == accounts.of(BudgetId("b"), "came later").limit
@@ -412,12 +417,34 @@ def test_a_top_up_raises_the_limit_of_every_account_until_it_ends() -> None:
     assert isinstance(accounts.reserve(4, [account], usd(1), NOW), Exhausted)
 
 
+def test_a_top_up_for_one_value_leaves_the_others_as_they_are() -> None:
+    accounts, account = single(100)
+    accounts.replace_budget(topped_up(budget("b", 100), TopUp(amount=50, until_ns=NOW + S, value="k")))
+
+    assert () == accounts.reserve(1, [account], usd(150), NOW)
+    assert isinstance(accounts.reserve(2, [accounts.of(BudgetId("b"), "other one")], usd(101), NOW), Exhausted)
+
+
+def test_a_top_up_that_is_taken_back_lowers_the_limit_at_once() -> None:
+    accounts, account = single(100)
+    accounts.replace_budget(topped_up(budget("b", 100), TopUp(amount=50, until_ns=NOW + S)))
+    accounts.reserve(1, [account], usd(120), NOW)
+    accounts.replace_budget(budget("b", 100))
+
+    refusal = accounts.reserve(2, [account], usd(1), NOW)
+    assert isinstance(refusal, Exhausted)
+    assert (100, 120) == (refusal.limit_value, refusal.reserved)
+
+
 # --- thresholds ---
 
 NOTICE: Final = Threshold(at_pct=50, action=ThresholdAction.NOTIFY)
 CHEAPER: Final = Threshold(at_pct=80, action=ThresholdAction.SUBSTITUTE)
 LATER: Final = Threshold(at_pct=80, action=ThresholdAction.LOWER_PRIORITY)
 STOP: Final = Threshold(at_pct=100, action=ThresholdAction.BLOCK)
+
+
+HALT: Final = Threshold(at_pct=90, action=ThresholdAction.BLOCK)
 
 
 def fired(*thresholds: Threshold) -> tuple[Crossed, ...]:
@@ -433,6 +460,28 @@ def test_a_threshold_is_told_once_by_the_operation_that_reaches_it() -> None:
     assert Settled(state=State.POSTED, crossed=fired(NOTICE)) == accounts.post(1, usd(50))
     assert () == accounts.reserve(2, [account], usd(40), NOW)
     assert Settled(state=State.POSTED, overrun=usd(10), crossed=fired(STOP)) == accounts.post(2, usd(50))
+
+
+def test_a_threshold_that_blocks_is_a_limit_below_the_limit() -> None:
+    accounts, account = single(1_000, MONTH, Threshold(at_pct=90, action=ThresholdAction.BLOCK))
+
+    assert isinstance(accounts.reserve(1, [account], usd(901), NOW), Exhausted)
+    assert () != accounts.reserve(2, [account], usd(900), NOW)
+    refusal = accounts.extend(2, usd(1), NOW)
+    assert isinstance(refusal, Exhausted)
+    assert (900, 0, 900, 1) == (refusal.limit_value, refusal.used, refusal.reserved, refusal.wanted)
+    standing = accounts.state_of(account, NOW)
+    assert (90, 0, (ThresholdAction.BLOCK,)) == (standing.used_pct, standing.room, standing.actions)
+
+
+def test_a_top_up_lifts_what_blocks_in_proportion() -> None:
+    blocks = budget("b", 100, thresholds=(Threshold(at_pct=50, action=ThresholdAction.BLOCK),))
+    accounts = Accounts([topped_up(blocks, TopUp(amount=100, until_ns=NOW + S))])
+    account = accounts.of(BudgetId("b"), "k")
+
+    assert isinstance(accounts.reserve(1, [account], usd(101), NOW), Exhausted)
+    accounts.reserve(2, [account], usd(100), NOW)
+    assert (100, 200) == (account.ceiling, account.limit)
 
 
 def test_a_new_window_arms_the_thresholds_again() -> None:
@@ -621,7 +670,7 @@ BUDGETS: Final = (
     budget("burst", 200, window=MINUTE),
     budget("key", 300),
     budget("user", 500, kind=ScopeKind.USER, value="u", window=HOUR, unit=Unit.TOKENS),
-    budget("team", 400, kind=ScopeKind.TEAM, value="t", window=DAY, thresholds=(NOTICE, CHEAPER, STOP)),
+    budget("team", 400, kind=ScopeKind.TEAM, value="t", window=DAY, thresholds=(NOTICE, CHEAPER, HALT)),
     budget("org", 450, kind=ScopeKind.ORGANIZATION, value="o", thresholds=(NOTICE, LATER)),
     budget("agent", 12, kind=ScopeKind.AGENT, window=Lifetime(), unit=Unit.REQUESTS),
 )
@@ -675,18 +724,26 @@ class Model:
     latest: dict[AccountKey, int] = field(default_factory=dict)
     """The latest moment that an account was shown."""
     limits: dict[BudgetId, int] = field(default_factory=lambda: {one.id: one.limit for one in BUDGETS})
-    top_ups: list[tuple[BudgetId, int, int]] = field(default_factory=list)
+    top_ups: dict[BudgetId, tuple[TopUp, ...]] = field(default_factory=dict)
 
     def show(self, keys: Sequence[AccountKey], wall_ns: int) -> None:
         for key in keys:
             self.latest[key] = max(wall_ns, self.latest.get(key, 0))
-            self.top_ups = [one for one in self.top_ups if one[0] != key[0] or one[2] > wall_ns]
 
     def current(self, key: AccountKey) -> int:
         return bucket_at(WINDOWS[key[0]], self.latest[key]).start_ns
 
     def limit(self, key: AccountKey) -> int:
-        return self.limits[key[0]] + sum(amount for name, amount, _ in self.top_ups if name == key[0])
+        in_force = [
+            one.amount
+            for one in self.top_ups.get(key[0], ())
+            if one.value in (EACH, key[1]) and one.until_ns > self.latest.get(key, 0)
+        ]
+        return self.limits[key[0]] + sum(in_force)
+
+    def ceiling(self, key: AccountKey) -> int:
+        limit = self.limit(key)
+        return -(-limit * HALT.at_pct // 100) if key[0] == "team" else limit
 
     def counts(self, place: Place) -> bool:
         key, start_ns = place
@@ -716,7 +773,7 @@ class Model:
         for place in path:
             key = place[0]
             posted, pending = self.window(key) if self.counts(place) else self.bucket(place)
-            if posted + pending + amounts[COLUMNS[key[0]]] > self.limit(key):
+            if posted + pending + amounts[COLUMNS[key[0]]] > self.ceiling(key):
                 return key, posted, pending
         return None
 
@@ -833,7 +890,7 @@ class Books(RuleBasedStateMachine):
         """I1, for what was just held: in the window that counts it, or in its own that has passed."""
         for place in path:
             sums = self.model.window(place[0]) if self.model.counts(place) else self.model.bucket(place)
-            assert sum(sums) <= self.model.limit(place[0])
+            assert sum(sums) <= self.model.ceiling(place[0])
 
     @rule(pick=PICKS, actual=AMOUNTS)
     def post(self, pick: int, actual: Amounts) -> None:
@@ -892,15 +949,33 @@ class Books(RuleBasedStateMachine):
     @rule(one=st.sampled_from(BUDGETS), pct=st.sampled_from([30, 70, 100, 150]))
     def change_limit(self, one: Budget, pct: int) -> None:
         self.limits_changed += 1
-        limit = self.model.limits[one.id] = one.limit * pct // 100
-        self.do(lambda accounts: accounts.replace_budget(replace(one, limit=limit)))
+        self.model.limits[one.id] = one.limit * pct // 100
+        self.change(one)
 
-    @rule(name=st.sampled_from(["team", "org"]), amount=st.integers(1, 200), lasts=st.sampled_from([S, 100 * S]))
-    def top_up(self, name: str, amount: int, lasts: int) -> None:
+    @rule(
+        one=st.sampled_from([BUDGETS[1], *BUDGETS[3:5]]),
+        amount=st.integers(1, 200),
+        lasts=st.sampled_from([S, 100 * S]),
+        value=st.sampled_from([EACH, "a"]),
+    )
+    def top_up(self, one: Budget, amount: int, lasts: int, value: str) -> None:
+        until_ns = max([self.now, *self.model.latest.values()]) + lasts
+        more = TopUp(amount=amount, until_ns=until_ns, value=value)
+        self.model.top_ups[one.id] = (*self.model.top_ups.get(one.id, ()), more)
+        self.change(one)
+
+    @rule(one=st.sampled_from([BUDGETS[1], *BUDGETS[3:5]]))
+    def take_top_ups_back(self, one: Budget) -> None:
+        self.model.top_ups.pop(one.id, None)
+        self.change(one)
+
+    def change(self, one: Budget) -> None:
         self.limits_changed += 1
-        until_ns = self.now + lasts
-        self.model.top_ups.append((BudgetId(name), amount, until_ns))
-        self.do(lambda accounts: accounts.top_up(BudgetId(name), amount, until_ns))
+        changed = self.as_it_is(one)
+        self.do(lambda accounts: accounts.replace_budget(changed))
+
+    def as_it_is(self, one: Budget) -> Budget:
+        return replace(one, limit=self.model.limits[one.id], top_ups=self.model.top_ups.get(one.id, ()))
 
     @rule(key=st.sampled_from("ab"), agent=st.sampled_from("xyz"))
     def look(self, key: str, agent: str) -> None:
@@ -908,18 +983,18 @@ class Books(RuleBasedStateMachine):
         self.model.show(keys, now)
         for one in keys:
             standing = self.do(lambda accounts, one=one: accounts.state_of(accounts.of(*one), now))  # type: ignore[misc]
-            assert self.model.limit(one) - sum(self.model.window(one)) == standing.room  # type: ignore[attr-defined]
+            assert self.model.ceiling(one) - sum(self.model.window(one)) == standing.room  # type: ignore[attr-defined]
 
     @precondition(lambda self: len(self.journal) > 25)
     @rule()
     def restart(self) -> None:
         """Lose the process: what the store holds and the rows that are open bring everything back."""
         self.accounts, self.journal, self.refused = Accounts(BUDGETS), [], {}
-        self.model.latest, self.model.top_ups = {}, []
+        self.model.latest = {}
         self.by_rid = {rid: entry for rid, entry in self.by_rid.items() if entry.state is State.PENDING}
         for one in BUDGETS:
-            limited = replace(one, limit=self.model.limits[one.id])
-            self.do(lambda accounts, limited=limited: accounts.replace_budget(limited))  # type: ignore[misc]
+            as_it_is = self.as_it_is(one)
+            self.do(lambda accounts, one=as_it_is: accounts.replace_budget(one))  # type: ignore[misc]
         for (key, start_ns), posted in self.store.items():
             self.do(lambda accounts, a=key, b=start_ns, c=posted: accounts.load(a, b, c))  # type: ignore[misc]
         for rid, entry in self.by_rid.items():
@@ -939,7 +1014,7 @@ class Books(RuleBasedStateMachine):
     def the_sums_are_those_of_all_operations(self) -> None:
         for key, account in opened(self.accounts).items():
             assert self.model.window(key) == (account.posted, account.pending), key
-            assert self.model.limit(key) == account.limit, key
+            assert (self.model.limit(key), self.model.ceiling(key)) == (account.limit, account.ceiling), key
 
     @invariant()
     def children_add_up_to_their_parent(self) -> None:  # I2
