@@ -1,12 +1,11 @@
-"""Decide whether a provider can serve in this release, and with which key."""
+"""Decide whether a provider can serve in this release, and with which keys."""
 
 from collections.abc import Iterator
 from typing import Final
 
 from router.config.presets import PRESETS
 from router.config.schema_providers import ProviderSettings
-from router.domain.catalog import ProviderKind
-from router.domain.secret import Secret
+from router.domain.catalog import Credential, ProviderKind
 
 LATER_KINDS: Final = (ProviderKind.ANTHROPIC, ProviderKind.LITELLM)
 """Kinds that are understood, and come to life in a later release."""
@@ -14,12 +13,14 @@ LATER_KINDS: Final = (ProviderKind.ANTHROPIC, ProviderKind.LITELLM)
 _NO_KEY: Final = "none"
 
 
-def key_of(provider: ProviderSettings) -> Secret | None:
-    """Return the key to send: its own, or the first credential's. None: it has none, or needs none."""
-    for secret in (provider.api_key, *(credential.api_key for credential in provider.credentials)):
-        if secret is not None and secret.reveal() not in ("", _NO_KEY):
-            return secret
-    return None
+def credentials_of(provider: ProviderSettings) -> tuple[Credential, ...]:
+    """Return the keys that may be sent, its own first. None: it has no key, or needs none."""
+    named = [("", provider.api_key), *((one.name, one.api_key) for one in provider.credentials)]
+    return tuple(
+        Credential(name=name, key=secret)
+        for name, secret in named
+        if secret is not None and secret.reveal() not in ("", _NO_KEY)
+    )
 
 
 def find_gaps(provider: ProviderSettings) -> Iterator[tuple[tuple[str, ...], str, str]]:
@@ -27,7 +28,7 @@ def find_gaps(provider: ProviderSettings) -> Iterator[tuple[tuple[str, ...], str
     if provider.kind is ProviderKind.SCRIPTED:
         return
     needs_no_key = provider.api_key is not None and provider.api_key.reveal() == _NO_KEY
-    if key_of(provider) is None and not needs_no_key:
+    if not credentials_of(provider) and not needs_no_key:
         preset = PRESETS.get(provider.preset or provider.name)
         variable = preset.key_variable if preset else None
         fix = f"set {variable}" if variable else "write api_key: ${NAME}, or api_key: none if it needs no key"

@@ -1,25 +1,29 @@
 """Compile settings into the snapshot that calls use: prices become integers, names resolved, secrets digests."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 
-from router.config.availability import key_of, why_left_out
+from router.config.availability import credentials_of, why_left_out
 from router.config.compiling_limits import compile_concurrency_limits, compile_rate_limits
 from router.config.compiling_tenants import all_budgets, compile_key, tenants_of
 from router.config.identity import id_of
 from router.config.problems import ConfigInvalid, Problem, problem_in
 from router.config.schema import Settings
+from router.config.schema_controls import BreakerSettings, RetrySettings
 from router.config.schema_models import (
     DeploymentSettings,
     InputMaximumSettings,
     ModelSettings,
     PriceSettings,
     RateSettings,
+    SubstituteSettings,
 )
 from router.config.schema_providers import ProviderSettings
 from router.config.tree import KeyPath, Node, format_path
 from router.domain.catalog import (
+    Credential,
     Deployment,
     Model,
     Network,
@@ -27,11 +31,16 @@ from router.domain.catalog import (
     ProviderKind,
     Script,
     Snapshot,
+    Strategy,
+    Substitute,
     Timeouts,
 )
+from router.domain.dispatch.breaker import BreakerTerms
+from router.domain.dispatch.retry import RetryTerms
 from router.domain.governance.input_bound import PartKind
 from router.domain.ids import DeploymentId, ModelName, ProviderId
 from router.domain.money import nano_usd
+from router.domain.planning.needs import CAPABILITIES
 from router.domain.pricing import Catalogue, ModelFacts, PriceCard, Rates
 
 _VERSION_DIGITS = 12
@@ -71,6 +80,32 @@ def compile_snapshot(
         tree_budgets=tenants.tree_budgets,
         unknown_prices=settings.prices.unknown,
         budget_status=settings.errors.budget_status,
+        roles=MappingProxyType({role: ModelName(model) for role, model in settings.roles.items()}),
+        breaker=_compile_breaker(settings.breaker),
+        retry=_compile_retry(settings.retry),
+        affinity_ttl_ns=settings.affinity.ttl if settings.affinity.enabled else None,
+    )
+
+
+def _compile_breaker(breaker: BreakerSettings) -> BreakerTerms:
+    return BreakerTerms(
+        window_ns=breaker.window,
+        min_calls=breaker.min_calls,
+        failure_rate=breaker.failure_rate,
+        consecutive_failures=breaker.consecutive_failures,
+        open_ns=breaker.open,
+        open_max_ns=breaker.open_max,
+        probes=breaker.probes,
+    )
+
+
+def _compile_retry(retry: RetrySettings) -> RetryTerms:
+    return RetryTerms(
+        attempts_per_deployment=retry.attempts_per_deployment,
+        attempts_total=retry.attempts_total,
+        ratio_pct=retry.retry_ratio_pct,
+        backoff_base_ns=retry.backoff_base,
+        backoff_cap_ns=retry.backoff_cap,
     )
 
 
@@ -101,12 +136,29 @@ class _Compiler:
         for index, model in enumerate(self._settings.models):
             deployments = tuple(sorted(self._deployments(index, model), key=lambda deployment: deployment.tier))
             if deployments:
-                yield Model(name=ModelName(model.name), deployments=deployments, reply_model=model.reply_model)
+                yield Model(
+                    name=ModelName(model.name),
+                    deployments=deployments,
+                    strategy=Strategy(model.strategy),
+                    fallbacks=tuple(map(ModelName, model.fallbacks)),
+                    context_window_fallbacks=tuple(map(ModelName, model.context_window_fallbacks)),
+                    content_policy_fallbacks=tuple(map(ModelName, model.content_policy_fallbacks)),
+                    substitutes=tuple(map(_compile_substitute, model.substitutes)),
+                    quality=model.quality,
+                    quality_floor=model.quality_floor,
+                    reply_model=model.reply_model,
+                )
 
     def _deployments(self, row: int, model: ModelSettings) -> Iterator[Deployment]:
         for column, deployment in enumerate(model.deployments):
-            if deployment.provider in self.providers:
-                yield self._compile(deployment, ("models", row, "deployments", column))
+            provider = self.providers.get(ProviderId(deployment.provider))
+            if provider is None:
+                continue
+            # The weight is the deployment's: its credentials share it.
+            compiled = self._compile(deployment, ("models", row, "deployments", column))
+            weight = compiled.weight / len(provider.credentials)
+            for credential in provider.credentials:
+                yield replace(compiled, credential=credential.name, weight=weight)
 
     def _compile(self, deployment: DeploymentSettings, path: KeyPath) -> Deployment:
         facts = self._facts(deployment, path)
@@ -120,6 +172,7 @@ class _Compiler:
             context_window=deployment.context_window or facts.context_window,
             max_output_tokens=deployment.max_output_tokens or facts.max_output_tokens,
             capabilities=facts.capabilities if deployment.capabilities is None else frozenset(deployment.capabilities),
+            lacks=frozenset() if deployment.capabilities is None else CAPABILITIES - frozenset(deployment.capabilities),
             max_tokens_field=deployment.max_tokens_field,
             weight=deployment.weight,
             part_maxima=_part_maxima(deployment.input_maximum),
@@ -155,11 +208,24 @@ def _direct(models: Mapping[ModelName, Model]) -> dict[ModelName, Model]:
     direct: dict[ModelName, Model] = {}
     for model in models.values():
         for deployment in model.deployments:
+            alike = tuple(other for other in model.deployments if other.id == deployment.id)
             for joint in "/:":
                 name = ModelName(f"{deployment.provider}{joint}{deployment.upstream_model}")
-                alone = Model(name=name, deployments=(deployment,), reply_model=model.reply_model)
+                alone = Model(name=name, deployments=alike, strategy=model.strategy, reply_model=model.reply_model)
                 direct.setdefault(name, alone)
     return direct
+
+
+def _compile_substitute(substitute: SubstituteSettings) -> Substitute:
+    when = substitute.when
+    return Substitute(
+        model=ModelName(substitute.model),
+        budget_used_pct=None if when.budget_used_pct is None else when.budget_used_pct.gte,
+        priority=when.priority,
+        tag=when.tag,
+        down=when.down,
+        late=when.late,
+    )
 
 
 def _compile_provider(provider: ProviderSettings) -> Provider:
@@ -169,7 +235,7 @@ def _compile_provider(provider: ProviderSettings) -> Provider:
         id=ProviderId(provider.name),
         kind=provider.kind,
         base_url=provider.base_url,
-        api_key=key_of(provider),
+        credentials=credentials_of(provider) or (Credential(),),
         timeouts=Timeouts(
             connect_ns=timeouts.connect,
             stream_first_event_ns=timeouts.stream_first_event,

@@ -84,6 +84,11 @@ class ConditionSettings(Section):
         default=None, description="The fullest budget on the call's path."
     )
     priority: Name | None = Field(default=None, description="The call's priority class.")
+    tag: Text | None = Field(default=None, description="The call bears this tag.")
+    down: bool = Field(default=False, description="true: no deployment of the model can take a call now.")
+    late: bool = Field(
+        default=False, description="true: the call's timeout is shorter than the model's p95 to its first token."
+    )
 
 
 class SubstituteSettings(Section):
@@ -107,7 +112,13 @@ class ModelSettings(Section):
         description="What the reply's `model` says: the provider's own bytes, or the name that was asked for.",
     )
     substitutes: tuple[SubstituteSettings, ...] = Field(
-        default=(), description="Stand-ins chosen before dispatch, always announced."
+        default=(), description="Stand-ins chosen before dispatch, always announced; the first whose conditions hold."
+    )
+    quality: Annotated[float, Field(ge=0, le=1_000_000)] | None = Field(
+        default=None, description="Your own figure of how good it is; only its order counts."
+    )
+    quality_floor: Annotated[float, Field(ge=0, le=1_000_000)] | None = Field(
+        default=None, description="Least quality of what may stand in for it; null: any."
     )
 
 

@@ -3,15 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
+from router.domain.dispatch.breaker import BreakerTerms
+from router.domain.dispatch.retry import RetryTerms
 from router.domain.governance.budget import Budget, BudgetId
 from router.domain.governance.input_bound import PartKind
 from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.governance.rate import RateLimit
-from router.domain.ids import DeploymentId, ModelName, ProviderId
+from router.domain.ids import DeploymentId, ModelName, ProviderId, TargetId, target_of
+from router.domain.instants import NS_PER_S
 from router.domain.pricing import PriceCard
 from router.domain.principal import Bounds, KeyEntry
 from router.domain.secret import Secret
+
+ROLE_PREFIX: Final = "role:"
 
 
 class ProviderKind(StrEnum):
@@ -34,6 +40,16 @@ class UnknownPrices(StrEnum):
     REFUSE = "refuse"
     ASSUME = "assume"
     """It costs as the dearest model known of its provider."""
+
+
+class Strategy(StrEnum):
+    """How one deployment is chosen among those of a tier."""
+
+    WEIGHTED = "weighted"
+    LEAST_BUSY = "least_busy"
+    LATENCY = "latency"
+    COST = "cost"
+    EXPECTED_TTFT = "expected_ttft"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +87,22 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """One of a provider's keys. Breakers and quotas are kept for each."""
+
+    name: str = ""
+    """Empty for a provider that has only one."""
+    key: Secret | None = None
+    """None: the provider asks for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     id: ProviderId
     kind: ProviderKind
     base_url: str = ""
-    api_key: Secret | None = None
+    credentials: tuple[Credential, ...] = (Credential(),)
+    """At least one."""
     timeouts: Timeouts
     network: Network = field(default_factory=Network)
     script: Script | None = None
@@ -83,16 +110,23 @@ class Provider:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """One upstream model at one provider. `id` is stable across reloads: state is kept under it."""
+    """One upstream model at one provider, reached with one credential.
+
+    Names are stable across reloads. Limits are kept under `id`, which deployments that differ in the credential alone
+    share; health, load and upstream limits under `target`.
+    """
 
     id: DeploymentId
     provider: ProviderId
     upstream_model: str
+    credential: str = ""
     tier: int = 1
     price: PriceCard | None = None
     context_window: int | None = None
     max_output_tokens: int | None = None
     capabilities: frozenset[str] = frozenset()
+    lacks: frozenset[str] = frozenset()
+    """Capabilities that the operator's own list leaves out. What a catalogue leaves out may be there all the same."""
     max_tokens_field: str | None = None
     """The member of the body that limits a reply here; None: as the caller wrote it."""
     weight: float = 1.0
@@ -101,6 +135,25 @@ class Deployment:
     """Tokens that one input part of a kind takes at most; a kind that is absent has no bound."""
     rate_limits: tuple[RateLimit, ...] = ()
     concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
+    target: TargetId = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", target_of(self.id, self.credential))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Substitute:
+    """A stand-in for a model, and the conditions that must all hold; None and False ask for nothing."""
+
+    model: ModelName
+    budget_used_pct: int | None = None
+    """At or above, of the fullest budget on the call's path."""
+    priority: str | None = None
+    tag: str | None = None
+    down: bool = False
+    """No deployment of the model can take a call now."""
+    late: bool = False
+    """The call's deadline is nearer than the 95th percentile of the model's first token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +162,15 @@ class Model:
 
     name: ModelName
     deployments: tuple[Deployment, ...]
+    strategy: Strategy = Strategy.WEIGHTED
+    fallbacks: tuple[ModelName, ...] = ()
+    context_window_fallbacks: tuple[ModelName, ...] = ()
+    content_policy_fallbacks: tuple[ModelName, ...] = ()
+    substitutes: tuple[Substitute, ...] = ()
+    quality: float | None = None
+    """The operator's own figure; only its order counts."""
+    quality_floor: float | None = None
+    """No stand-in for this model may have less quality, or an unknown one."""
     reply_model: ReplyModel = ReplyModel.UPSTREAM
 
 
@@ -131,6 +193,12 @@ class Snapshot:
     """What users must keep to who have a budget or limits, for calls whose caller names the user."""
     budgets: Mapping[BudgetId, Budget] = field(default_factory=dict)
     """All of them, whomever they are for."""
+    roles: Mapping[str, ModelName] = field(default_factory=dict)
+    """Models behind `role:<name>`."""
+    breaker: BreakerTerms = field(default_factory=BreakerTerms)
+    retry: RetryTerms = field(default_factory=RetryTerms)
+    affinity_ttl_ns: int | None = 300 * NS_PER_S
+    """How long a conversation stays where its prompt cache is warm; None: it does not."""
     tree_budgets: tuple[Budget, ...] = ()
     """Of them, those whose account a call decides, not its key: by workflow, user, agent, tag, model, in this order."""
     unknown_prices: UnknownPrices = UnknownPrices.REFUSE
@@ -138,5 +206,8 @@ class Snapshot:
     """HTTP status of a refusal by a used-up budget."""
 
     def find_model(self, name: str) -> Model | None:
-        """Resolve what a client asked for: a model's own name wins over a deployment named directly."""
-        return self.models.get(ModelName(name)) or self.direct.get(ModelName(name))
+        """Resolve what a client asked for: a model's own name wins over a deployment named directly, then a role."""
+        found = self.models.get(ModelName(name)) or self.direct.get(ModelName(name))
+        if found is None and name.startswith(ROLE_PREFIX) and (model := self.roles.get(name[len(ROLE_PREFIX) :])):
+            return self.models.get(model)
+        return found

@@ -7,6 +7,8 @@ CallId = NewType("CallId", int)
 KeyId = NewType("KeyId", str)
 ProviderId = NewType("ProviderId", str)
 DeploymentId = NewType("DeploymentId", str)
+TargetId = NewType("TargetId", str)
+"""A deployment and the credential it is reached with."""
 ModelName = NewType("ModelName", str)
 Epoch = NewType("Epoch", int)
 """One start of one process, numbered by the ledger."""
@@ -45,3 +47,7 @@ def parse_call_id(text: str) -> CallId | None:
     """Read what `format_call_id` wrote; None for anything else."""
     match = _FORMATTED.fullmatch(text)
     return None if match is None else CallId(int(match[1], 16))
+
+
+def target_of(deployment: DeploymentId, credential: str) -> TargetId:
+    return TargetId(f"{deployment}#{credential}" if credential else deployment)

@@ -7,7 +7,7 @@ import pytest
 
 from router.adapters.transport_httptools import transport_to
 from router.adapters.upstreams.openai_compatible import OpenAiCompatible
-from router.domain.catalog import Deployment, Network, Provider, ProviderKind, Timeouts
+from router.domain.catalog import Credential, Deployment, Network, Provider, ProviderKind, Timeouts
 from router.domain.dispatch.failure import Failure
 from router.domain.ids import DeploymentId, ProviderId
 from router.domain.secret import Secret
@@ -71,7 +71,7 @@ def over(fake: FakeUpstream, *, timeouts: Timeouts = TIMEOUTS, network: Network 
         id=ProviderId("fake"),
         kind=ProviderKind.OPENAI_COMPATIBLE,
         base_url=fake.base_url,
-        api_key=Secret(API_KEY),
+        credentials=(Credential(key=Secret(API_KEY)),),
         timeouts=timeouts,
         network=network or Network(),
     )

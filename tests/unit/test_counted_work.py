@@ -28,7 +28,7 @@ from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.adapters.transport_connection import Connection
 from router.adapters.transport_httptools import HttptoolsTransport
 from router.adapters.upstreams.openai_compatible import OpenAiCompatible
-from router.domain.catalog import Provider, ProviderKind, Timeouts
+from router.domain.catalog import Credential, Provider, ProviderKind, Timeouts
 from router.domain.governance.budget import Budget, BudgetId, Scope, ScopeKind, Unit
 from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.governance.rate import RateLimit
@@ -172,7 +172,7 @@ async def router_on(folder: Path, who: Principal | None = None) -> AsyncIterator
         id=ProviderId("up"),
         kind=ProviderKind.OPENAI_COMPATIBLE,
         base_url="http://127.0.0.1:1/v1",
-        api_key=Secret("sk-up"),
+        credentials=(Credential(key=Secret("sk-up")),),
         timeouts=limits,
     )
     transport = HttptoolsTransport(host="127.0.0.1", port=1, tls=None, connect_ns=SECOND)

@@ -8,7 +8,7 @@ from router import VERSION
 from router.adapters.upstreams.error_body import ErrorReader
 from router.adapters.upstreams.openai_reply import OpenAiReply
 from router.adapters.upstreams.watch import Watches, timeout_words
-from router.domain.catalog import Provider
+from router.domain.catalog import Credential, Provider
 from router.domain.dispatch.failure import FailureKind
 from router.domain.instants import NS_PER_S
 from router.domain.stream import ReplyMode
@@ -18,6 +18,7 @@ from router.ports.upstream import UpstreamFailed, UpstreamRequest
 
 _SECRET_HEADERS: Final = ("auth", "cookie", "key", "secret", "token")
 """An operator's header with one of these in its name carries a credential."""
+_ACCEPT: Final = {ReplyMode.UNARY: "application/json", ReplyMode.STREAM: "text/event-stream"}
 
 
 class OpenAiCompatible:
@@ -32,16 +33,19 @@ class OpenAiCompatible:
         query = f"?{url.query}" if url.query else ""
         self._target = f"{url.path.rstrip('/')}/chat/completions{query}".encode("ascii")
         self._heads = {
-            ReplyMode.UNARY: _head(provider, "application/json"),
-            ReplyMode.STREAM: _head(provider, "text/event-stream"),
+            (mode, credential.name): _head(provider, credential, accept)
+            for credential in provider.credentials
+            for mode, accept in _ACCEPT.items()
         }
+        self._first = provider.credentials[0].name
         self._errors = ErrorReader(provider.id, _secrets(provider))
 
     async def open(self, request: UpstreamRequest) -> OpenAiReply:
         """Connect, send and return at once. Raises `UpstreamFailed`."""
         started_s = asyncio.get_running_loop().time()
         total_ns = min(self._timeouts.total_ns, request.total_ns or self._timeouts.total_ns)
-        head = self._heads[request.mode]
+        # A call that began before a reload may name a credential that is gone: then the first one speaks for it.
+        head = self._heads.get((request.mode, request.deployment.credential)) or self._heads[request.mode, self._first]
         if request.headers:
             head += b"".join([b"%b: %b\r\n" % pair for pair in request.headers])
         message = HttpRequest(target=self._target, head=head, body=request.body)
@@ -70,7 +74,7 @@ class OpenAiCompatible:
         await self._transport.close()
 
 
-def _head(provider: Provider, accept: str) -> bytes:
+def _head(provider: Provider, credential: Credential, accept: str) -> bytes:
     """Write the headers that never change. An operator's own header replaces ours of the same name."""
     url = urlsplit(provider.base_url)
     host = url.hostname or ""
@@ -81,8 +85,8 @@ def _head(provider: Provider, accept: str) -> bytes:
         "accept": accept,
         "accept-encoding": "identity",
     }
-    if provider.api_key is not None:
-        lines["authorization"] = f"Bearer {provider.api_key.reveal()}"
+    if credential.key is not None:
+        lines["authorization"] = f"Bearer {credential.key.reveal()}"
     lines |= {name.lower(): value for name, value in provider.network.headers}
     for name, value in lines.items():
         if not (name.isascii() and value.isprintable() and name.isprintable()):
@@ -91,7 +95,7 @@ def _head(provider: Provider, accept: str) -> bytes:
 
 
 def _secrets(provider: Provider) -> list[str]:
-    own = [provider.api_key.reveal()] if provider.api_key is not None else []
+    own = [credential.key.reveal() for credential in provider.credentials if credential.key is not None]
     return own + [
         value for name, value in provider.network.headers if any(part in name.lower() for part in _SECRET_HEADERS)
     ]

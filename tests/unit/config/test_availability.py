@@ -1,6 +1,6 @@
 import pytest
 
-from router.config.availability import find_gaps, key_of, why_left_out
+from router.config.availability import credentials_of, find_gaps, why_left_out
 from router.config.schema_providers import ProviderSettings
 from router.config.tree import Plain
 
@@ -12,24 +12,25 @@ def provider(**given: Plain) -> ProviderSettings:
 
 
 @pytest.mark.parametrize(
-    ("given", "secret"),
+    ("given", "keys"),
     [
-        ({"api_key": "k"}, "k"),
-        ({"api_key": "none"}, None),
-        ({"api_key": ""}, None),
+        ({"api_key": "k"}, {"": "k"}),
+        ({"api_key": "none"}, {}),
+        ({"api_key": ""}, {}),
         (
             {"api_key": None, "credentials": [{"name": "a", "api_key": ""}, {"name": "b", "api_key": "second"}]},
-            "second",
+            {"b": "second"},
         ),
-        ({"api_key": "k", "credentials": [{"name": "a", "api_key": "c"}]}, "k"),
+        ({"api_key": "k", "credentials": [{"name": "a", "api_key": "c"}]}, {"": "k", "a": "c"}),
     ],
 )
-def test_the_key_is_the_providers_own_or_that_of_its_first_credential_that_has_one(
-    given: dict[str, Plain], secret: str | None
+def test_the_keys_are_the_providers_own_and_those_of_its_credentials_that_have_one(
+    given: dict[str, Plain], keys: dict[str, str]
 ) -> None:
-    found = key_of(provider(**given))
+    found = credentials_of(provider(**given))
 
-    assert secret == (found.reveal() if found else None)
+    assert list(keys.items()) == [(one.name, one.key.reveal()) for one in found if one.key]
+    assert len(keys) == len(found)
 
 
 @pytest.mark.parametrize(

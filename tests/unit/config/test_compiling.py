@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from router.config import ConfigInvalid, Loaded, compile_snapshot, load
-from router.domain.catalog import ProviderKind, Script, Snapshot, UnknownPrices
+from router.domain.catalog import ProviderKind, Script, Snapshot, Strategy, Substitute, UnknownPrices
+from router.domain.dispatch.breaker import BreakerTerms
+from router.domain.dispatch.retry import RetryTerms
 from router.domain.governance.input_bound import PartKind
 from router.domain.ids import ModelName, ProviderId
 from router.domain.money import NanoUsd
@@ -190,7 +192,7 @@ def test_a_provider_is_compiled_with_its_key_its_waits_and_its_script(load_text:
     openai, demo = providers[ProviderId("openai")], providers[ProviderId("demo")]
 
     assert ("sk-provider", 10**9, (("x-a", "b"),), None) == (
-        openai.api_key.reveal() if openai.api_key else "",
+        "".join(one.key.reveal() for one in openai.credentials if one.key),
         openai.timeouts.connect_ns,
         openai.network.headers,
         openai.script,
@@ -199,6 +201,55 @@ def test_a_provider_is_compiled_with_its_key_its_waits_and_its_script(load_text:
         demo.kind,
         demo.script,
     )
+
+
+def test_a_deployment_is_compiled_once_for_each_credential_and_they_share_its_weight(load_text: Load) -> None:
+    text = PROVIDERS.replace("api_key: sk-provider", "credentials: [{ name: a, api_key: k }, { name: b, api_key: l }]")
+    models = build(load_text(text + "models: [{ name: m, deployments: [{ provider: openai, model: x, weight: 3 }] }]"))
+    first, second = models.models[ModelName("m")].deployments
+
+    assert ("openai/x#a", "openai/x#b", 1.5, 1.5) == (first.target, second.target, first.weight, second.weight)
+    assert {"openai/x"} == {first.id, second.id}
+    assert models.models[ModelName("m")].deployments == models.direct[ModelName("openai/x")].deployments
+
+
+def test_a_model_is_compiled_with_what_may_take_its_place(load_text: Load) -> None:
+    text = PROVIDERS + (
+        "roles: { fast: n }\n"
+        "affinity: { enabled: false }\n"
+        "models:\n"
+        "  - { name: n, quality: 3, deployments: [{ provider: demo, model: y, capabilities: [tools, own] }] }\n"
+        "  - name: m\n"
+        "    strategy: cost\n"
+        "    quality_floor: 2\n"
+        "    deployments: [{ provider: demo, model: x }]\n"
+        "    fallbacks: [n]\n"
+        "    context_window_fallbacks: [n]\n"
+        "    content_policy_fallbacks: [n]\n"
+        "    substitutes: [{ model: n, when: { budget_used_pct: { gte: 80 }, tag: t, down: true, late: true } }]\n"
+    )
+    found = build(load_text(text))
+    model, other = found.models[ModelName("m")], found.models[ModelName("n")]
+
+    assert (Strategy.COST, 2, 3) == (model.strategy, model.quality_floor, other.quality)
+    assert 3 * (("n",),) == (model.fallbacks, model.context_window_fallbacks, model.content_policy_fallbacks)
+    assert (Substitute(model=ModelName("n"), budget_used_pct=80, tag="t", down=True, late=True),) == model.substitutes
+    assert other is found.find_model("role:fast")
+    assert found.find_model("role:none") is None
+    assert found.affinity_ttl_ns is None
+    assert "vision" in other.deployments[0].lacks
+    assert "tools" not in other.deployments[0].lacks
+    assert not model.deployments[0].lacks
+
+
+def test_breakers_and_retries_have_the_settings_of_the_file(load_text: Load) -> None:
+    text = PROVIDERS + "breaker: { open: 1s, min_calls: 3 }\nretry: { attempts_total: 2, backoff_cap: 1s }"
+    found = build(load_text(text))
+
+    assert BreakerTerms(open_ns=10**9, min_calls=3) == found.breaker
+    assert RetryTerms(attempts_total=2, backoff_cap_ns=10**9) == found.retry
+    assert BreakerTerms() == build(load_text(PROVIDERS)).breaker
+    assert RetryTerms() == build(load_text(PROVIDERS)).retry
 
 
 def test_keys_are_known_by_the_digest_of_their_secret(load_text: Load) -> None:

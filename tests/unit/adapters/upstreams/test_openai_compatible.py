@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from router.adapters.upstreams.openai_compatible import OpenAiCompatible
-from router.domain.catalog import Deployment, Network, Provider, ProviderKind
+from router.domain.catalog import Credential, Deployment, Network, Provider, ProviderKind
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.ids import DeploymentId, ProviderId
 from router.domain.secret import Secret
@@ -38,7 +38,7 @@ def provider(
         id=ProviderId("up"),
         kind=ProviderKind.OPENAI_COMPATIBLE,
         base_url=base_url,
-        api_key=None if api_key is None else Secret(api_key),
+        credentials=(Credential(key=None if api_key is None else Secret(api_key)),),
         timeouts=snapshot().providers[ProviderId("up")].timeouts,
         network=Network(headers=headers),
     )

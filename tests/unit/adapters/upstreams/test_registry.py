@@ -7,7 +7,7 @@ import pytest
 from router.adapters.upstreams.openai_compatible import OpenAiCompatible
 from router.adapters.upstreams.registry import RETIRED_MAX, UpstreamRegistry
 from router.adapters.upstreams.scripted import ScriptedUpstream
-from router.domain.catalog import Provider, ProviderKind, Snapshot
+from router.domain.catalog import Credential, Provider, ProviderKind, Snapshot
 from router.domain.ids import ProviderId
 from router.domain.secret import Secret
 from router.ports.transport import HttpReply, HttpRequest
@@ -52,7 +52,7 @@ def openai(name: str, **members: object) -> Provider:
         id=ProviderId(name),
         kind=ProviderKind.OPENAI_COMPATIBLE,
         base_url="http://host/v1",
-        api_key=Secret("a"),
+        credentials=(Credential(key=Secret("a")),),
         timeouts=TIMEOUTS,
     )
     return replace(provider, **members)  # type: ignore[arg-type]  # a test's own members
@@ -79,7 +79,7 @@ async def test_an_unchanged_provider_keeps_its_connections() -> None:
     assert [0, 0] == [transport.closed for transport in stage.transports]
 
 
-@pytest.mark.parametrize("change", [{"base_url": "http://other/v1"}, {"api_key": Secret("b")}])
+@pytest.mark.parametrize("change", [{"base_url": "http://other/v1"}, {"credentials": (Credential(key=Secret("b")),)}])
 async def test_a_changed_provider_is_replaced_and_the_old_one_closed(change: dict[str, object]) -> None:
     stage = Stage()
     await stage.apply(openai("a"))
