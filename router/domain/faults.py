@@ -114,6 +114,8 @@ class Refusal:
     """Overrides the table's status: for UPSTREAM_REJECTED, which keeps the upstream's, and for BUDGET_EXHAUSTED, which
     the operator may have sent as 402 (`errors.budget_status`)."""
     retry_after_ms: int | None = None
+    final: bool = False
+    """The router has tried again already: clients that retry by themselves are told not to, whatever the table says."""
     details: Mapping[str, str | int] | None = None
 
     @property

@@ -50,6 +50,36 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_ms: int | None = None
 
 
+class Fallback(StrEnum):
+    """Who else may be asked."""
+
+    NONE = "none"
+    ANY = "any"
+    CONTEXT = "context"
+    POLICY = "policy"
+
+
+class Park(StrEnum):
+    """What is left alone, beside what the breaker says."""
+
+    NOTHING = "nothing"
+    RATE = "rate"
+    CREDENTIAL = "credential"
+    MODEL = "model"
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What one failure means for the call and for the deployment."""
+
+    fault: Fault
+    retry: bool
+    """The same deployment may be asked again."""
+    fallback: Fallback
+    counts: bool
+    """Against the health of the deployment."""
+    park: Park
+
+
 _TIMEOUTS: Final = {
     FailureKind.CONNECT_TIMEOUT,
     FailureKind.FIRST_EVENT_TIMEOUT,

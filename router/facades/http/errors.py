@@ -30,6 +30,6 @@ def error_headers(refusal: Refusal) -> Headers:
     if refusal.retry_after_ms is not None:
         headers.append((b"retry-after", b"%d" % -(-refusal.retry_after_ms // 1000)))
         headers.append((b"retry-after-ms", b"%d" % refusal.retry_after_ms))
-    if not refusal.wire.retryable:
+    if refusal.final or not refusal.wire.retryable:
         headers.append((b"x-should-retry", b"false"))
     return headers

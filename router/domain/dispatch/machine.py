@@ -1,0 +1,213 @@
+"""Decide what a call does next: whom it asks, when it waits, when it gives up. Events in, commands out.
+
+Laws:
+1. After the first event that the caller may see there is no further attempt.
+2. No call makes more attempts than its terms allow, and none beyond the first that its model has not saved up for.
+3. Another deployment of the same model is asked at once; the same one again after a pause; another model last.
+4. Who fails because of what the request says is not asked again, and only such models as may help are asked after it.
+5. A call that gives up says why its first attempt failed: what came after it was our own idea.
+
+Times are monotonic nanoseconds; the machine knows no clock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from router.domain.catalog import Deployment
+from router.domain.dispatch.failure import Failure, Fallback, Verdict, refusal_of
+from router.domain.dispatch.retry import RetryBudget, RetryTerms, backoff_ns
+from router.domain.faults import Fault, Refusal
+from router.domain.ids import TargetId
+from router.domain.instants import NS_PER_MS
+
+SPREAD_NS: Final = 100 * NS_PER_MS
+"""Those who were all told to come back at one moment come within so long after it."""
+UNKNOWN_WAIT_MS: Final = 1_000
+"""After this a caller may look again, where nobody can say when a deployment will be free."""
+
+
+class Start(NamedTuple):
+    """Send the call to this deployment."""
+
+    deployment: Deployment
+
+
+class Wait(NamedTuple):
+    """Do nothing until then."""
+
+    until: int
+
+
+class Widen(NamedTuple):
+    """Say which deployments the models have that may take the place of the one asked for."""
+
+    kind: Fallback
+
+
+class Give(NamedTuple):
+    """Give up, and say this to the caller."""
+
+    refusal: Refusal
+
+
+Command = Start | Wait | Widen | Give
+
+
+class _Tried:
+    """How often a deployment was asked, and from when on it may be asked again; None: not any more."""
+
+    __slots__ = ("attempts", "deployment", "ready_at")
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.attempts = 0
+        self.ready_at: int | None = None
+
+
+class Dispatch:
+    """One call's way through its candidates, best first. Ask `begin`, then tell it what became of each command."""
+
+    __slots__ = (
+        "_attempts",
+        "_candidates",
+        "_current",
+        "_deadline",
+        "_declined",
+        "_first",
+        "_free_at",
+        "_kind",
+        "_saved",
+        "_terms",
+        "_total",
+        "_tried",
+        "_widened",
+    )
+
+    def __init__(
+        self,
+        candidates: Sequence[Deployment],
+        *,
+        terms: RetryTerms,
+        saved: RetryBudget,
+        deadline: int,
+        attempts_before: int = 0,
+    ) -> None:
+        """`attempts_before`: those that the caller's SDK says it has made already; one is left all the same."""
+        self._candidates = list(reversed(candidates))
+        self._terms = terms
+        self._saved = saved
+        self._deadline = deadline
+        self._total = max(1, terms.attempts_total - attempts_before)
+        self._attempts = 0
+        self._current: _Tried | None = None
+        self._tried: dict[TargetId, _Tried] = {}
+        self._first: Refusal | None = None
+        self._declined: Refusal | None = None
+        self._free_at: int | None = None
+        self._kind = Fallback.ANY
+        """Which models may take the place of the one asked for, after all that is known of the request."""
+        self._widened: set[Fallback] = set()
+
+    def begin(self, now: int) -> Command:
+        return self._next(now)
+
+    def declined(self, refusal: Refusal | None, until: int | None, now: int) -> Command:
+        """The deployment was not asked: it has no place or is left alone until then, or this call has no money for it.
+
+        `refusal`: what to say if that is the end of it; None: that nobody is free.
+        """
+        self._current = None
+        self._declined = self._declined or refusal
+        if until is not None:
+            self._free_at = until if self._free_at is None else min(self._free_at, until)
+        return self._next(now)
+
+    def failed(self, failure: Failure, verdict: Verdict, now: int, draw: float) -> Command:
+        """The deployment was asked, and failed before anything that the caller may see."""
+        tried = self._current
+        assert tried is not None, "only what was started can fail"
+        self._attempts += 1
+        tried.attempts += 1
+        if self._first is None:
+            self._first = refusal_of(failure)
+        self._current = None
+        tried.ready_at = self._ready_at(tried, failure, verdict, now, draw)
+        if verdict.fallback is not Fallback.ANY:
+            self._leave_those_who_cannot_help(tried, verdict)
+        hopeless = verdict.fallback is Fallback.NONE and tried.ready_at is None
+        if hopeless or self._attempts >= self._total or not self._saved.take(now):
+            return self._give(now)
+        return self._next(now)
+
+    def woke(self, now: int) -> Command:
+        """The time of a `Wait` has come."""
+        return self._next(now)
+
+    def widened(self, candidates: Sequence[Deployment], now: int) -> Command:
+        """Answer a `Widen`, best first; those that were asked already are left out."""
+        self._candidates = [one for one in reversed(candidates) if one.target not in self._tried]
+        return self._next(now)
+
+    def _next(self, now: int) -> Command:
+        if now >= self._deadline:
+            return self._give(now)
+        if self._candidates:
+            deployment = self._candidates.pop()
+            self._current = self._tried[deployment.target] = _Tried(deployment)
+            return Start(deployment)
+        again = min(
+            [one for one in self._tried.values() if one.ready_at is not None],
+            key=lambda one: one.ready_at or 0,
+            default=None,
+        )
+        if again is not None and again.ready_at is not None:
+            if again.ready_at > now:
+                return Wait(again.ready_at)
+            again.ready_at = None
+            self._current = again
+            return Start(again.deployment)
+        if self._kind is not Fallback.NONE and self._kind not in self._widened:
+            self._widened.add(self._kind)
+            return Widen(self._kind)
+        return self._give(now)
+
+    def _leave_those_who_cannot_help(self, tried: _Tried, verdict: Verdict) -> None:
+        self._kind = verdict.fallback
+        for other in self._tried.values():
+            if other is not tried:
+                other.ready_at = None
+        larger = verdict.fallback is Fallback.CONTEXT
+        self._candidates = [one for one in self._candidates if larger and _is_larger(one, tried.deployment)]
+
+    def _ready_at(self, tried: _Tried, failure: Failure, verdict: Verdict, now: int, draw: float) -> int | None:
+        """Return when the deployment that failed may be asked again, if it is worth it."""
+        if not verdict.retry or tried.attempts >= self._terms.attempts_per_deployment:
+            return None
+        pause = backoff_ns(self._terms, tried.attempts, draw)
+        if failure.retry_after_ms is not None:
+            asked = failure.retry_after_ms * NS_PER_MS
+            pause = asked + int(SPREAD_NS * draw)
+            if asked > self._terms.backoff_cap_ns:
+                return None
+        return now + pause if now + pause < self._deadline else None
+
+    def _give(self, now: int) -> Command:
+        if self._first is not None:
+            return Give(replace(self._first, final=True) if self._attempts > 1 else self._first)
+        if self._declined is not None:
+            return Give(self._declined)
+        wait_ms = UNKNOWN_WAIT_MS if self._free_at is None else max(0, -(-(self._free_at - now) // NS_PER_MS))
+        return Give(
+            Refusal(
+                fault=Fault.OVERLOADED,
+                message="No deployment of this model can take the call now. Try again when retry-after says.",
+                retry_after_ms=wait_ms,
+            )
+        )
+
+
+def _is_larger(one: Deployment, other: Deployment) -> bool:
+    """Tell whether a prompt that was too long for the other may fit: nobody guesses at a window that is not known."""
+    mine, window = one.context_window, other.context_window
+    return mine is not None and window is not None and mine > window
