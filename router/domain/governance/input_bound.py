@@ -139,6 +139,21 @@ def _beyond_text(content: Raw, maxima: Mapping[PartKind, int]) -> int | Unbounde
     return total
 
 
+def kinds_in(messages: Raw) -> frozenset[PartKind]:
+    """Return the kinds of parts beside text that the messages hold; none of what cannot be read."""
+    kinds: set[PartKind] = set()
+    try:
+        for message in _messages.decode(messages):
+            content = message.content
+            if content is not _EMPTY and memoryview(content)[0] in _OPENERS:
+                many = memoryview(content)[0] == _OPENERS[0]
+                parts = _parts.decode(content) if many else [_part.decode(content)]
+                kinds.update(_KINDS[part.type] for part in parts if part.type in _KINDS)
+    except msgspec.DecodeError:
+        pass
+    return frozenset(kinds)
+
+
 def bound_output(fields: Mapping[str, Raw]) -> OutputBound:
     """Read what the caller allows; what the upstream would refuse counts as not said. Of two maxima the larger."""
     per_choice = None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from router.domain.governance.input_bound import OutputBound, PartKind, Unbounded, bound_input, bound_output
+from router.domain.governance.input_bound import OutputBound, PartKind, Unbounded, bound_input, bound_output, kinds_in
 
 DECLARED: Final = {PartKind.IMAGE: 1_000, PartKind.AUDIO: 200, PartKind.FILE: 30_000}
 
@@ -175,3 +175,18 @@ def test_the_output_is_bounded_by_what_the_caller_allows_each_choice(text: str, 
 
 def test_choices_are_told_even_without_a_maximum() -> None:
     assert OutputBound(per_choice=None, choices=4) == bound_output(fields('{"n":4}'))
+
+
+@pytest.mark.parametrize(
+    ("messages", "kinds"),
+    [
+        (b'[{"role":"user","content":"image_url"}]', set()),
+        (b'[{"content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"u"}}]}]', {PartKind.IMAGE}),
+        (b'[{"content":{"type":"input_audio"}},{"content":[{"type":"file"}]}]', {PartKind.AUDIO, PartKind.FILE}),
+        (b'[{"content":null},{}]', set()),
+        (b'[{"content":[1]}]', set()),
+        (b"{}", set()),
+    ],
+)
+def test_the_kinds_of_parts_are_those_beside_text(messages: bytes, kinds: set[PartKind]) -> None:
+    assert kinds == kinds_in(Raw(messages))

@@ -1,0 +1,86 @@
+"""Decide which deployments may serve a request now. Every one that is dropped carries its reason."""
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from router.domain.catalog import Deployment
+from router.domain.ids import TargetId
+from router.domain.planning.needs import Needs
+
+
+class DropReason(StrEnum):
+    CAPABILITY = "capability"
+    CONTEXT_WINDOW = "context_window"
+    RESTING = "resting"
+    """Its breaker is open, or the provider has asked us to wait."""
+    FULL = "full"
+    """As many calls as it may have are under way."""
+
+
+class Dropped(NamedTuple):
+    deployment: Deployment
+    reason: DropReason
+    detail: str | int | None = None
+    """The capabilities that it lacks; its window; or until when it rests, in monotonic nanoseconds."""
+
+
+class Sifted(NamedTuple):
+    kept: list[Deployment]
+    dropped: list[Dropped]
+
+    @property
+    def free_at(self) -> int | None:
+        """When the first of those that rest may be asked again."""
+        ends = [one.detail for one in self.dropped if one.reason is DropReason.RESTING and isinstance(one.detail, int)]
+        return min(ends, default=None)
+
+
+def sift(
+    deployments: Iterable[Deployment],
+    needs: Needs,
+    *,
+    rests_until: Callable[[TargetId], int | None],
+    is_full: Callable[[Deployment], bool],
+) -> Sifted:
+    """Tell who may be asked from who may not.
+
+    A prompt that seems too long for all of them is left to the largest: an estimate refuses nobody.
+    """
+    kept: list[Deployment] = []
+    dropped: list[Dropped] = []
+    for one in deployments:
+        why = _why_not(one, needs, rests_until, is_full)
+        if why is None:
+            kept.append(one)
+        else:
+            dropped.append(why)
+    if not kept and dropped:
+        kept = _largest(dropped)
+        dropped = [one for one in dropped if one.deployment not in kept]
+    return Sifted(kept, dropped)
+
+
+def _why_not(
+    one: Deployment,
+    needs: Needs,
+    rests_until: Callable[[TargetId], int | None],
+    is_full: Callable[[Deployment], bool],
+) -> Dropped | None:
+    until = rests_until(one.target)
+    if until is not None:
+        return Dropped(one, DropReason.RESTING, until)
+    if one.lacks and (lacking := one.lacks & needs.capabilities):
+        return Dropped(one, DropReason.CAPABILITY, ",".join(sorted(lacking)))
+    if one.context_window is not None and needs.tokens > one.context_window:
+        return Dropped(one, DropReason.CONTEXT_WINDOW, one.context_window)
+    if one.concurrency_limits and is_full(one):
+        return Dropped(one, DropReason.FULL)
+    return None
+
+
+def _largest(dropped: Sequence[Dropped]) -> list[Deployment]:
+    """Return the largest of those that are dropped for their window alone."""
+    small = [one.deployment for one in dropped if one.reason is DropReason.CONTEXT_WINDOW]
+    window = max([one.context_window or 0 for one in small], default=0)
+    return [one for one in small if one.context_window == window]

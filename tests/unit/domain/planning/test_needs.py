@@ -1,0 +1,40 @@
+import json
+
+import pytest
+
+from router.domain.chat import ChatRequest, read_chat_request
+from router.domain.planning.needs import needs_of
+
+
+def request(**fields: object) -> ChatRequest:
+    body = {"model": "m", "messages": [{"role": "user", "content": "x" * 380}], **fields}
+    found = read_chat_request(json.dumps(body, separators=(",", ":")).encode())
+    assert isinstance(found, ChatRequest)
+    return found
+
+
+def message(*types: str) -> list[dict[str, object]]:
+    return [{"role": "user", "content": [{"type": type_} for type_ in types]}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "capabilities"),
+    [
+        ({}, set()),
+        ({"tools": [{"type": "function"}]}, {"tools"}),
+        ({"functions": [{"name": "f"}]}, {"tools"}),
+        ({"tools": [], "functions": None}, set()),
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, {"json_schema"}),
+        ({"response_format": {"type": "json_object"}}, set()),
+        ({"messages": message("text", "image_url", "input_audio", "file")}, {"vision", "audio_input", "pdf_input"}),
+        ({"messages": [{"role": "user", "content": 'what is "image_url" in this file?'}]}, set()),
+    ],
+)
+def test_a_request_asks_for_what_it_holds(fields: dict[str, object], capabilities: set[str]) -> None:
+    assert capabilities == needs_of(request(**fields)).capabilities
+
+
+def test_the_tokens_are_an_estimate_of_the_input_and_what_the_reply_may_have() -> None:
+    assert 103 == needs_of(request()).tokens
+    assert 103 + 50 * 2 == needs_of(request(max_tokens=50, n=2)).tokens
+    assert 103 + 5 == needs_of(request(tools=["x" * 16])).tokens
