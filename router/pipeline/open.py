@@ -21,7 +21,7 @@ from router.pipeline.call import Call
 from router.pipeline.dispatch import dispatch
 from router.pipeline.lookup import lookup
 from router.pipeline.relay import Relay
-from router.pipeline.screen import screen
+from router.pipeline.screen import count_for_user, screen
 from router.pipeline.settle import Settler
 from router.ports.clock import Clock, Draw
 from router.ports.ledger import Ledger
@@ -96,6 +96,7 @@ class Pipeline:
             principal=principal,
             request=request,
             labels=metadata.labels,
+            named_user=metadata.user,
             snapshot=self._snapshots.current,
             arrived_ns=wall_ns - (self.clock.monotonic_ns() - arrived),
             arrived=arrived,
@@ -173,6 +174,8 @@ class OpenCall:
         stopped = screen(call)
         if stopped is not None:
             raise RouterError(stopped)
+        if call.named_user is not None:
+            count_for_user(call, call.named_user)
         plan = plan_route(call.request.model, call.principal, call.snapshot)
         if isinstance(plan, Refusal):
             raise RouterError(plan)
