@@ -40,6 +40,7 @@ from router.facades.http.front import Front
 from router.facades.http.limits import HttpLimits
 from router.facades.http.ops import build_ops_app
 from router.lifecycle import Address, Drain, Lifecycle, Listener, Phase, Tls
+from router.pipeline.limit_states import LiveLimits
 from router.pipeline.open import Pipeline
 from router.ports.keys import KeysUnavailable
 from router.ports.ledger import LedgerUnavailable, UsageGroup, UsageTotal
@@ -104,7 +105,11 @@ class Router:
                 upstreams=self._registry,
                 snapshots=self.configured,
             )
+            limits = LiveLimits(
+                gate=pipeline.gate, book=pipeline.upstream_limits, snapshots=self.configured, clock=self._clock
+            )
             self._prometheus.open_calls = pipeline.open_calls.__len__
+            self._prometheus.upstream_remaining = limits.remaining
             with _starting():
                 http, ops = self._listeners(pipeline, self._key_desk(keys, ledger), ledger)
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
