@@ -23,7 +23,7 @@ class UpstreamStanding:
 
 
 class LimitStates(Protocol):
-    """How limits stand now: in memory, so that nothing waits. Looking takes nothing."""
+    """How limits stand now: in memory, so that nothing waits. Looking takes nothing, and may be done beside the loop."""
 
     def standing(self, limit: RateLimit) -> Standing: ...
 

@@ -236,7 +236,10 @@ class Rates:
             bucket.tat = tat if tat - at < bucket.debt else at + bucket.debt
 
     def standings(self, limits: Sequence[RateLimit], now: int) -> list[Standing]:
-        """Report each unit's tightest limit: the one with least remaining, of equals the one that resets last."""
+        """Report each unit's tightest limit: the one with least remaining, of equals the one that resets last.
+
+        Keeps and forgets nothing, so that another thread may ask.
+        """
         find = self._buckets.get
         tightest: dict[Unit, Standing] = {}
         for limit in limits:
