@@ -23,7 +23,7 @@ class UpstreamStanding:
 
 
 class LimitStates(Protocol):
-    """How limits stand now: in memory, so that nothing waits. Looking takes nothing, and may be done beside the loop."""
+    """How limits stand now: in memory, so that nothing waits. Looking takes nothing and may be done off the loop."""
 
     def standing(self, limit: RateLimit) -> Standing: ...
 
