@@ -133,10 +133,11 @@ def test_limits_are_narrowed_down_by_scope(
 def test_a_page_goes_on_though_the_limit_where_the_last_ended_is_gone() -> None:
     snapshots = FixedSnapshots(SNAPSHOT)
     admin = LimitAdmin(states=Standings(), snapshots=snapshots)
-    after = admin.list(BOSS, limit=4).next
+    after = admin.list(BOSS, limit=3).next
     snapshots.current = replace(SNAPSHOT, keys={b"a": ENTRIES[1]})
 
     assert ALL[4:] == named(admin.list(BOSS, after=after).limits)
+    assert [*ALL[:2], *ALL[4:]] == named(admin.list(BOSS).limits)
 
 
 def test_only_limits_of_the_page_are_looked_at() -> None:

@@ -14,6 +14,10 @@ from router.pipeline.screen import count_for_user, screen
 from tests.support.fakes import SECOND, principal, snapshot
 from tests.support.pipeline import Rig
 
+RPM = RateLimit(
+    id="user/ann/rpm", scope_kind="user", scope_value="ann", unit=Unit.REQUESTS, limit=1, period_ns=60 * SECOND
+)
+
 
 @pytest.mark.parametrize(
     ("labels", "may", "fault"),
@@ -61,6 +65,7 @@ def test_a_key_without_a_user_may_name_one_if_it_has_the_grant(
 @pytest.mark.parametrize(("user", "own"), [("ann", "ann"), ("stranger", None)])
 def test_a_user_without_bounds_and_a_keys_own_change_nothing_but_the_name(user: str, own: str | None) -> None:
     call = named(user, own=own)
+    call.snapshot = replace(call.snapshot, users={"ann": Bounds(rate_limits=(RPM,))})
     before = call.principal
     count_for_user(call, user)
 
@@ -68,10 +73,7 @@ def test_a_user_without_bounds_and_a_keys_own_change_nothing_but_the_name(user: 
 
 
 async def test_a_call_counts_for_the_user_whom_it_names() -> None:
-    rpm = RateLimit(
-        id="user/ann/rpm", scope_kind="user", scope_value="ann", unit=Unit.REQUESTS, limit=1, period_ns=60 * SECOND
-    )
-    rig = Rig(replace(snapshot(), users={"ann": Bounds(rate_limits=(rpm,))}))
+    rig = Rig(replace(snapshot(), users={"ann": Bounds(rate_limits=(RPM,))}))
     for user in ("ann", "bob", None, "ann"):
         rig.upstream().chunk("a")
         call = rig.call()
