@@ -99,8 +99,11 @@ class Affinities:
         return len(self._pins)
 
     def find(self, conversation: Conversation, now: int, ttl_ns: int) -> TargetId | None:
-        """Return where the conversation is; None if nowhere, or silent for too long."""
-        pin = self._pins.get(conversation.key)
+        """Return where the conversation is; None if nowhere, silent for too long, or only just opened."""
+        return None if conversation.opening else self._find(conversation.key, now, ttl_ns)
+
+    def _find(self, key: int, now: int, ttl_ns: int) -> TargetId | None:
+        pin = self._pins.get(key)
         return pin.target if pin is not None and now - pin.used_at < ttl_ns else None
 
     def draw(self, conversation: Conversation, draw: float) -> float:
@@ -119,11 +122,13 @@ class Affinities:
     ) -> Sequence[Deployment]:
         """Put first where the conversation is or, when it is new, where there is room for it. Changes nothing here.
 
-        `expected_ttft` weighs what is cached against the time to wait for it, so its order is left alone.
+        `expected_ttft` was told where it is and weighed that, so its order is left alone.
         """
         if len(ranked) < 2 or strategy is Strategy.EXPECTED_TTFT:
             return ranked
-        target = None if conversation.opening else self.find(conversation, now, ttl_ns)
+        target = self._find(conversation.key, now, ttl_ns)
+        if conversation.opening and target is not None:
+            return ranked  # others began alike: this may be no conversation at all
         for at, deployment in enumerate(ranked):
             if deployment.target == target:
                 return ranked if _too_busy(deployment, ranked, loads) else _first(at, ranked)
@@ -176,9 +181,12 @@ class Affinities:
 def _too_busy(deployment: Deployment, ranked: Sequence[Deployment], loads: Loads) -> bool:
     if not deployment.weight:
         return True  # it is being emptied
+    outstanding = loads[deployment.target].outstanding
+    if outstanding <= BUSY_CALLS:
+        return False
     weight = sum(each.weight for each in ranked)
     share = sum(loads[each.target].outstanding for each in ranked) * deployment.weight / weight
-    return loads[deployment.target].outstanding > BUSY * share + BUSY_CALLS
+    return outstanding > BUSY * share + BUSY_CALLS
 
 
 def _first(at: int, ranked: Sequence[Deployment]) -> Sequence[Deployment]:

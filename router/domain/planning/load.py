@@ -28,6 +28,8 @@ _SPEED_KEPT: Final = 0.95
 _SPEED_PRIOR_S: Final = 10.0
 """Seconds of prefill that the first belief weighs."""
 
+_SALT_MIN: Final = float(1 << 26)
+
 P95_SAMPLES_MIN: Final = 20
 _P95_STEP: Final = 0.1
 
@@ -52,8 +54,9 @@ class TargetLoad:
     )
 
     def __init__(self, target: TargetId) -> None:
-        self.salt = int.from_bytes(blake2b(target.encode(), digest_size=7).digest(), "big")
-        """Tells targets apart in a hash, alike in every process."""
+        digest = int.from_bytes(blake2b(target.encode(), digest_size=6).digest(), "big")
+        self.salt = _SALT_MIN * (1 + digest / (1 << 48))
+        """The target's own number, the same in every process: below twice the least, with a fraction of 26 bits."""
         self.outstanding = 0
         """Calls that have started and not ended."""
         self.waiting = 0

@@ -1,9 +1,10 @@
 """Put the deployments of one tier in the order in which to try them, by the strategy of their model.
 
-Chance enters as one draw a call. A deployment's ticket is a hash of the draw and its target, made an exponential
-variate of its weight: the lowest ticket wins with a probability of its share, and so on among the rest (Efraimidis and
-Spirakis 2006). With the hash of a conversation in the place of the draw it is weighted rendezvous hashing (Thaler and
-Ravishankar 1998): all processes agree, and what a deployment loses goes to the others by weight.
+Chance enters as one draw a call. A deployment's ticket is the draw times a large number of its own, of which the
+fraction is as good as drawn anew for each (Weyl 1916), made an exponential variate of its weight: the lowest ticket
+wins with a probability of its share, and so on among the rest (Efraimidis and Spirakis 2006). With a conversation's own
+draw it is weighted rendezvous hashing (Thaler and Ravishankar 1998): all processes agree, and what a deployment loses
+goes to the others by weight.
 
 Two choices (Mitzenmacher 1996) are the first two by ticket: processes that know the same do not choose the same.
 """
@@ -13,6 +14,7 @@ from math import inf, log
 from typing import Final, NamedTuple
 
 from router.domain.catalog import Deployment, Strategy
+from router.domain.ids import TargetId
 from router.domain.instants import NS_PER_S
 from router.domain.planning.load import FAILURE_NS, Loads, TargetLoad
 from router.domain.planning.prefix import Chain, Prefixes
@@ -21,6 +23,8 @@ from router.domain.usage import TokenUsage
 
 ALIKE: Final = 1.05
 """Expected first tokens within 5 % of the soonest are as good as it."""
+STAY_NS: Final = NS_PER_S // 4
+"""How much later a conversation's first token may be where it is: what is cached there also costs less."""
 
 
 class Ask(NamedTuple):
@@ -34,7 +38,9 @@ class Ask(NamedTuple):
     output_tokens: int = 0
     """Expected, not the most."""
     chain: Chain = ()
-    """Only `expected_ttft` looks at it."""
+    """Only `expected_ttft` looks at it, and at `home`."""
+    home: TargetId | None = None
+    """Where its conversation is."""
 
 
 class Known(NamedTuple):
@@ -48,14 +54,11 @@ def rank(strategy: Strategy, candidates: Sequence[Deployment], ask: Ask, known: 
     """Return the candidates, best first. Those of weight 0 come last, whatever the strategy says of them."""
     if len(candidates) < 2:
         return candidates
-    loads, bits = known.loads, int(ask.draw * (1 << _BITS))
+    loads, draw = known.loads, ask.draw
     drawn: list[_Drawn] = []
     for number, deployment in enumerate(candidates):
         load, weight = loads[deployment.target], deployment.weight
-        # The shift between two products: without it the tickets of two targets would differ by a constant.
-        mixed = (bits ^ load.salt) * _ODD & _MASK
-        mixed = (mixed ^ mixed >> 32) * _ODDER & _MASK
-        ticket = -log(((mixed >> 64 - _BITS) + 0.5) / (1 << _BITS)) / weight if weight else inf
+        ticket = -log(1.0 - draw * load.salt % 1.0) / weight if weight else inf
         drawn.append((ticket, number, deployment, load))
     drawn.sort()  # numbers differ, so deployments are never compared
     if strategy is Strategy.WEIGHTED:
@@ -70,11 +73,6 @@ def rank(strategy: Strategy, candidates: Sequence[Deployment], ask: Ask, known: 
 _Drawn = tuple[float, int, Deployment, TargetLoad]
 """Ticket, place among the candidates, and what it is the ticket of."""
 _Order = Callable[[list[_Drawn], Ask, Known], list[Deployment]]
-
-_BITS: Final = 53
-_MASK: Final = (1 << 64) - 1
-_ODD: Final = 0x9E3779B97F4A7C15
-_ODDER: Final = 0xD6E8FEB86659FD93
 
 
 def busyness(load: TargetLoad, weight: float) -> float:
@@ -126,15 +124,17 @@ def _by_first_token(drawn: list[_Drawn], ask: Ask, known: Known) -> list[Deploym
         scored.append((first_token_ns(load, uncached, now), deployment, load))
     scored.sort(key=_score)
     limit = scored[0][0] * ALIKE
-    alike = 1
-    while alike < len(scored) and scored[alike][0] <= limit:
-        alike += 1
-    order = [deployment for _, deployment, _ in scored]
-    if alike > 1:
-        best = _best_of_alike([(deployment, load) for _, deployment, load in scored[:alike]], ask)
-        order.remove(best)
-        order.insert(0, best)
-    return order
+    alike = [(deployment, load) for score, deployment, load in scored if score <= limit]
+    best = scored[0][1]
+    if ask.home is not None and (home := _within(scored, ask.home, limit + STAY_NS)):
+        best = home
+    elif len(alike) > 1:
+        best = _best_of_alike(alike, ask)
+    return [best, *(deployment for _, deployment, _ in scored if deployment is not best)]
+
+
+def _within(scored: list[tuple[float, Deployment, TargetLoad]], target: TargetId, limit: float) -> Deployment | None:
+    return next((each for score, each, _ in scored if score <= limit and each.target == target), None)
 
 
 def _best_of_alike(alike: list[tuple[Deployment, TargetLoad]], ask: Ask) -> Deployment:

@@ -82,6 +82,7 @@ def test_every_candidate_keeps_one_place_and_a_draw_decides_once(strategy: Strat
     assert sorted(weights, reverse=True) == weights
 
 
+@pytest.mark.slow
 def test_calls_are_shared_by_weight_to_within_1_percent_and_what_fails_goes_to_the_others_by_weight() -> None:
     weights, turns = {"a": 5.0, "b": 3.0, "c": 2.0, "d": 0.0}, 60_000
     candidates = tuple(deployment(name, weight) for name, weight in weights.items())
@@ -101,6 +102,7 @@ def test_calls_are_shared_by_weight_to_within_1_percent_and_what_fails_goes_to_t
         )
 
 
+@pytest.mark.slow
 def test_the_tickets_of_targets_know_nothing_of_each_other() -> None:
     draw, at, turns, pairs = Random(2), known(), 40_000, Counter[tuple[str, str]]()
     eight = tuple(deployment(str(number)) for number in range(8))
@@ -120,7 +122,7 @@ def test_an_equal_draw_gives_an_equal_order_in_every_process() -> None:
         for draw in (0.0, 0.25, 0.5, 0.75, 0.999)
     ]
 
-    assert ["dcba", "acbd", "bcda", "bcda", "bcad"] == orders
+    assert ["abcd", "abdc", "adcb", "dacb", "acdb"] == orders
 
 
 def test_least_busy_takes_the_fewest_calls_for_its_weight_and_draws_among_equals() -> None:
