@@ -90,6 +90,15 @@ def test_a_slow_target_that_was_always_slow_is_left_alone() -> None:
     assert LIMIT_START == limit.limit
 
 
+def test_an_old_crowd_does_not_excuse_a_new_one() -> None:
+    limit = AdaptiveLimit()
+    for number, slower in enumerate([10] * 600 + [1] * 100 + [5] * 20):
+        answer(limit, slower * BASE_NS, number * 60 * NS_PER_S, in_flight=600)
+        assert LIMIT_START == limit.limit or slower == 5
+
+    assert LIMIT_START > limit.limit
+
+
 def test_it_settles_near_what_a_target_takes_that_refuses_more() -> None:
     limit, now, limits = AdaptiveLimit(), 0, list[int]()
     for _ in range(4_000):

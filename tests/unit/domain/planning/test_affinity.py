@@ -98,6 +98,10 @@ def test_no_message_is_needed_to_be_read_as_another_kind_of_text() -> None:
     assert known(image).key == known(image, REPLY).key
 
 
+def test_where_one_part_ends_and_the_next_begins_is_part_of_what_is_known() -> None:
+    assert conversation_of("a", "bc", fields(HELLO)) != conversation_of("ab", "c", fields(HELLO))
+
+
 def test_a_conversation_has_one_draw_in_every_process() -> None:
     assert 0.5 == Conversation(1 << 63).draw
     assert 1.0 > Conversation((1 << 64) - 1).draw

@@ -234,6 +234,16 @@ def test_expected_ttft_goes_where_the_prompt_is_cached_until_the_wait_costs_more
     assert warm == rank(Strategy.EXPECTED_TTFT, FOUR, ask, at)[-1]
 
 
+@pytest.mark.parametrize(("tokens", "stays"), [(1_950, True), (2_100, False)])
+def test_expected_ttft_lets_a_conversation_stay_for_a_quarter_of_a_second(tokens: int, stays: bool) -> None:
+    at, home = known(), FOUR[3]
+    busy(at, home, 1, tokens=tokens)
+    ranked = rank(Strategy.EXPECTED_TTFT, FOUR, Ask(NOW, 0.3, 0, home=home.target), at)
+
+    assert stays == (ranked[0] == home)
+    assert {"mock/a", "mock/b", "mock/c", "mock/d"} == {each.id for each in ranked}
+
+
 def test_first_tokens_within_5_percent_go_to_the_cheapest_then_to_the_less_busy_of_two() -> None:
     at, ask = known(), Ask(NOW, 0.3, 80_000, 100)
     dear, cheap = deployment("dear", price=9), deployment("cheap", price=1)
