@@ -11,13 +11,16 @@ import statistics
 import time
 from collections.abc import Callable
 from datetime import UTC
+from functools import partial
 from typing import Final
+
+from msgspec import Raw
 
 from router.adapters.ledger_memory import MemoryLedger
 from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.adapters.upstreams.sse import SseSplitter
-from router.domain.catalog import Deployment, Model, Provider, ProviderKind, Snapshot, Timeouts
+from router.domain.catalog import Deployment, Model, Provider, ProviderKind, Snapshot, Strategy, Timeouts
 from router.domain.chat import ChatRequest, read_chat_request, upstream_body
 from router.domain.governance.accounts import Accounts
 from router.domain.governance.budget import Amounts, Budget, BudgetId, Scope, ScopeKind, Unit
@@ -32,7 +35,12 @@ from router.domain.governance.windows import Calendar, CalendarUnit
 from router.domain.ids import DeploymentId, Epoch, KeyId, ModelName, ProviderId
 from router.domain.metadata import Metadata, read_metadata
 from router.domain.metering import Meter
+from router.domain.planning.adaptive import AdaptiveLimit
+from router.domain.planning.affinity import Affinities, conversation_of
+from router.domain.planning.load import Loads
 from router.domain.planning.plan import plan_route
+from router.domain.planning.prefix import BLOCK_BYTES, Chain, Prefixes, chain_of
+from router.domain.planning.ranking import Ask, Known, rank
 from router.domain.pricing import PriceCard, Rates
 from router.domain.principal import KeyEntry, Principal
 from router.domain.settlement import Outcome, Settlement
@@ -74,6 +82,7 @@ CHUNK: Final = (
 )
 
 
+RATES: Final = Rates(input=2_000_000_000, cached_input=200_000_000, cache_write=2_000_000_000, output=10_000_000_000)
 WINDOW: Final = Calendar(unit=CalendarUnit.DAY, zone=UTC)
 AMOUNTS: Final = Amounts(usd=7_000_000, tokens=500, requests=1, seconds=1)
 COSTS: Final = costs_of(requests=1, input_tokens=250, output_tokens=256)
@@ -193,14 +202,66 @@ class Governed:
         self._accounts.post(self._number, AMOUNTS)
 
 
+class Balanced:
+    """A model of 8 deployments, a prompt of 24 blocks of which each has seen another part, and conversations."""
+
+    def __init__(self) -> None:
+        self._deployments = [
+            Deployment(
+                id=DeploymentId(f"mock/{number}"),
+                provider=ProviderId("mock"),
+                upstream_model="m",
+                price=PriceCard(version="bench", base=RATES),
+            )
+            for number in range(8)
+        ]
+        turns = b",".join(
+            b'{"role":"%s","content":"%s"}' % (role, b"a" * 1_180) for role in (b"user", b"assistant") * 20
+        )
+        self._fields = {"messages": Raw(b"[" + turns + b"]")}
+        self._prompt = turns[: 24 * BLOCK_BYTES]
+        self._known, self._affinities, self._limit = Known(Loads(), Prefixes()), Affinities(), AdaptiveLimit()
+        self._chain = self.chain()
+        for number, each in enumerate(self._deployments):
+            self._known.prefixes.sent(each.target, self._chain[: 3 * number], 1)
+        conversation = conversation_of("key", "bench", self._fields)
+        assert conversation is not None
+        self._conversation = conversation
+        self._affinities.pin(conversation, self._deployments[5].target, now=1, ttl_ns=10**12)
+
+    def chain(self) -> Chain:
+        return chain_of((self._prompt,))
+
+    def rank(self, strategy: Strategy) -> None:
+        rank(strategy, self._deployments, Ask(2, 0.3, 12_000, 300, self._chain), self._known)
+
+    def load(self) -> None:
+        call = self._known.loads.started(self._deployments[0].target, 500, 1)
+        call.began(2)
+        call.ended(3)
+
+    def remember(self) -> None:
+        self._known.prefixes.sent(self._deployments[7].target, self._chain, 2)
+
+    def converse(self) -> None:
+        conversation_of("key", "bench", self._fields)
+
+    def stay(self) -> None:
+        conversation, known = self._conversation, self._known
+        self._affinities.prefer(Strategy.WEIGHTED, self._deployments, conversation, known.loads, now=2, ttl_ns=10**12)
+        self._affinities.pin(conversation, self._deployments[5].target, now=2, ttl_ns=10**12)
+
+    def adapt(self) -> None:
+        self._limit.answered(1, 500, 900, 2)
+
+
 def main() -> None:
     timeouts = Timeouts(connect_ns=1, stream_first_event_ns=1, stream_idle_ns=1, total_ns=1)
-    rates = Rates(input=2_000_000_000, cached_input=200_000_000, cache_write=2_000_000_000, output=10_000_000_000)
     deployment = Deployment(
         id=DeploymentId("mock/mock-model"),
         provider=ProviderId("mock"),
         upstream_model="mock-model",
-        price=PriceCard(version="bench", base=rates),
+        price=PriceCard(version="bench", base=RATES),
     )
     digest = hashlib.sha256(KEY.encode()).digest()
     principal = Principal(key_id=KeyId("bench"), organization="acme", team="load", models=("*",))
@@ -223,6 +284,7 @@ def main() -> None:
     gate = Gate(clock=Clock(), ledger=ledger, telemetry=prometheus)
     settler = Settler(clock=Clock(), ledger=ledger, gate=gate, telemetry=prometheus)
     governed = Governed(request, deployment)
+    balanced = Balanced()
 
     def call() -> Call:
         return Call(
@@ -260,6 +322,13 @@ def main() -> None:
         ("authenticate", lambda: authenticate(KEY, snapshot=snapshot, wall_ns=1, local=True)),
         ("make the call", call),
         ("plan", lambda: plan_route("bench", principal, snapshot)),
+        *((f"balance: rank 8 by {each}", partial(balanced.rank, each)) for each in Strategy),
+        ("balance: count a call, its first token, its end", balanced.load),
+        ("balance: name 24 blocks of a prompt", balanced.chain),
+        ("balance: remember 24 blocks", balanced.remember),
+        ("balance: tell a conversation of 40 messages, 48 KB", balanced.converse),
+        ("balance: keep it where it is", balanced.stay),
+        ("balance: adapt a limit", balanced.adapt),
         ("admit: size the call", governed.size),
         ("admit: 4 rates, 2 places, taken and given back", governed.limit),
         ("admit: hold and post in 3 accounts", governed.hold),
@@ -272,9 +341,9 @@ def main() -> None:
         ("stream: split one event", lambda: splitter.feed(CHUNK)),
         ("stream: meter one event", lambda: streaming.take(chunk)),
     ]
-    print(f"{'step':48} {'µs CPU':>8}")
+    print(f"{'step':51} {'µs CPU':>8}")
     for name, step in steps:
-        print(f"{name:48} {measure(step):8.2f}")
+        print(f"{name:51} {measure(step):8.2f}")
     log.close()
 
 

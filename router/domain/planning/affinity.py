@@ -1,0 +1,211 @@
+"""Keep a conversation at the deployment that served it last, where its prompt cache is warm, without piling up there.
+
+A conversation is known by the key or session that its caller names, else by its beginning: tools, system prompt and
+first user message. Calls that open a conversation may all begin alike, so an opening that nobody named is placed by the
+strategy like any other call, and only remembered. Where a process remembers nothing, after a restart or because another
+process served the last turn, the conversation's own draw decides (`ranking.py`): all processes make the same of it.
+
+Affinity chooses among the candidates it is given. What must not serve, such as one whose breaker is open, is not there.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import blake2b
+from math import ceil
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from router.domain.catalog import Deployment, Strategy
+from router.domain.ids import TargetId
+from router.domain.planning.load import Loads
+
+PINS_MAX: Final = 32_768
+"""Conversations remembered: 8 MB at most. The one that was silent for longest goes first."""
+BOUND: Final = 1.25
+"""A new conversation goes where no more than so many times the fair share of them are (Mirrokni et al. 2018)."""
+BUSY: Final = 2.0
+BUSY_CALLS: Final = 4
+"""A conversation leaves a target with more than twice its fair share of the calls under way, and four."""
+
+_BALANCED: Final = frozenset({Strategy.WEIGHTED, Strategy.LEAST_BUSY})
+"""Strategies that spread conversations by weight. The others have reasons of their own for a place."""
+_PARTS: Final = ("tools", "system")
+_BITS: Final = 53
+
+
+class Conversation(NamedTuple):
+    key: int
+    """64 bits."""
+    opening: bool = False
+    """Known by its beginning alone, and nothing was answered yet: others may begin alike."""
+
+    @property
+    def draw(self) -> float:
+        """A number in [0, 1) that is this conversation's own in every process."""
+        return (self.key >> (64 - _BITS)) / (1 << _BITS)
+
+
+class _Message(msgspec.Struct):
+    role: str = ""
+
+
+_messages: Final = msgspec.json.Decoder(list[Raw])
+_message: Final = msgspec.json.Decoder(_Message)
+_name: Final = msgspec.json.Decoder(str)
+
+
+def conversation_of(
+    subject: str, model: str, fields: Mapping[str, Raw], session: str | None = None
+) -> Conversation | None:
+    """Tell which conversation a request belongs to; None if it has no user message or cannot be read.
+
+    `subject` is whose it is, such as the key: conversations of two callers are never one. `prompt_cache_key` goes
+    before `session`, a name from the call's headers.
+    """
+    named = _text(fields.get("prompt_cache_key")) or session
+    whose = (subject.encode(), model.encode())
+    if named:
+        return Conversation(_digest(*whose, b"named", named.encode("utf-8", "surrogatepass")))
+    try:
+        messages = _messages.decode(fields.get("messages", b"[]"))
+        first = next((at for at, raw in enumerate(messages) if _message.decode(raw).role == "user"), None)
+        if first is None:
+            return None
+        opening = all(_message.decode(raw).role != "assistant" for raw in messages[first + 1 :])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    parts = (bytes(fields.get(name, b"")) for name in _PARTS)
+    return Conversation(_digest(*whose, b"begun", *parts, *map(bytes, messages[: first + 1])), opening)
+
+
+class _Pin(NamedTuple):
+    target: TargetId
+    used_at: int
+
+
+class Affinities:
+    """Where conversations are. Times are monotonic nanoseconds; `ttl_ns` is that of the configuration in force."""
+
+    __slots__ = ("_count", "_pins", "_pins_max")
+
+    def __init__(self, pins_max: int = PINS_MAX) -> None:
+        self._pins_max = pins_max
+        self._pins: OrderedDict[int, _Pin] = OrderedDict()
+        self._count: Counter[TargetId] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._pins)
+
+    def find(self, conversation: Conversation, now: int, ttl_ns: int) -> TargetId | None:
+        """Return where the conversation is; None if nowhere, silent for too long, or only just opened."""
+        return None if conversation.opening else self._find(conversation.key, now, ttl_ns)
+
+    def _find(self, key: int, now: int, ttl_ns: int) -> TargetId | None:
+        pin = self._pins.get(key)
+        return pin.target if pin is not None and now - pin.used_at < ttl_ns else None
+
+    def draw(self, conversation: Conversation, draw: float) -> float:
+        """Return what to rank by: an opening's own draw may be that of many others."""
+        return draw if conversation.opening else conversation.draw
+
+    def prefer(
+        self,
+        strategy: Strategy,
+        ranked: Sequence[Deployment],
+        conversation: Conversation,
+        loads: Loads,
+        *,
+        now: int,
+        ttl_ns: int,
+    ) -> Sequence[Deployment]:
+        """Put first where the conversation is or, when it is new, where there is room for it. Changes nothing here.
+
+        `expected_ttft` was told where it is and weighed that, so its order is left alone.
+        """
+        if len(ranked) < 2 or strategy is Strategy.EXPECTED_TTFT:
+            return ranked
+        target = self._find(conversation.key, now, ttl_ns)
+        if conversation.opening and target is not None:
+            return ranked  # others began alike: this may be no conversation at all
+        for at, deployment in enumerate(ranked):
+            if deployment.target == target:
+                return ranked if _too_busy(deployment, ranked, loads) else _first(at, ranked)
+        return _first(self._with_room(ranked), ranked) if strategy in _BALANCED else ranked
+
+    def pin(self, conversation: Conversation, target: TargetId, *, now: int, ttl_ns: int) -> None:
+        """Remember where a call goes when it is dispatched, and again when it goes elsewhere because that failed.
+
+        An opening does not move others that began alike.
+        """
+        self._expire(now, ttl_ns)
+        pins, key = self._pins, conversation.key
+        pin = pins.get(key)
+        if pin is not None:
+            if conversation.opening:
+                return
+            self._uncount(pin.target)
+        elif len(pins) >= self._pins_max:
+            self._uncount(pins.popitem(last=False)[1].target)
+        pins[key] = _Pin(target, now)
+        pins.move_to_end(key)
+        self._count[target] += 1
+
+    def keep(self, targets: Collection[TargetId]) -> None:
+        """Forget the conversations at all other targets, at a reload."""
+        for key in [key for key, pin in self._pins.items() if pin.target not in targets]:
+            self._uncount(self._pins.pop(key).target)
+
+    def _expire(self, now: int, ttl_ns: int) -> None:
+        """Forget those silent for too long. They are in the order of their last use."""
+        pins = self._pins
+        while pins:
+            key = next(iter(pins))
+            if now - pins[key].used_at < ttl_ns:
+                return
+            self._uncount(pins.pop(key).target)
+
+    def _uncount(self, target: TargetId) -> None:
+        self._count[target] -= 1
+        if not self._count[target]:
+            del self._count[target]
+
+    def _with_room(self, ranked: Sequence[Deployment]) -> int:
+        """Return the place of the first that has less than its bound; the bounds add up to more than there are."""
+        count = self._count
+        share = BOUND * (sum(count[each.target] for each in ranked) + 1) / (sum(each.weight for each in ranked) or 1)
+        return next((at for at, each in enumerate(ranked) if count[each.target] < ceil(share * each.weight)), 0)
+
+
+def _too_busy(deployment: Deployment, ranked: Sequence[Deployment], loads: Loads) -> bool:
+    if not deployment.weight:
+        return True  # it is being emptied
+    outstanding = loads[deployment.target].outstanding
+    if outstanding <= BUSY_CALLS:
+        return False
+    weight = sum(each.weight for each in ranked)
+    share = sum(loads[each.target].outstanding for each in ranked) * deployment.weight / weight
+    return outstanding > BUSY * share + BUSY_CALLS
+
+
+def _first(at: int, ranked: Sequence[Deployment]) -> Sequence[Deployment]:
+    return ranked if at == 0 else [ranked[at], *ranked[:at], *ranked[at + 1 :]]
+
+
+def _digest(*parts: bytes) -> int:
+    """Hash parts, each with its length before it: where one ends is part of what is hashed."""
+    digest = blake2b(digest_size=8)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return int.from_bytes(digest.digest(), "big")
+
+
+def _text(raw: Raw | None) -> str:
+    if raw is None:
+        return ""
+    try:
+        return _name.decode(raw)
+    except msgspec.DecodeError:
+        return ""
