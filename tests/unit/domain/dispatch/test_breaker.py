@@ -134,6 +134,27 @@ def test_a_longer_retry_after_extends_the_time_within_bounds(said_s: int, second
     assert seconds == bench.open_for_s
 
 
+def test_a_try_before_its_time_that_fails_shortens_no_wait() -> None:
+    bench = Bench()
+    bench.fail(4)
+    bench.fail(retry_after_ns=90 * SECOND)
+    bench.breaker.enter()
+    bench.fail_in(bench.breaker.generation)
+
+    assert 90 == bench.open_for_s
+
+
+def test_failures_from_before_it_closed_are_in_no_window() -> None:
+    bench = Bench(BreakerTerms(consecutive_failures=NEVER_IN_A_ROW))
+    bench.fail(10)
+    bench.wait()
+    bench.succeed(2)
+    bench.fail(7)
+    assert (9, 7, 7) == bench.breaker.standing(bench.now)
+
+    assert CLOSED is bench.breaker.state
+
+
 def test_late_news_of_an_outage_only_extends_it() -> None:
     bench = Bench()
     late = [bench.let_in() for _ in range(3)]
@@ -145,6 +166,8 @@ def test_late_news_of_an_outage_only_extends_it() -> None:
     bench.let_in()
     bench.fail_in(late[2])
     bench.breaker.succeed(late[2], bench.now)
+    bench.breaker.release(late[2])
+    assert bench.breaker.away_until(bench.now) is not None
 
     assert [OPEN, HALF_OPEN] == bench.told  # news from before the outage is no probe's outcome
 

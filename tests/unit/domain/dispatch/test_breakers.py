@@ -199,6 +199,31 @@ def test_a_hundred_calls_under_way_that_find_a_purse_empty_are_one_piece_of_news
     assert CREDENTIAL_NS / SECOND == fleet.away_s()
 
 
+def test_late_news_of_an_empty_purse_shortens_no_wait() -> None:
+    fleet = Fleet()
+    late = fleet.enter()
+    fleet.fail(QUOTA)
+    fleet.now += CREDENTIAL_NS
+    fleet.fail(QUOTA)
+    late.failed(QUOTA, now=fleet.now)
+
+    assert 2 * CREDENTIAL_NS / SECOND == fleet.away_s()
+
+
+def test_a_trial_from_before_a_reset_gives_back_nobodys_place() -> None:
+    fleet = Fleet()
+    fleet.fail(BAD_KEY)
+    fleet.now += CREDENTIAL_NS
+    trial = fleet.enter()
+    fleet.breakers.reset(A.target)
+    fleet.fail(BAD_KEY)
+    fleet.now += CREDENTIAL_NS
+    fleet.enter(A_LARGE)
+    trial.left()
+
+    assert TRYING_NS / SECOND == fleet.away_s()
+
+
 def test_a_credential_that_works_again_is_good_again() -> None:
     fleet = Fleet()
     for _ in range(10):
@@ -329,6 +354,26 @@ def test_five_replies_in_a_row_that_break_off_open_it() -> None:
         passage = fleet.enter()
         passage.began(fleet.now)
         passage.failed(BROKEN, now=fleet.now)
+
+    assert [BreakerState.OPEN] == [one.to for one in fleet.told]
+
+
+def test_a_probe_whose_reply_breaks_off_opens_it_again() -> None:
+    fleet = Fleet()
+    fleet.fail(times=5)
+    fleet.now += 15 * SECOND
+    probe = fleet.enter()
+    probe.began(fleet.now)
+    assert BreakerState.CLOSED is fleet.state().state
+    probe.failed(BROKEN, now=fleet.now)
+
+    assert BreakerState.OPEN is fleet.state().state
+
+
+def test_a_reload_changes_the_terms_of_those_that_stay() -> None:
+    fleet = Fleet()
+    fleet.breakers.follow(BreakerTerms(consecutive_failures=1), ALL)
+    fleet.fail()
 
     assert [BreakerState.OPEN] == [one.to for one in fleet.told]
 

@@ -24,9 +24,9 @@ from tests.unit.domain.dispatch.test_breakers import (
 )
 
 TARGETS: Final = st.sampled_from(ALL)
-VERDICTS: Final = st.sampled_from([BROKEN, BROKEN, BROKEN, WRONG, RATE, QUOTA, BAD_KEY, NO_MODEL])
-WAITS: Final = st.sampled_from([1, SECOND, 3 * SECOND, 16 * SECOND, 61 * SECOND, 700 * SECOND, 8_000 * SECOND])
-SAID: Final = st.sampled_from([None, 0, SECOND, 100 * SECOND, 10**9 * SECOND])
+VERDICTS: Final = st.sampled_from([*[BROKEN] * 9, WRONG, RATE, QUOTA, BAD_KEY, NO_MODEL])
+WAITS: Final = st.sampled_from([1, SECOND, 20 * SECOND, 16 * SECOND, 61 * SECOND, 700 * SECOND, 8_000 * SECOND])
+SAID: Final = st.sampled_from([None, None, None, 0, SECOND, 100 * SECOND, 10**9 * SECOND])
 
 
 @dataclass
