@@ -66,12 +66,15 @@ class TargetState:
 class _Credential:
     """What one provider thinks of one of our keys."""
 
-    __slots__ = ("level", "trying", "until_ns", "why")
+    __slots__ = ("generation", "level", "trying", "until_ns", "why")
 
     def __init__(self) -> None:
+        self.generation = 0
+        """Which stay at a level this is: levels come back."""
         self.restore()
 
     def restore(self) -> None:
+        self.generation += 1
         self.level = 0
         """How often in a row it was found bad. 0: it is good as far as we know."""
         self.until_ns = 0
@@ -83,11 +86,12 @@ class _Credential:
             return self.until_ns
         return now + TRYING_NS if self.trying else None
 
-    def park(self, now: int, why: Fault, said_ns: int | None, level: int) -> None:
-        """Leave it alone. `level` is the level that the call met: a hundred calls under way are one piece of news."""
-        if level == self.level:
-            span_ns = min(CREDENTIAL_NS << min(level, _DOUBLINGS_MAX), CREDENTIAL_MAX_NS)
-            self.level = level + 1
+    def park(self, now: int, why: Fault, said_ns: int | None, generation: int) -> None:
+        """Leave it alone. `generation` is what the call met: a hundred calls under way are one piece of news."""
+        if generation == self.generation:
+            span_ns = min(CREDENTIAL_NS << min(self.level, _DOUBLINGS_MAX), CREDENTIAL_MAX_NS)
+            self.generation += 1
+            self.level += 1
             self.trying = False
             self.until_ns = now + span_ns
             self.why = why
@@ -121,12 +125,12 @@ class _Target:
 class Passage:
     """One attempt's way through. Whoever holds it calls `left` at the end, whatever came before."""
 
-    __slots__ = ("_began_ns", "_ended", "_generation", "_level", "_successes", "_target")
+    __slots__ = ("_began_ns", "_credential", "_ended", "_generation", "_successes", "_target")
 
     def __init__(self, target: _Target) -> None:
         self._target = target
         self._generation = target.breaker.generation
-        self._level = target.credential.level
+        self._credential = target.credential.generation
         self._successes: int | None = None
         self._began_ns = 0
         self._ended = False
@@ -143,9 +147,10 @@ class Passage:
             self._generation = breaker.generation  # it may have closed the breaker: what becomes of it counts there
         self._successes = breaker.successes
         self._began_ns = now
-        if self._level and self._level == self._target.credential.level:
-            self._target.credential.restore()
-            self._level = 0
+        credential = self._target.credential
+        if credential.level and self._credential == credential.generation:
+            credential.restore()
+            self._credential = credential.generation
 
     def failed(self, verdict: Verdict, *, now: int, retry_after_ns: int | None = None, again: bool = False) -> None:
         """Count a failure, and keep away what the verdict says.
@@ -165,7 +170,7 @@ class Passage:
         elif self._successes is None:
             target.breaker.release(self._generation)
         if verdict.park is Park.CREDENTIAL:
-            target.credential.park(now, verdict.fault, retry_after_ns, self._level)
+            target.credential.park(now, verdict.fault, retry_after_ns, self._credential)
         elif self._successes is None:
             self._stop_trying()
         if verdict.park is Park.RATE:
@@ -184,7 +189,7 @@ class Passage:
             self._stop_trying()
 
     def _stop_trying(self) -> None:
-        if self._level and self._level == self._target.credential.level:
+        if self._credential == self._target.credential.generation:
             self._target.credential.trying = False
 
 

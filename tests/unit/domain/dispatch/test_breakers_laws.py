@@ -37,7 +37,7 @@ class Under:
     credential: tuple[str, str]
     passage: Passage
     probe_of: int | None
-    trial_at: int
+    trial_of: int | None
     began: bool = False
 
 
@@ -73,7 +73,7 @@ class Outages(RuleBasedStateMachine):
                 credential=(one.provider, one.credential),
                 passage=passage,
                 probe_of=None if breaker.state is BreakerState.CLOSED else breaker.generation,
-                trial_at=known.credential.level,
+                trial_of=known.credential.generation if known.credential.level else None,
             )
         )
 
@@ -133,7 +133,7 @@ class Outages(RuleBasedStateMachine):
             trials = [
                 one
                 for one in self.under
-                if one.credential == key and not one.began and one.trial_at and one.trial_at == credential.level
+                if one.credential == key and not one.began and one.trial_of == credential.generation
             ]
             assert len(trials) <= 1
             assert credential.trying == bool(trials)
