@@ -15,6 +15,7 @@ from typing import Final
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.cors import CORSMiddleware
 
+from router.adapters.breakers_pybreaker import PybreakerStates
 from router.adapters.clock_system import SystemClock, SystemDraw
 from router.adapters.keys_sqlite import SqliteKeys, open_sqlite_keys
 from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger
@@ -26,6 +27,7 @@ from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.adapters.transport_httptools import transport_to
 from router.adapters.upstreams.registry import UpstreamRegistry
+from router.admin.breakers import BreakerAdmin
 from router.admin.budgets import BudgetAdmin
 from router.admin.keys import KeyAdmin
 from router.admin.ledger import LedgerAdmin
@@ -33,6 +35,7 @@ from router.admin.limits import LimitAdmin
 from router.config import KeySettings, Loaded, Settings, Sources, notices
 from router.configured import Configured
 from router.domain.catalog import Snapshot
+from router.domain.dispatch.breakers import Breakers
 from router.facades.http.admin.keys import KeyDesk
 from router.facades.http.app import build_app
 from router.facades.http.asgi import App
@@ -82,6 +85,9 @@ class Router:
         self._prometheus = PrometheusTelemetry()
         self._log = LogTelemetry(sys.stdout.buffer, beside=self._prometheus)
         self._telemetry = FanOutTelemetry(self._prometheus, self._log)
+        self._breaker_states = PybreakerStates(self._telemetry)
+        self._prometheus.breaker_states = self._breaker_states.states
+        self._breakers = Breakers(uniform=SystemDraw().uniform, changed=self._breaker_states.changed)
         self.configured = Configured(
             loaded, sources=sources, first_key=first_key, catalogue=litellm_catalogue(), clock=self._clock
         )
@@ -160,6 +166,7 @@ class Router:
             ledger=LedgerAdmin(ledger),
             budgets=BudgetAdmin(accounts=ledger, snapshots=self.configured, clock=self._clock),
             limits=LimitAdmin(states=states, snapshots=self.configured),
+            breakers=BreakerAdmin(breakers=self._breakers, clock=self._clock),
         )
         inference = Front(pipeline=pipeline, rest=rest, limits=limits)
         app: App = inference
@@ -189,6 +196,13 @@ class Router:
         """Bring what outlives a snapshot to the next one. Raises ValueError or OSError before anything is changed."""
         await self._registry.apply(snapshot)
         ledger.set_budgets(snapshot.budgets.values())
+        deployments = [
+            deployment
+            for model in (*snapshot.models.values(), *snapshot.direct.values())
+            for deployment in model.deployments
+        ]
+        self._breakers.follow(snapshot.breaker, deployments)
+        self._breaker_states.keep(deployments)
 
     async def _read_keys(self, keys: SqliteKeys, ledger: SqliteLedger) -> None:
         """Put what is stored in force. Raises `KeysUnavailable`."""

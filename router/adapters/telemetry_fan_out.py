@@ -1,5 +1,6 @@
 """Tell several sinks the same."""
 
+from router.domain.dispatch.breakers import Transition
 from router.domain.faults import Fault
 from router.domain.governance.budget import Crossed
 from router.domain.settlement import Settlement
@@ -23,6 +24,10 @@ class FanOutTelemetry:
     def budget_crossed(self, crossed: Crossed) -> None:
         for sink in self._sinks:
             sink.budget_crossed(crossed)
+
+    def breaker_changed(self, transition: Transition) -> None:
+        for sink in self._sinks:
+            sink.breaker_changed(transition)
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         for sink in self._sinks:

@@ -9,6 +9,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from router.domain.dispatch.breakers import Transition
 from router.domain.faults import Fault
 from router.domain.governance.budget import Crossed
 from router.domain.ids import format_call_id
@@ -66,6 +67,15 @@ class BudgetLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     action: str
 
 
+class BreakerLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The line of a breaker that opened, half opened or closed."""
+
+    event: str = "breaker_changed"
+    deployment: str
+    credential: str
+    state: str
+
+
 class LogTelemetry:
     """A `Telemetry` that writes lines to `stream`. `beside` counts the lines that had to be dropped."""
 
@@ -89,10 +99,15 @@ class LogTelemetry:
             BudgetLine(budget=crossed.budget, value=crossed.value, at_pct=crossed.at_pct, action=crossed.action.value)
         )
 
+    def breaker_changed(self, transition: Transition) -> None:
+        self._write(
+            BreakerLine(deployment=transition.deployment, credential=transition.credential, state=transition.to.value)
+        )
+
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         pass
 
-    def _write(self, line: CallLine | BudgetLine) -> None:
+    def _write(self, line: CallLine | BudgetLine | BreakerLine) -> None:
         if len(self._lines) >= _LINES_MAX:
             self._beside.noticed(Anomaly.LOG_LINE_DROPPED)
             return

@@ -5,15 +5,18 @@ sees them only when somebody scrapes, as families made by `collect`.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from router.domain.dispatch.breaker import BreakerState
+from router.domain.dispatch.breakers import Transition
 from router.domain.faults import Fault
 from router.domain.governance.budget import Crossed
+from router.domain.ids import DeploymentId
 from router.domain.settlement import AttemptRow, Settlement
 from router.ports.telemetry import Anomaly
 
@@ -22,6 +25,8 @@ _SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 1
 _TOKENS: Final = (1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576)
 _NS_PER_S: Final = 1e9
 _MODEL: Final = ("gen_ai_provider_name", "gen_ai_request_model")
+_BREAKER: Final = ("deployment", "credential")
+_BREAKER_VALUES: Final = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 _TOKEN_TYPE: Final = (*_MODEL, "gen_ai_token_type")
 
 
@@ -76,6 +81,9 @@ class PrometheusTelemetry(Collector):
         self._anomalies: dict[str, int] = {}
         self._crossed: dict[str, int] = {}
         self._would_refuse: dict[str, int] = {}
+        self._transitions: dict[tuple[str, str, str], int] = {}
+        self.breaker_states: Callable[[], Sequence[tuple[DeploymentId, str, BreakerState]]] = tuple
+        """Asked at each scrape; set by whoever knows."""
         self.open_calls: Callable[[], int] = lambda: 0
         """Asked at each scrape; set by whoever knows, as the next."""
         self.upstream_remaining: Callable[[], Iterable[tuple[tuple[str, str], int]]] = lambda: ()
@@ -96,6 +104,10 @@ class PrometheusTelemetry(Collector):
 
     def budget_crossed(self, crossed: Crossed) -> None:
         self._crossed[crossed.action] = self._crossed.get(crossed.action, 0) + 1
+
+    def breaker_changed(self, transition: Transition) -> None:
+        key = (transition.deployment, transition.credential, transition.to)
+        self._transitions[key] = self._transitions.get(key, 0) + 1
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         self._anomalies[anomaly] = self._anomalies.get(anomaly, 0) + count
@@ -135,12 +147,25 @@ class PrometheusTelemetry(Collector):
             "checkrein_would_refuse", "Calls served that only observing let pass", "fault", self._would_refuse
         )
         yield _counter("checkrein_budget_thresholds", "Thresholds that budgets reached", "action", self._crossed)
+        yield from self._breaker_families()
         yield _counter("checkrein_anomalies", "Things that should not happen", "kind", self._anomalies)
         yield CounterMetricFamily(
             "upstream_malformed_events",
             "Events of providers that were not JSON and not passed on",
             value=self._anomalies.get(Anomaly.MALFORMED_EVENT, 0),
         )
+
+    def _breaker_families(self) -> Iterator[Metric]:
+        state = GaugeMetricFamily("checkrein_breaker_state", "0 closed, 1 half open, 2 open", labels=_BREAKER)
+        for deployment, credential, now in self.breaker_states():
+            state.add_metric((deployment, credential), _BREAKER_VALUES[now])
+        yield state
+        changes = CounterMetricFamily(
+            "checkrein_breaker_transitions", "Breakers that changed their state", labels=(*_BREAKER, "to")
+        )
+        for labels, count in list(self._transitions.items()):
+            changes.add_metric(labels, count)
+        yield changes
 
 
 def _model_families(tallies: list[_ModelTally]) -> Iterator[Metric]:

@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Protocol
 
+from router.domain.dispatch.breakers import Transition
 from router.domain.faults import Fault
 from router.domain.governance.budget import Crossed
 from router.domain.settlement import Settlement
@@ -30,6 +31,10 @@ class Telemetry(Protocol):
 
     def budget_crossed(self, crossed: Crossed) -> None:
         """A budget reached one of its thresholds: told once a window."""
+        ...
+
+    def breaker_changed(self, transition: Transition) -> None:
+        """A target is left alone, tried again, or good again."""
         ...
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None: ...

@@ -10,6 +10,7 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
+from router.admin.breakers import BreakerAdmin
 from router.admin.budgets import BudgetAdmin
 from router.admin.ledger import LedgerAdmin
 from router.facades.http.admin.keys import KeyDesk
@@ -66,6 +67,10 @@ MATRIX = {
     "POST /admin/v1/keys/{key}/revoke": (401, 403, 401, 404),
     "GET /admin/v1/keys/{key}/changes": (401, 403, 401, 404),
     "GET /admin/v1/budgets": (401, 403, 401, 200),
+    "GET /admin/v1/breakers": (401, 403, 401, 200),
+    "POST /admin/v1/breakers/open": (401, 403, 401, 400),  # a chat is no target
+    "POST /admin/v1/breakers/close": (401, 403, 401, 400),
+    "POST /admin/v1/breakers/reset": (401, 403, 401, 400),
     "GET /admin/v1/ledger/calls": (401, 403, 401, 200),
     "GET /admin/v1/ledger/attempts": (401, 403, 401, 200),
     "GET /livez": OPEN,
@@ -101,7 +106,9 @@ def routes_of_the_app() -> set[str]:
     ledger = LedgerAdmin(Unasked())  # type: ignore[arg-type]  # as above
     unasked = Unasked()
     budgets = BudgetAdmin(accounts=unasked, snapshots=unasked, clock=unasked)  # type: ignore[arg-type]  # as above
-    pending = list(build_app(pipeline=pipeline, health=Phase(), keys=keys, ledger=ledger, budgets=budgets).routes)
+    breakers = BreakerAdmin(breakers=unasked, clock=unasked)  # type: ignore[arg-type]  # as above
+    app = build_app(pipeline=pipeline, health=Phase(), keys=keys, ledger=ledger, budgets=budgets, breakers=breakers)
+    pending = list(app.routes)
     while pending:
         route = pending.pop()
         nested = getattr(getattr(route, "original_router", None), "routes", None)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from router.domain.catalog import Deployment, Model, Provider, ProviderKind, ReplyModel, Snapshot, Timeouts
+from router.domain.dispatch.breakers import Transition
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import Fault
 from router.domain.governance.budget import Crossed
@@ -60,6 +61,7 @@ class RecordingTelemetry:
         self.rejected: list[Fault] = []
         self.anomalies: list[tuple[Anomaly, int]] = []
         self.crossed: list[Crossed] = []
+        self.transitions: list[Transition] = []
 
     def call_settled(self, settlement: Settlement) -> None:
         self.settled.append(settlement)
@@ -69,6 +71,9 @@ class RecordingTelemetry:
 
     def budget_crossed(self, crossed: Crossed) -> None:
         self.crossed.append(crossed)
+
+    def breaker_changed(self, transition: Transition) -> None:
+        self.transitions.append(transition)
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         self.anomalies.append((anomaly, count))

@@ -22,17 +22,31 @@ class _Said(msgspec.Struct):
     status: Raw = Raw()
     param: Raw = Raw()
     code: Raw = Raw()
+    details: Raw = Raw()
+    """Google says why in a list of them, Anthropic in one."""
+    innererror: Raw = Raw()
 
 
-class _Body(msgspec.Struct):
+class _Body(_Said):
+    object: Raw = Raw()
     error: Raw = Raw()
-    message: Raw = Raw()
     detail: Raw = Raw()
+
+
+class _Detail(msgspec.Struct):
+    """One of Google's, Anthropic's or Azure's further words: each has a member of its own."""
+
+    reason: Raw = Raw()
+    error_code: Raw = Raw()
+    code: Raw = Raw()
+    retryDelay: Raw = Raw()  # noqa: N815 - as it is written
 
 
 _body: Final = msgspec.json.Decoder(_Body)
 _bodies: Final = msgspec.json.Decoder(list[_Body])
 _said: Final = msgspec.json.Decoder(_Said)
+_detail: Final = msgspec.json.Decoder(_Detail)
+_details: Final = msgspec.json.Decoder(list[_Detail])
 _text: Final = msgspec.json.Decoder(str)
 
 
@@ -51,6 +65,8 @@ class ErrorReader:
 
     def from_status(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes, wall_ns: int) -> Failure:
         said = _read(body) or _Said()
+        if not (_present(said.type) or _present(said.status)):
+            said.type = _type_of(headers)
         message = _as_text(said.message) or _plain(body) or f"{self._provider} answered with status {status}"
         wait_ns = read_retry_after_ns(dict(headers), wall_ns)
         wait_ms = None if wait_ns is None else -(-wait_ns // NS_PER_MS)
@@ -69,11 +85,17 @@ class ErrorReader:
     def _failure(
         self, kind: FailureKind, message: str, said: _Said, status: int | None, retry_after_ms: int | None
     ) -> Failure:
+        details = _details_of(said)
+        code = _as_text(said.code)
+        if code is None or code.isdecimal():
+            code = _first(details, "reason", "error_code", "code") or code
+        if retry_after_ms is None:
+            retry_after_ms = _delay_ms(_first(details, "retryDelay"))
         return Failure(
             kind=kind,
             message=self._clean(message) or f"{self._provider} reported an error",
             status=status,
-            code=self._clean(_as_text(said.code)),
+            code=self._clean(code),
             type=self._clean(_as_text(said.type) or _as_text(said.status)),
             param=self._clean(_as_text(said.param)),
             retry_after_ms=retry_after_ms,
@@ -118,10 +140,36 @@ def _read(body: bytes, *, only_error: bool = False) -> _Said | None:
             return _said.decode(outer.error)
         except msgspec.DecodeError:
             return _Said(message=outer.error)
-    if only_error:
+    if only_error and bytes(outer.object) != b'"error"':
         return None
-    message = outer.message if _present(outer.message) else outer.detail
-    return _Said(message=message) if _present(message) else None
+    if not _present(outer.message):
+        outer.message = outer.detail
+    return outer if _present(outer.message) else None
+
+
+def _details_of(said: _Said) -> list[_Detail]:
+    """Return what a provider says beside its words; empty when there is nothing that we can read."""
+    raw = said.details if _present(said.details) else said.innererror
+    try:
+        return _details.decode(raw) if bytes(raw).startswith(b"[") else [_detail.decode(raw)]
+    except (msgspec.DecodeError, RecursionError):
+        return []
+
+
+def _first(details: list[_Detail], *members: str) -> str | None:
+    return next((text for one in details for name in members if (text := _as_text(getattr(one, name)))), None)
+
+
+def _delay_ms(delay: str | None) -> int | None:
+    """Read Google's `retryDelay`, such as `28.5s`."""
+    seconds = _number(delay.removesuffix("s").encode()) if delay is not None and delay.endswith("s") else None
+    return None if seconds is None else math.ceil(min(seconds * 1_000, RETRY_AFTER_MS_MAX))
+
+
+def _type_of(headers: Sequence[tuple[bytes, bytes]]) -> Raw:
+    """Return the type that Amazon writes in a header, without the address that may follow it."""
+    name = dict(headers).get(b"x-amzn-errortype", b"").partition(b":")[0]
+    return Raw(msgspec.json.encode(name.decode("latin-1"))) if name else Raw()
 
 
 def _present(raw: Raw) -> bool:

@@ -51,66 +51,178 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fallback(StrEnum):
-    """Who else may be asked."""
+    """Who else may be asked instead."""
 
     NONE = "none"
+    """Nobody: the request itself is wrong, and would be everywhere."""
     ANY = "any"
     CONTEXT = "context"
+    """Only who takes longer prompts."""
     POLICY = "policy"
+    """Only whom the operator named for refused content."""
 
 
 class Park(StrEnum):
-    """What is left alone, beside what the breaker says."""
+    """What is left alone for a while, beside what the breaker does."""
 
     NOTHING = "nothing"
     RATE = "rate"
+    """The target, until it takes calls again."""
     CREDENTIAL = "credential"
+    """The credential, at its provider."""
     MODEL = "model"
+    """The target: its model is not to be had."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What one failure means for the call and for the deployment."""
+    """What a failure means, and what may be done about it before the caller has seen a byte."""
 
     fault: Fault
-    retry: bool
+    retry: bool = False
     """The same deployment may be asked again."""
-    fallback: Fallback
-    counts: bool
-    """Against the health of the deployment."""
-    park: Park
+    fallback: Fallback = Fallback.ANY
+    counts: bool = False
+    """Against the deployment's health. What a caller can bring about never does."""
+    park: Park = Park.NOTHING
 
 
-_TIMEOUTS: Final = {
-    FailureKind.CONNECT_TIMEOUT,
-    FailureKind.FIRST_EVENT_TIMEOUT,
-    FailureKind.IDLE_TIMEOUT,
-    FailureKind.TOTAL_TIMEOUT,
+_BROKEN: Final = Verdict(fault=Fault.UPSTREAM_ERROR, retry=True, counts=True)
+_SPOILT: Final = Verdict(fault=Fault.UPSTREAM_ERROR, counts=True)
+_LATE: Final = Verdict(fault=Fault.TIMEOUT, counts=True)
+_LATE_AGAIN: Final = Verdict(fault=Fault.TIMEOUT, retry=True, counts=True)
+_TOO_SOON: Final = Verdict(fault=Fault.UPSTREAM_ERROR, retry=True)
+_ODD: Final = Verdict(fault=Fault.UPSTREAM_ERROR)
+_OURS_TO_END: Final = Verdict(fault=Fault.UPSTREAM_ERROR, fallback=Fallback.NONE)
+_RATE: Final = Verdict(fault=Fault.UPSTREAM_RATE_LIMITED, retry=True, park=Park.RATE)
+_LARGE_FOR_RATE: Final = Verdict(fault=Fault.UPSTREAM_RATE_LIMITED)
+_QUOTA: Final = Verdict(fault=Fault.UPSTREAM_QUOTA, park=Park.CREDENTIAL)
+_LARGE_FOR_QUOTA: Final = Verdict(fault=Fault.UPSTREAM_QUOTA)
+_CREDENTIAL: Final = Verdict(fault=Fault.UPSTREAM_CREDENTIALS, park=Park.CREDENTIAL)
+_FORBIDDEN: Final = Verdict(fault=Fault.UPSTREAM_CREDENTIALS)
+_REGION: Final = Verdict(fault=Fault.UPSTREAM_CREDENTIALS, park=Park.MODEL)
+_NO_MODEL: Final = Verdict(fault=Fault.UPSTREAM_REJECTED, park=Park.MODEL)
+_CONTEXT: Final = Verdict(fault=Fault.CONTEXT_LENGTH_EXCEEDED, fallback=Fallback.CONTEXT)
+_TOO_LARGE: Final = Verdict(fault=Fault.UPSTREAM_REJECTED, fallback=Fallback.CONTEXT)
+_POLICY: Final = Verdict(fault=Fault.CONTENT_FILTER, fallback=Fallback.POLICY)
+_REJECTED: Final = Verdict(fault=Fault.UPSTREAM_REJECTED, fallback=Fallback.NONE)
+
+_BY_KIND: Final = {
+    FailureKind.CONNECT: _BROKEN,
+    FailureKind.RESET: _BROKEN,
+    FailureKind.CONNECT_TIMEOUT: _LATE_AGAIN,
+    FailureKind.FIRST_EVENT_TIMEOUT: _LATE,
+    FailureKind.IDLE_TIMEOUT: _LATE,
+    FailureKind.TOTAL_TIMEOUT: _LATE,
+    FailureKind.EMPTY: _SPOILT,
+    FailureKind.MALFORMED: _SPOILT,
+    FailureKind.CUT: _SPOILT,
+    FailureKind.ABORTED: _OURS_TO_END,
 }
 
 _BY_CODE: Final = {
-    "context_length_exceeded": Fault.CONTEXT_LENGTH_EXCEEDED,
-    "content_filter": Fault.CONTENT_FILTER,
-    "content_policy_violation": Fault.CONTENT_FILTER,
-    "insufficient_quota": Fault.UPSTREAM_QUOTA,
-    "billing_hard_limit_reached": Fault.UPSTREAM_QUOTA,
-    "credit_balance_exhausted": Fault.UPSTREAM_QUOTA,
-    "invalid_api_key": Fault.UPSTREAM_CREDENTIALS,
-    "rate_limit_exceeded": Fault.UPSTREAM_RATE_LIMITED,
-    "slow_down": Fault.UPSTREAM_RATE_LIMITED,
+    "context_length_exceeded": _CONTEXT,
+    "exceed_context_size_error": _CONTEXT,
+    "model_context_window_exceeded": _CONTEXT,
+    "request_too_large": _TOO_LARGE,
+    "content_filter": _POLICY,
+    "content_policy_violation": _POLICY,
+    "responsibleaipolicyviolation": _POLICY,
+    "insufficient_quota": _QUOTA,
+    "billing_error": _QUOTA,
+    "billing_hard_limit_reached": _QUOTA,
+    "credit_balance_exhausted": _QUOTA,
+    "enforced_spend_limit_reached": _QUOTA,
+    "organization_usage_limit_exceeded": _QUOTA,
+    "invalid_api_key": _CREDENTIAL,
+    "api_key_invalid": _CREDENTIAL,
+    "authentication_error": _CREDENTIAL,
+    "rate_limit_exceeded": _RATE,
+    "rate_limit_error": _RATE,
+    "slow_down": _RATE,
+    "throttlingexception": _RATE,
+    "overloaded_error": _BROKEN,
+    "model_not_found": _NO_MODEL,
+    "deploymentnotfound": _NO_MODEL,
+    "unsupported_country_region_territory": _REGION,
 }
+"""Codes and types in lower case that mean the same whatever the status."""
+
+_SPEND_LIMIT: Final = "_spend_limit_exceeded"
+"""How OpenAI's codes for spend limits end; they begin with whose limit it is."""
+
+_BY_TYPE: Final = {
+    "api_error": _BROKEN,
+    "server_error": _BROKEN,
+    "internal_server_error": _BROKEN,
+    "permission_error": _CREDENTIAL,
+    "invalid_request_error": _REJECTED,
+    "badrequesterror": _REJECTED,
+}
+"""Types that say something only where there is no status: in an event of a stream."""
 
 _BY_STATUS: Final = {
-    400: Fault.UPSTREAM_REJECTED,
-    401: Fault.UPSTREAM_CREDENTIALS,
-    402: Fault.UPSTREAM_CREDENTIALS,
-    403: Fault.UPSTREAM_CREDENTIALS,
-    404: Fault.UPSTREAM_REJECTED,
-    408: Fault.TIMEOUT,
-    413: Fault.UPSTREAM_REJECTED,
-    422: Fault.UPSTREAM_REJECTED,
-    429: Fault.UPSTREAM_RATE_LIMITED,
-    504: Fault.TIMEOUT,
+    400: _REJECTED,
+    401: _CREDENTIAL,
+    402: _QUOTA,
+    404: _REJECTED,
+    408: Verdict(fault=Fault.TIMEOUT, retry=True),
+    409: _TOO_SOON,
+    413: _TOO_LARGE,
+    422: _REJECTED,
+    425: _TOO_SOON,
+    429: _RATE,
+    504: _LATE_AGAIN,
+    **dict.fromkeys((500, 502, 503, 520, 521, 522, 523, 524, 529), _BROKEN),
 }
+
+_OPENINGS: Final = (
+    ("request too large for", _LARGE_FOR_RATE),
+    ("this request requires more credits", _LARGE_FOR_QUOTA),
+    ("your credit balance is too low", _QUOTA),
+    ("you have reached your specified api usage limits", _QUOTA),
+    ("you have reached your specified workspace api usage limits", _QUOTA),
+    ("you have reached your api usage limits", _QUOTA),
+    ("insufficient balance", _QUOTA),
+    ("api key not valid", _CREDENTIAL),
+    ("the api deployment for this resource does not exist", _NO_MODEL),
+    ("you don't have access to the model", _NO_MODEL),
+)
+"""How messages begin that say what neither code nor status says. Providers repeat what callers sent, and some of these
+park a credential for everybody: so only the beginning of a message is believed, which no caller can write."""
+
+_LONG: Final = (
+    "maximum context length",
+    "maximum prompt length",
+    "maximum allowed input length",
+    "context window of this model",
+    "exceed context limit",
+    "exceed context window of",
+    "available context size",
+    "longer than the model's context length",
+    "loaded with context length of only",
+    "context size has been exceeded",
+    "model token limit",
+    "prompt is too long",
+    "input is too long",
+    "too long to fit into the model",
+    "input token count",
+    "prompt token count",
+    "total number of tokens (prompt",
+    "tokens + `max_new_tokens` must be",
+    "`inputs` must have less than",
+    "reduce the length of the messages",
+)
+"""What messages say somewhere when a prompt is too long. A caller who makes a provider repeat one gains nothing."""
+
+_REFUSED: Final = ("content management policy", "content filtering policy")
+"""What messages say somewhere when the content was refused."""
+
+_MODEL_WORDS: Final = ("the model ", "model ", "model:", "models/")
+"""How a 404 begins that is about the model. A 404 about anything else, such as a file, is the caller's."""
+
+_CALLERS: Final = {None, 400, 413, 422, 500}
+"""Statuses whose message may say that the caller's request is why. Some local servers have nothing but 500."""
+
 
 _OURS: Final = {
     Fault.UPSTREAM_CREDENTIALS: "The provider refused the router's credentials. This is the operator's to mend.",
@@ -119,16 +231,48 @@ _OURS: Final = {
 """Faults whose provider text may name accounts and keys: the caller gets these words instead."""
 
 
+def verdict_of(failure: Failure) -> Verdict:
+    """Say what a failure means. Pure and bounded: a table by kind, then by code, words, status."""
+    by_kind = _BY_KIND.get(failure.kind)
+    return _read(failure) if by_kind is None else by_kind
+
+
 def fault_of(failure: Failure) -> Fault:
     """Name the fault of an attempt that failed before the caller saw a byte."""
-    if failure.kind in _TIMEOUTS:
-        return Fault.TIMEOUT
-    if failure.kind not in (FailureKind.STATUS, FailureKind.ERROR_EVENT):
-        return Fault.UPSTREAM_ERROR
-    by_code = _BY_CODE.get(failure.code or "") or _BY_CODE.get(failure.type or "")
-    if by_code is not None:
-        return by_code
-    return _BY_STATUS.get(failure.status or 0, Fault.UPSTREAM_ERROR)
+    return verdict_of(failure).fault
+
+
+def _read(failure: Failure) -> Verdict:
+    words = failure.message[:MESSAGE_CHARS_MAX].lower()
+    for opening, verdict in _OPENINGS:
+        if words.startswith(opening):
+            return verdict
+    names = [name.lower() for name in (failure.code, failure.type) if name]
+    for name in names:
+        if (by_code := _BY_CODE.get(name)) is not None:
+            return by_code
+        if name.endswith(_SPEND_LIMIT):
+            return _QUOTA
+    if failure.status in _CALLERS:
+        if any(phrase in words for phrase in _LONG):
+            return _CONTEXT
+        if any(phrase in words for phrase in _REFUSED):
+            return _POLICY
+    return _by_status(failure, words, names)
+
+
+def _by_status(failure: Failure, words: str, names: list[str]) -> Verdict:
+    status = failure.status
+    if status is None:
+        return next((_BY_TYPE[name] for name in names if name in _BY_TYPE), _SPOILT)
+    if status == 403:
+        # Firewalls and moderators in front of models say a bare 403 to prompts: no prompt may cost us the credential.
+        return _CREDENTIAL if any(not name.isdecimal() for name in names) else _FORBIDDEN
+    if status == 404 and words.startswith(_MODEL_WORDS):
+        return _NO_MODEL
+    if (by_status := _BY_STATUS.get(status)) is not None:
+        return by_status
+    return _ODD if 400 <= status < 500 else _SPOILT
 
 
 def refusal_of(failure: Failure) -> Refusal:

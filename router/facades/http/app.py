@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from router import VERSION
+from router.admin.breakers import BreakerAdmin
 from router.admin.budgets import BudgetAdmin
 from router.admin.ledger import LedgerAdmin
 from router.admin.limits import LimitAdmin
@@ -17,6 +18,7 @@ from router.domain.ids import ModelName, parse_call_id
 from router.domain.metadata import Metadata, read_metadata
 from router.domain.principal import Permission, Principal
 from router.domain.settlement import Labels
+from router.facades.http.admin.breakers import breaker_routes
 from router.facades.http.admin.budgets import budget_routes
 from router.facades.http.admin.keys import KeyDesk, key_routes
 from router.facades.http.admin.ledger import ledger_routes
@@ -46,10 +48,11 @@ def build_app(
     ledger: LedgerAdmin | None = None,
     budgets: BudgetAdmin | None = None,
     limits: LimitAdmin | None = None,
+    breakers: BreakerAdmin | None = None,
 ) -> FastAPI:
     """Build the application behind the hot routes. Every route but health and documentation needs a key.
 
-    Without `keys`, `ledger`, `budgets` or `limits` there is nothing to administer these with.
+    What is not given is not administered.
     """
     app = FastAPI(title="Checkrein", version=VERSION, redoc_url=None, redirect_slashes=False)
     _describe(app, {} if keys is None else keys.schemas())
@@ -97,6 +100,7 @@ def build_app(
     _include(app, None if ledger is None else ledger_routes(ledger, principal))
     _include(app, None if budgets is None else budget_routes(budgets, principal))
     _include(app, None if limits is None else limit_routes(limits, principal))
+    _include(app, None if breakers is None else breaker_routes(breakers, principal))
     return app
 
 

@@ -6,8 +6,11 @@ import threading
 
 from router.adapters import telemetry_log
 from router.adapters.telemetry_log import LogTelemetry
+from router.domain.dispatch.breaker import BreakerState
+from router.domain.dispatch.breakers import Transition
 from router.domain.faults import Fault
 from router.domain.governance.budget import BudgetId, Crossed, ThresholdAction
+from router.domain.ids import DeploymentId, target_of
 from router.domain.settlement import Outcome
 from router.ports.telemetry import Anomaly
 from tests.support.fakes import RecordingTelemetry
@@ -121,4 +124,21 @@ def test_a_budget_that_reaches_a_threshold_is_one_line() -> None:
         "value": "ci",
         "at_pct": 80,
         "action": "notify",
+    } == json.loads(stream.getvalue())
+
+
+def test_a_breaker_that_changes_is_one_line() -> None:
+    stream = io.BytesIO()
+    log = LogTelemetry(stream, beside=RecordingTelemetry())
+    up = DeploymentId("up/model")
+    log.breaker_changed(
+        Transition(target=target_of(up, "second"), deployment=up, credential="second", to=BreakerState.HALF_OPEN)
+    )
+    log.close()
+
+    assert {
+        "event": "breaker_changed",
+        "deployment": "up/model",
+        "credential": "second",
+        "state": "half_open",
     } == json.loads(stream.getvalue())

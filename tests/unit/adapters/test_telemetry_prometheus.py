@@ -5,8 +5,11 @@ import pytest
 from prometheus_client.exposition import generate_latest
 
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
+from router.domain.dispatch.breaker import BreakerState
+from router.domain.dispatch.breakers import Transition
 from router.domain.faults import Fault
 from router.domain.governance.budget import BudgetId, Crossed, ThresholdAction
+from router.domain.ids import DeploymentId, target_of
 from router.domain.settlement import Outcome
 from router.ports.telemetry import Anomaly
 from tests.support.ledger_facts import settlement
@@ -92,3 +95,23 @@ def test_what_is_left_at_providers_is_asked_at_each_scrape() -> None:
         'checkrein_upstream_limit_remaining{deployment="up:model",unit="requests"} 7.0',
         'checkrein_upstream_limit_remaining{deployment="up:model",unit="tokens"} 0.0',
     } == lines(telemetry) - before
+
+
+def test_breakers_show_their_state_and_how_often_it_changed() -> None:
+    telemetry = PrometheusTelemetry()
+    up = DeploymentId("up/model")
+    telemetry.breaker_states = lambda: [
+        (up, "", BreakerState.CLOSED),
+        (up, "a", BreakerState.HALF_OPEN),
+        (up, "b", BreakerState.OPEN),
+    ]
+    for state in (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.OPEN):
+        telemetry.breaker_changed(Transition(target=target_of(up, "b"), deployment=up, credential="b", to=state))
+
+    assert {
+        'checkrein_breaker_state{credential="",deployment="up/model"} 0.0',
+        'checkrein_breaker_state{credential="a",deployment="up/model"} 1.0',
+        'checkrein_breaker_state{credential="b",deployment="up/model"} 2.0',
+        'checkrein_breaker_transitions_total{credential="b",deployment="up/model",to="open"} 2.0',
+        'checkrein_breaker_transitions_total{credential="b",deployment="up/model",to="half_open"} 1.0',
+    } <= lines(telemetry)

@@ -52,6 +52,55 @@ def test_googles_status_serves_as_type() -> None:
     assert "RESOURCE_EXHAUSTED" == refused(b'{"error":{"message":"m","status":"RESOURCE_EXHAUSTED"}}').type
 
 
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ({"code": 400, "details": [{"@type": "Help"}, {"reason": "API_KEY_INVALID"}]}, "API_KEY_INVALID"),
+        ({"details": {"error_code": "enforced_spend_limit_reached"}}, "enforced_spend_limit_reached"),
+        ({"innererror": {"code": "ResponsibleAIPolicyViolation"}}, "ResponsibleAIPolicyViolation"),
+        ({"code": "own", "details": [{"reason": "other"}]}, "own"),
+        ({"code": 400, "details": "text"}, "400"),
+        ({"code": 400, "details": [1]}, "400"),
+        ({"details": None}, None),
+        ({"details": [{"reason": "a sk-proj-0123456789 b"}]}, "a [redacted] b"),
+    ],
+)
+def test_a_code_is_found_where_a_provider_keeps_it(said: dict[str, object], code: str | None) -> None:
+    assert code == refused(json.dumps({"error": {"message": "m", **said}}).encode()).code
+
+
+def test_a_body_without_an_error_member_keeps_its_type_and_code() -> None:
+    failure = refused(b'{"object":"error","message":"m","type":"BadRequestError","param":null,"code":400}')
+
+    assert ("m", "BadRequestError", "400", None) == (failure.message, failure.type, failure.code, failure.param)
+
+
+def test_amazons_type_is_in_a_header() -> None:
+    headers = [(b"x-amzn-errortype", b"ThrottlingException:http://internal.amazon.com/coral/")]
+
+    assert "ThrottlingException" == READER.from_status(429, headers, b'{"message":"m"}', NOW_NS).type
+    assert "own" == READER.from_status(429, headers, b'{"error":{"type":"own"}}', NOW_NS).type
+
+
+@pytest.mark.parametrize(
+    ("delay", "expected_ms"),
+    [
+        ("28.5s", 28_500),
+        ("0s", 0),
+        ("28", None),
+        ("s", None),
+        ("NaNs", None),
+        ("1e300s", RETRY_AFTER_MS_MAX),
+        (7, None),
+    ],
+)
+def test_googles_delay_serves_where_no_header_tells_one(delay: object, expected_ms: int | None) -> None:
+    body = json.dumps({"error": {"code": 429, "details": [{"reason": "x"}, {"retryDelay": delay}]}}).encode()
+
+    assert expected_ms == refused(body, 429).retry_after_ms
+    assert 2_000 == READER.from_status(429, [(b"retry-after", b"2")], body, NOW_NS).retry_after_ms
+
+
 @pytest.mark.parametrize("body", [b'{"id":1}', b'{"id":1,"error":null}', b'{"message":"hello"}', b"not json", b""])
 def test_a_good_reply_hides_no_error(body: bytes) -> None:
     assert READER.from_success(body) is None
