@@ -29,6 +29,7 @@ from router.adapters.upstreams.registry import UpstreamRegistry
 from router.admin.budgets import BudgetAdmin
 from router.admin.keys import KeyAdmin
 from router.admin.ledger import LedgerAdmin
+from router.admin.limits import LimitAdmin
 from router.config import KeySettings, Loaded, Settings, Sources, notices
 from router.configured import Configured
 from router.domain.catalog import Snapshot
@@ -40,9 +41,11 @@ from router.facades.http.front import Front
 from router.facades.http.limits import HttpLimits
 from router.facades.http.ops import build_ops_app
 from router.lifecycle import Address, Drain, Lifecycle, Listener, Phase, Tls
+from router.pipeline.limit_states import LiveLimits
 from router.pipeline.open import Pipeline
 from router.ports.keys import KeysUnavailable
 from router.ports.ledger import LedgerUnavailable, UsageGroup, UsageTotal
+from router.ports.limit_states import LimitStates
 from router.ports.observed import ObservedGroup, ObservedTotal
 
 __all__ = ["CannotStart", "Router", "Running", "litellm_catalogue", "log_to_stderr", "read_observed", "read_usage"]
@@ -104,9 +107,13 @@ class Router:
                 upstreams=self._registry,
                 snapshots=self.configured,
             )
+            limits = LiveLimits(
+                gate=pipeline.gate, book=pipeline.upstream_limits, snapshots=self.configured, clock=self._clock
+            )
             self._prometheus.open_calls = pipeline.open_calls.__len__
+            self._prometheus.upstream_remaining = limits.remaining
             with _starting():
-                http, ops = self._listeners(pipeline, self._key_desk(keys, ledger), ledger)
+                http, ops = self._listeners(pipeline, self._key_desk(keys, ledger), ledger, limits)
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
             reloads = asyncio.Event()
             watching = tasks.create_task(self._watch(reloads, ledger, keys))
@@ -134,7 +141,9 @@ class Router:
         )
         return KeyDesk(keys=admin, schema=KeySettings.model_json_schema(ref_template=KeyDesk.REF_TEMPLATE))
 
-    def _listeners(self, pipeline: Pipeline, keys: KeyDesk, ledger: SqliteLedger) -> tuple[Listener, Listener]:
+    def _listeners(
+        self, pipeline: Pipeline, keys: KeyDesk, ledger: SqliteLedger, states: LimitStates
+    ) -> tuple[Listener, Listener]:
         http, ops = self._settings.server.http, self._settings.server.ops
         limits = HttpLimits(
             max_body=http.max_body,
@@ -150,6 +159,7 @@ class Router:
             keys=keys,
             ledger=LedgerAdmin(ledger),
             budgets=BudgetAdmin(accounts=ledger, snapshots=self.configured, clock=self._clock),
+            limits=LimitAdmin(states=states, snapshots=self.configured),
         )
         inference = Front(pipeline=pipeline, rest=rest, limits=limits)
         app: App = inference

@@ -5,7 +5,7 @@ sees them only when somebody scrapes, as families made by `collect`.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -77,7 +77,9 @@ class PrometheusTelemetry(Collector):
         self._crossed: dict[str, int] = {}
         self._would_refuse: dict[str, int] = {}
         self.open_calls: Callable[[], int] = lambda: 0
-        """Asked at each scrape; set by whoever knows."""
+        """Asked at each scrape; set by whoever knows, as the next."""
+        self.upstream_remaining: Callable[[], Iterable[tuple[tuple[str, str], int]]] = lambda: ()
+        """By deployment in force and unit."""
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
@@ -118,6 +120,12 @@ class PrometheusTelemetry(Collector):
         """Make the families of one scrape. Runs beside the loop: a call settled meanwhile is in it or is not."""
         yield from _model_families(list(self._models.values()))
         yield GaugeMetricFamily("checkrein_calls_in_flight", "Being served now", self.open_calls())
+        remaining = GaugeMetricFamily(
+            "checkrein_upstream_limit_remaining", "Left of our limits at providers", labels=("deployment", "unit")
+        )
+        for labels, count in self.upstream_remaining():
+            remaining.add_metric(labels, count)
+        yield remaining
         calls = CounterMetricFamily("checkrein_calls", "Settled calls", labels=("outcome", "fault"))
         for end, count in list(self._ends.items()):
             calls.add_metric(end, count)

@@ -31,6 +31,7 @@ SPELLINGS: Final = {
     "parent-call": (b"x-checkrein-parent-call",),
     "agent": (b"x-checkrein-agent", b"x-litellm-agent-id"),
     "tags": (b"x-checkrein-tags", b"x-litellm-tags"),
+    "user": (b"x-checkrein-user", b"x-litellm-customer-id", b"x-litellm-end-user-id", b"x-openwebui-user-id"),
     "timeout": (b"x-checkrein-timeout", b"x-litellm-timeout", b"x-request-timeout"),
     "request-id": (b"x-request-id",),
     "traceparent": (b"traceparent",),
@@ -52,6 +53,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     credential: str | None = None
     traceparent: str | None = None
     labels: Labels
+    user: str | None = None
+    """For whom the caller says that it calls."""
     timeout_ns: int | None = None
     forwarded: bool = False
     """A proxy stands between the caller and us, so the peer's address says nothing about the caller."""
@@ -67,7 +70,7 @@ def read_metadata(pairs: Iterable[tuple[bytes, bytes]]) -> Metadata | Refusal:
     if found.keys() == _USUAL:
         return Metadata(credential=_credential(found["credential"][1].decode("latin-1").strip()), labels=_NO_LABELS)
     texts = {idea: value.decode("latin-1").strip() for idea, (_, value) in found.items()}
-    for idea in ("workflow", "parent-call", "agent", "tags"):
+    for idea in ("workflow", "parent-call", "agent", "tags", "user"):
         if idea in texts and not _keepable(texts[idea]):
             return _invalid(idea, f"must be 1 to {LABEL_CHARS_MAX} printable ASCII characters")
     timeout_ns = None
@@ -86,6 +89,7 @@ def read_metadata(pairs: Iterable[tuple[bytes, bytes]]) -> Metadata | Refusal:
             agent=texts.get("agent"),
             tags=texts.get("tags"),
         ),
+        user=texts.get("user"),
         timeout_ns=timeout_ns,
         forwarded="forwarded" in texts,
     )

@@ -1,14 +1,18 @@
 """Say who a caller is, what its key may do and what it must keep to."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 from router.domain.governance.account import AccountKey
-from router.domain.governance.budget import Budget, BudgetMode
+from router.domain.governance.budget import Budget, BudgetId, BudgetMode, ScopeKind, Unit
 from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.governance.rate import RateLimit
 from router.domain.ids import KeyId, ModelName
+
+_Limit = TypeVar("_Limit", RateLimit, ConcurrencyLimit)
 
 
 class Permission(StrEnum):
@@ -60,6 +64,25 @@ class Principal:
     def may_use(self, model: ModelName) -> bool:
         return "*" in self.models or model in self.models or any(fnmatchcase(model, one) for one in self.models)
 
+    def for_user(self, user: str, bounds: Bounds, budgets: Mapping[BudgetId, Budget]) -> "Principal":
+        """Return this key, which has no user of its own, as it calls for one: it keeps to that user's bounds as well.
+
+        `budgets` are all that are in force.
+        """
+        accounts = self.accounts
+        if bounds.budget is not None:
+            accounts = _by_rank([*accounts, (bounds.budget.id, bounds.budget.scope.value)], budgets)
+        in_usd = next((one for id_, _ in accounts if (one := budgets.get(id_)) and one.unit is Unit.USD), None)
+        return replace(
+            self,
+            user=user,
+            accounts=accounts,
+            rate_limits=_narrowest_first(self.rate_limits, bounds.rate_limits),
+            concurrency_limits=_narrowest_first(self.concurrency_limits, bounds.concurrency_limits),
+            budget_mode=in_usd.mode if in_usd else self.budget_mode,
+            clamp=in_usd.clamp if in_usd else self.clamp,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyEntry:
@@ -73,3 +96,17 @@ class KeyEntry:
     revoked: bool = False
     budget: Budget | None = None
     """The key's own, which no tenant that it belongs to knows of."""
+
+
+def _by_rank(accounts: Iterable[AccountKey], budgets: Mapping[BudgetId, Budget]) -> tuple[AccountKey, ...]:
+    """Order accounts narrowest first; one whose budget a reload has removed meanwhile goes before all."""
+
+    def rank(account: AccountKey) -> int:
+        budget = budgets.get(account[0])
+        return -1 if budget is None else budget.scope.kind.rank
+
+    return tuple(sorted(accounts, key=rank))
+
+
+def _narrowest_first(mine: tuple[_Limit, ...], more: tuple[_Limit, ...]) -> tuple[_Limit, ...]:
+    return tuple(sorted(mine + more, key=lambda limit: ScopeKind(limit.scope_kind).rank))

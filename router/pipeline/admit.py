@@ -249,7 +249,7 @@ class Gate:
         costs = admission.sized.costs
         match self.rates.charge(admission.limits, costs, self._clock.monotonic_ns()):
             case RateLimited() as limited:
-                _refuse(call, refuse_limited(limited))
+                _refuse(call, refuse_limited(limited, self._clock.wall_ns()))
             case CostTooLarge() as too_large:
                 _refuse(call, refuse_too_large(too_large))
             case None:

@@ -27,6 +27,7 @@ class Call:
         "attempts",
         "id",
         "labels",
+        "named_user",
         "outcome",
         "plan",
         "principal",
@@ -50,6 +51,7 @@ class Call:
         principal: Principal,
         request: ChatRequest,
         labels: Labels,
+        named_user: str | None,
         snapshot: Snapshot,
         arrived_ns: int,
         arrived: int,
@@ -63,6 +65,7 @@ class Call:
         self.principal = principal
         self.request = request
         self.labels = labels
+        self.named_user = named_user
         self.snapshot = snapshot
         self.arrived_ns = arrived_ns
         self.arrived = arrived

@@ -21,8 +21,9 @@ from router.pipeline.call import Call
 from router.pipeline.dispatch import dispatch
 from router.pipeline.lookup import lookup
 from router.pipeline.relay import Relay
-from router.pipeline.screen import screen
+from router.pipeline.screen import count_for_user, screen
 from router.pipeline.settle import Settler
+from router.pipeline.upstream_limit_book import UpstreamLimitBook
 from router.ports.clock import Clock, Draw
 from router.ports.ledger import Ledger
 from router.ports.snapshots import Snapshots
@@ -56,7 +57,10 @@ class Pipeline:
         self._snapshots = snapshots
         self._ids = CallIds(ledger.epoch)
         self.gate = Gate(clock=clock, ledger=ledger, telemetry=telemetry)
-        self._settler = Settler(clock=clock, ledger=ledger, gate=self.gate, telemetry=telemetry)
+        self.upstream_limits = UpstreamLimitBook(clock)
+        self._settler = Settler(
+            clock=clock, ledger=ledger, gate=self.gate, telemetry=telemetry, book=self.upstream_limits
+        )
         self.open_calls: dict[CallId, Call] = {}
         """The calls being served. Bounded by the connections of the listeners."""
 
@@ -96,6 +100,7 @@ class Pipeline:
             principal=principal,
             request=request,
             labels=metadata.labels,
+            named_user=metadata.user,
             snapshot=self._snapshots.current,
             arrived_ns=wall_ns - (self.clock.monotonic_ns() - arrived),
             arrived=arrived,
@@ -173,6 +178,8 @@ class OpenCall:
         stopped = screen(call)
         if stopped is not None:
             raise RouterError(stopped)
+        if call.named_user is not None:
+            count_for_user(call, call.named_user)
         plan = plan_route(call.request.model, call.principal, call.snapshot)
         if isinstance(plan, Refusal):
             raise RouterError(plan)
@@ -202,6 +209,7 @@ class OpenCall:
             flight,
             clock=pipeline.clock,
             ping_ns=self._ping_ns,
+            book=pipeline.upstream_limits,
             stamp=call.request.model if plan.model.reply_model is ReplyModel.ALIAS else None,
         )
 

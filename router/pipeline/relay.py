@@ -17,6 +17,7 @@ from router.pipeline.admit import Admission
 from router.pipeline.attempt import Attempt
 from router.pipeline.call import Call
 from router.pipeline.flight import Flight
+from router.pipeline.upstream_limit_book import UpstreamLimitBook
 from router.ports.clock import Clock
 from router.ports.upstream import UpstreamFailed
 
@@ -38,6 +39,7 @@ class Relay:
     __slots__ = (
         "_admission",
         "_attempt",
+        "_book",
         "_call",
         "_clock",
         "_flight",
@@ -50,8 +52,17 @@ class Relay:
     )
 
     def __init__(
-        self, call: Call, attempt: Attempt, flight: Flight, *, clock: Clock, ping_ns: int | None, stamp: str | None
+        self,
+        call: Call,
+        attempt: Attempt,
+        flight: Flight,
+        *,
+        clock: Clock,
+        book: UpstreamLimitBook,
+        ping_ns: int | None,
+        stamp: str | None,
     ) -> None:
+        self._book = book
         self._call = call
         self._admission = call.admission
         self._attempt = attempt
@@ -133,6 +144,7 @@ class Relay:
         self._last_event = now = self._clock.monotonic_ns()
         if meter.started and self._attempt.first_token is None:
             self._attempt.first_token = now
+            self._book.learn(self._attempt)
         if meter.failure is not None:
             return [*batch, self._broken(meter.failure)]
         last = batch[-1].kind if batch else EventKind.COMMENT

@@ -8,6 +8,7 @@ from router.domain.settlement import AttemptRow, Outcome, Settlement
 from router.domain.usage import NO_USAGE, TokenUsage
 from router.pipeline.admit import Gate
 from router.pipeline.call import Call
+from router.pipeline.upstream_limit_book import UpstreamLimitBook
 from router.ports.clock import Clock
 from router.ports.ledger import Ledger
 from router.ports.telemetry import Anomaly, Telemetry
@@ -16,9 +17,12 @@ from router.ports.telemetry import Anomaly, Telemetry
 class Settler:
     """Called once by every call as it closes; all it does is hand values over."""
 
-    __slots__ = ("_clock", "_gate", "_ledger", "_telemetry")
+    __slots__ = ("_book", "_clock", "_gate", "_ledger", "_telemetry")
 
-    def __init__(self, *, clock: Clock, ledger: Ledger, gate: Gate, telemetry: Telemetry) -> None:
+    def __init__(
+        self, *, clock: Clock, ledger: Ledger, gate: Gate, telemetry: Telemetry, book: UpstreamLimitBook
+    ) -> None:
+        self._book = book
         self._clock = clock
         self._gate = gate
         self._ledger = ledger
@@ -42,6 +46,8 @@ class Settler:
         if settlement.usage.clamped:
             self._telemetry.noticed(Anomaly.USAGE_CLAMPED)
         for attempt in call.attempts:
+            if attempt.first_token is None:  # else it was heard as it came
+                self._book.learn(attempt)
             if attempt.flight is not None and attempt.flight.meter.malformed:
                 self._telemetry.noticed(Anomaly.MALFORMED_EVENT, attempt.flight.meter.malformed)
 

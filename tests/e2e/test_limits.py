@@ -4,6 +4,8 @@ Clocks are real here, so a count may grow by what drains while a test runs: GCRA
 """
 
 import asyncio
+import math
+import time
 from collections import Counter
 
 import pytest
@@ -85,7 +87,7 @@ async def test_as_many_calls_as_are_allowed_run_at_once_and_the_rest_is_told_so(
     assert {200: 5, 429: 45} == Counter(reply.status for reply in replies)
     assert 5 == len(stage.upstream.requests)
     assert ("rate_limit_error", "rate_limit_exceeded") == (told.error["type"], told.error["code"])
-    assert {"limit": "key/five/concurrency", "limit_value": 5, "used": 5} == told.error["details"]
+    assert {"limit": "key/five/concurrency", "scope": "key", "limit_value": 5, "used": 5} == told.error["details"]
     assert ("1", "1000") == (told.headers["retry-after"], told.headers["retry-after-ms"])
     assert {} == places(stage)
 
@@ -163,8 +165,12 @@ async def test_replies_and_refusals_say_how_the_limits_stand(stage: Stage) -> No
     assert within(MINUTE_MS // 2, int(refused.headers["retry-after-ms"]), passed_ms)
     assert within(30, int(refused.headers["retry-after"]), 1 + passed_ms / 1_000)
     assert "x-should-retry" not in refused.headers, "this one is worth another try"
-    details = {"limit": "key/told/rpm", "limit_value": 2, "remaining": 0}
-    assert details == refused.error["details"]
+    details = refused.error["details"]
+    assert isinstance(details, dict)
+    returns_s = details.pop("resets_at") - time.time()
+    assert {"limit": "key/told/rpm", "scope": "key", "limit_value": 2, "remaining": 0} == details
+    assert within(30, math.ceil(returns_s), 1 + passed_ms / 1_000)
+    assert "The rate limit of this key" in str(refused.error["message"])
 
 
 def within(most: float, told: int, passed: float) -> bool:

@@ -1,19 +1,14 @@
 """Read what a provider says went wrong, in whichever of the usual shapes, without repeating our credentials."""
 
-import math
 from collections.abc import Sequence
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import msgspec
 from msgspec import Raw
 
 from router.domain.dispatch.failure import MESSAGE_CHARS_MAX, Failure, FailureKind
-from router.domain.instants import NS_PER_S
-
-RETRY_AFTER_MS_MAX: Final = 7 * 86_400_000
-"""A provider that asks for more is taken to mean this."""
+from router.domain.governance.upstream_limits import read_retry_after_ns
+from router.domain.instants import NS_PER_MS
 
 _SECRET_RUN_CHARS: Final = 8
 _PLAIN_TEXT_BYTES_MAX: Final = 200
@@ -57,7 +52,9 @@ class ErrorReader:
     def from_status(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes, wall_ns: int) -> Failure:
         said = _read(body) or _Said()
         message = _as_text(said.message) or _plain(body) or f"{self._provider} answered with status {status}"
-        return self._failure(FailureKind.STATUS, message, said, status, read_retry_after_ms(headers, wall_ns))
+        wait_ns = read_retry_after_ns(dict(headers), wall_ns)
+        wait_ms = None if wait_ns is None else -(-wait_ns // NS_PER_MS)
+        return self._failure(FailureKind.STATUS, message, said, status, wait_ms)
 
     def from_success(self, body: bytes) -> Failure | None:
         """Read the error that a provider hid behind a success status; None when there is none."""
@@ -106,35 +103,6 @@ def redact(text: str, secret: str) -> str:
         kept += (text[start:at], _HIDDEN)
         start = at = end
     return "".join(kept) + text[start:]
-
-
-def read_retry_after_ms(headers: Sequence[tuple[bytes, bytes]], wall_ns: int) -> int | None:
-    """Read `retry-after-ms`, or `retry-after` in seconds or as a date; None when absent or nonsense."""
-    found = dict(headers)
-    milliseconds = _number(found.get(b"retry-after-ms"))
-    if milliseconds is None and (seconds := _number(found.get(b"retry-after"))) is not None:
-        milliseconds = seconds * 1_000
-    if milliseconds is None:
-        milliseconds = _until_ms(found.get(b"retry-after"), wall_ns)
-    return None if milliseconds is None else min(math.ceil(milliseconds), RETRY_AFTER_MS_MAX)
-
-
-def _number(value: bytes | None) -> float | None:
-    try:
-        number = float(value or b"")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
-
-
-def _until_ms(value: bytes | None, wall_ns: int) -> float | None:
-    try:
-        moment = parsedate_to_datetime((value or b"").decode("latin-1"))
-    except (ValueError, OverflowError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment.timestamp() - wall_ns / NS_PER_S) * 1_000)
 
 
 def _read(body: bytes, *, only_error: bool = False) -> _Said | None:

@@ -19,6 +19,7 @@ class Saturated:
     """As many calls as may be are under way. The first limit, in the order given, that is full."""
 
     limit_id: str
+    scope_kind: str
     limit_value: int
 
 
@@ -37,7 +38,7 @@ class Permits:
             count = held.get(limit.id, 0)
             if count >= limit.limit:
                 Permit(held, limits[:taken]).release()
-                return Saturated(limit_id=limit.id, limit_value=limit.limit)
+                return Saturated(limit_id=limit.id, scope_kind=limit.scope_kind, limit_value=limit.limit)
             held[limit.id] = count + 1
         return Permit(held, limits)
 

@@ -82,6 +82,7 @@ class RateLimited:
     """Not now. Of all limits that refuse, the one that refuses longest; the narrowest of equals."""
 
     limit_id: str
+    scope_kind: str
     unit: Unit
     limit_value: int
     remaining: int
@@ -94,6 +95,7 @@ class CostTooLarge:
     """Never: the call costs more than its limit lets pass at once. Waiting does not help."""
 
     limit_id: str
+    scope_kind: str
     unit: Unit
     limit_value: int
     cost: int
@@ -187,7 +189,12 @@ class Rates:
             cost = costs[limit.unit]
             if cost > limit.burst:
                 return CostTooLarge(
-                    limit_id=limit.id, unit=limit.unit, limit_value=limit.limit, cost=cost, cost_max=limit.burst
+                    limit_id=limit.id,
+                    scope_kind=limit.scope_kind,
+                    unit=limit.unit,
+                    limit_value=limit.limit,
+                    cost=cost,
+                    cost_max=limit.burst,
                 )
             bucket = self._look(limit, now)
             excess = bucket.excess(cost, now) if cost else 0
@@ -195,6 +202,7 @@ class Rates:
             if wait_ns > (refusal.retry_after_ns if refusal else 0):
                 refusal = RateLimited(
                     limit_id=limit.id,
+                    scope_kind=limit.scope_kind,
                     unit=limit.unit,
                     limit_value=limit.limit,
                     remaining=bucket.remaining(bucket.backlog(now)),
@@ -228,7 +236,10 @@ class Rates:
             bucket.tat = tat if tat - at < bucket.debt else at + bucket.debt
 
     def standings(self, limits: Sequence[RateLimit], now: int) -> list[Standing]:
-        """Report each unit's tightest limit: the one with least remaining, of equals the one that resets last."""
+        """Report each unit's tightest limit: the one with least remaining, of equals the one that resets last.
+
+        Keeps and forgets nothing, so that another thread may ask.
+        """
         find = self._buckets.get
         tightest: dict[Unit, Standing] = {}
         for limit in limits:

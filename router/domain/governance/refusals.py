@@ -6,6 +6,7 @@ from router.domain.faults import Fault, Refusal
 from router.domain.governance.budget import Exhausted, Unit
 from router.domain.governance.permits import Saturated
 from router.domain.governance.rate import CostTooLarge, RateLimited
+from router.domain.governance.rate import Unit as RateUnit
 from router.domain.instants import NS_PER_MS, NS_PER_S
 from router.domain.money import NanoUsd, format_usd
 
@@ -42,35 +43,60 @@ def refuse_exhausted(by: Exhausted, wall_ns: int, status: int) -> Refusal:
     )
 
 
-def refuse_limited(by: RateLimited) -> Refusal:
-    unit = by.unit.name.lower().replace("_", " ")
+def refuse_limited(by: RateLimited, wall_ns: int) -> Refusal:
     return Refusal(
         fault=Fault.RATE_LIMITED,
-        message=f"Rate limit {by.limit_id} reached: {by.limit_value} {unit}. Try again when retry-after says.",
+        message=(
+            f"The rate limit of this {by.scope_kind} is reached: of {by.limit_value} {_counted(by.unit)} it has "
+            f"{by.remaining} left now. Try again when retry-after says."
+        ),
         retry_after_ms=-(-by.retry_after_ns // NS_PER_MS),
-        details={"limit": by.limit_id, "limit_value": by.limit_value, "remaining": by.remaining},
+        details={
+            "limit": by.limit_id,
+            "scope": by.scope_kind,
+            "limit_value": by.limit_value,
+            "remaining": by.remaining,
+            # Rounded up: who comes back at this second is not refused again for what is left of it.
+            "resets_at": -(-(wall_ns + by.retry_after_ns) // NS_PER_S),
+        },
     )
 
 
 def refuse_saturated(by: Saturated) -> Refusal:
     return Refusal(
         fault=Fault.RATE_LIMITED,
-        message=f"{by.limit_value} calls at once are all that {by.limit_id} allows. Wait until one of them has ended.",
+        message=(
+            f"This {by.scope_kind} may have {by.limit_value} calls at once, and as many are under way. Wait until one "
+            "of them has ended."
+        ),
         retry_after_ms=SATURATED_RETRY_MS,
-        details={"limit": by.limit_id, "limit_value": by.limit_value, "used": by.limit_value},
+        details={
+            "limit": by.limit_id,
+            "scope": by.scope_kind,
+            "limit_value": by.limit_value,
+            "used": by.limit_value,
+        },
     )
 
 
 def refuse_too_large(by: CostTooLarge) -> Refusal:
-    unit = by.unit.name.lower().replace("_", " ")
     return Refusal(
         fault=Fault.INVALID_REQUEST,
         message=(
-            f"This request counts {by.cost} {unit}, and {by.limit_id} lets no more than {by.cost_max} pass at once: "
-            "it can never pass. Send a shorter one or lower max_tokens."
+            f"This request counts {by.cost} {_counted(by.unit)}, and the rate limit of this {by.scope_kind} lets no "
+            f"more than {by.cost_max} pass at once: it can never pass. Send a shorter one or lower max_tokens."
         ),
-        details={"limit": by.limit_id, "limit_value": by.limit_value, "wanted": by.cost},
+        details={
+            "limit": by.limit_id,
+            "scope": by.scope_kind,
+            "limit_value": by.limit_value,
+            "wanted": by.cost,
+        },
     )
+
+
+def _counted(unit: RateUnit) -> str:
+    return unit.name.lower().replace("_", " ")
 
 
 def _amount(amount: int, unit: Unit) -> str:

@@ -9,6 +9,7 @@ malformed is as good as absent: these headers may slow us down, they never break
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from router.domain.governance.rate import Costs, Unit
@@ -40,6 +41,8 @@ _PLACES: Final = {
 }
 _RESET: Final = _FIELDS.index("reset")
 _RETRY_AFTER: Final = (b"retry-after", b"retry-after-ms")
+_TELLING: Final = frozenset((*_PLACES, *_RETRY_AFTER))
+_NAME: Final = itemgetter(0)
 
 _NUMBER: Final = re.compile(rb"(\d{1,18})(?:\.(\d{0,9})\d*)?")
 _PART: Final = re.compile(rb"(\d{1,18})(?:\.(\d{0,9})\d*)?(ms|us|\xc2\xb5s|ns|d|h|m|s)")
@@ -96,6 +99,21 @@ class UpstreamState(NamedTuple):
 UNKNOWN: Final = UpstreamState(known={})
 
 
+class Left(NamedTuple):
+    """How one unit stands by now; None where nobody said. Full in `reset_ns`."""
+
+    unit: Unit
+    limit_value: int | None
+    remaining: int | None
+    reset_ns: int | None
+    said_ns_ago: int
+
+
+def tells_limits(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Tell, at the cost of a look at each name, whether there is anything to read."""
+    return not _TELLING.isdisjoint(map(_NAME, headers))
+
+
 def read_upstream_limits(headers: Sequence[tuple[bytes, bytes]], wall_ns: int) -> UpstreamLimits | None:
     """Read a reply's headers, their names in lower case; None if they say nothing."""
     found: dict[Unit, list[int | None]] = {}
@@ -148,6 +166,27 @@ def wait_ns(state: UpstreamState, costs: Costs, now: int) -> int:
             reset_ns = -(-(cost - remaining) * reset_ns // (limit - remaining))  # cost <= limit, so never longer
         until = max(until, said_at + reset_ns)
     return max(until - now, 0)
+
+
+def left(state: UpstreamState, now: int) -> list[Left]:
+    """Report each unit of which something is known, with what has been refilled since it was said."""
+    return [_left(unit, known, now) for unit, known in sorted(state.known.items())]
+
+
+def _left(unit: Unit, known: Known, now: int) -> Left:
+    (limit, remaining, reset_ns), said_ns_ago = known.allowance, now - known.said_at
+    if reset_ns is not None:
+        if said_ns_ago >= reset_ns:
+            remaining = limit  # full, which without a limit is nobody knows how much
+        elif remaining is not None and limit is not None and limit > remaining:
+            remaining += (limit - remaining) * said_ns_ago // reset_ns
+        reset_ns = max(reset_ns - said_ns_ago, 0)
+    return Left(unit, limit, remaining, reset_ns, said_ns_ago)
+
+
+def blocked_ns(state: UpstreamState, now: int) -> int:
+    """Return for how long a `retry-after` still asks to be left alone."""
+    return 0 if state.blocked_until is None else max(state.blocked_until - now, 0)
 
 
 def _count(value: bytes) -> int | None:

@@ -81,3 +81,14 @@ def test_thresholds_and_what_observing_let_pass_are_counted() -> None:
         'checkrein_budget_thresholds_total{action="notify"} 1.0',
         'checkrein_would_refuse_total{fault="rate_limited"} 1.0',
     } <= lines(telemetry)
+
+
+def test_what_is_left_at_providers_is_asked_at_each_scrape() -> None:
+    telemetry = PrometheusTelemetry()
+    before = lines(telemetry)
+    telemetry.upstream_remaining = lambda: [(("up:model", "requests"), 7), (("up:model", "tokens"), 0)]
+
+    assert {
+        'checkrein_upstream_limit_remaining{deployment="up:model",unit="requests"} 7.0',
+        'checkrein_upstream_limit_remaining{deployment="up:model",unit="tokens"} 0.0',
+    } == lines(telemetry) - before

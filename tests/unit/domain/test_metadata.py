@@ -19,6 +19,7 @@ def label(metadata: Metadata, idea: str) -> object:
         "parent-call": metadata.labels.parent_call_id,
         "agent": metadata.labels.agent,
         "tags": metadata.labels.tags,
+        "user": metadata.user,
         "timeout": metadata.timeout_ns,
         "request-id": metadata.request_id,
         "traceparent": metadata.traceparent,

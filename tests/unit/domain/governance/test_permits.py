@@ -15,7 +15,7 @@ def test_a_place_is_taken_under_every_limit_or_under_none() -> None:
     first = permits.acquire([wide, narrow])
 
     assert isinstance(first, Permit)
-    assert Saturated(limit_id="narrow", limit_value=1) == permits.acquire([wide, narrow])
+    assert Saturated(limit_id="narrow", scope_kind="key", limit_value=1) == permits.acquire([wide, narrow])
     assert {"wide": 1, "narrow": 1} == permits.gauges()
     assert (1, 0) == (permits.in_use("wide"), permits.in_use("unknown"))
 

@@ -179,7 +179,12 @@ def test_the_refusal_names_the_limit_that_refuses_longest_with_its_figures() -> 
     rates.charge([tokens], output(550), 0)
 
     assert RateLimited(
-        limit_id="tokens", unit=Unit.OUTPUT_TOKENS, limit_value=600, remaining=50, retry_after_ns=5 * SECOND
+        limit_id="tokens",
+        scope_kind="key",
+        unit=Unit.OUTPUT_TOKENS,
+        limit_value=600,
+        remaining=50,
+        retry_after_ns=5 * SECOND,
     ) == rates.charge([requests, tokens], output(100), 0)
     assert "requests" == refused(rates, [requests, tokens], output(60), 0).limit_id
 
@@ -189,7 +194,7 @@ def test_a_cost_above_the_burst_is_the_callers_error_and_no_wait() -> None:
 
     assert rates.charge([other], ONE, 0) is None
     assert CostTooLarge(
-        limit_id="tokens", unit=Unit.OUTPUT_TOKENS, limit_value=100, cost=101, cost_max=100
+        limit_id="tokens", scope_kind="key", unit=Unit.OUTPUT_TOKENS, limit_value=100, cost=101, cost_max=100
     ) == rates.charge([limit], output(101), 0)
     assert isinstance(rates.charge([other, limit], output(101), 0), CostTooLarge)
     assert rates.charge([limit], output(100), 0) is None
@@ -224,7 +229,12 @@ def test_smoothing_lets_one_call_pass_whenever_the_last_has_drained() -> None:
 
     assert rates.charge([requests, tokens], output(50), 0) is None
     assert RateLimited(
-        limit_id="tokens", unit=Unit.OUTPUT_TOKENS, limit_value=600, remaining=0, retry_after_ns=5 * SECOND
+        limit_id="tokens",
+        scope_kind="key",
+        unit=Unit.OUTPUT_TOKENS,
+        limit_value=600,
+        remaining=0,
+        retry_after_ns=5 * SECOND,
     ) == rates.charge([requests, tokens], output(50), 0)
     assert 1 == refused(rates, [requests, tokens], output(600), 5 * SECOND - 1).retry_after_ns
     assert rates.charge([requests, tokens], output(600), 5 * SECOND) is None

@@ -49,25 +49,41 @@ def test_a_budget_that_never_resets_names_no_moment() -> None:
 
 
 def test_a_rate_says_when_to_come_back_rounded_up() -> None:
-    refusal = refuse_limited(
-        RateLimited(limit_id="key/ci/rpm", unit=Unit.REQUESTS, limit_value=2, remaining=0, retry_after_ns=1_000_001)
+    limited = RateLimited(
+        limit_id="team/acme/ml/input_tpm",
+        scope_kind="team",
+        unit=Unit.INPUT_TOKENS,
+        limit_value=2,
+        remaining=0,
+        retry_after_ns=1_000_001,
     )
+    refusal = refuse_limited(limited, NOW)
 
     assert (Fault.RATE_LIMITED, 2) == (refusal.fault, refusal.retry_after_ms)
-    assert {"limit": "key/ci/rpm", "limit_value": 2, "remaining": 0} == refusal.details
+    assert {
+        "limit": "team/acme/ml/input_tpm",
+        "scope": "team",
+        "limit_value": 2,
+        "remaining": 0,
+        "resets_at": 1_800_000_001,
+    } == refusal.details
+    assert "The rate limit of this team is reached: of 2 input tokens it has 0 left" in refusal.message
+    assert 1_800_000_000 == (refuse_limited(limited, NOW - 1_000_001).details or {})["resets_at"]
 
 
 def test_too_many_at_once_is_a_rate_limit_too() -> None:
-    refusal = refuse_saturated(Saturated(limit_id="key/ci/concurrency", limit_value=3))
+    refusal = refuse_saturated(Saturated(limit_id="user/ann/concurrency", scope_kind="user", limit_value=3))
 
     assert (Fault.RATE_LIMITED, 1_000) == (refusal.fault, refusal.retry_after_ms)
-    assert "3 calls at once" in refusal.message
+    assert {"limit": "user/ann/concurrency", "scope": "user", "limit_value": 3, "used": 3} == refusal.details
+    assert "This user may have 3 calls at once" in refusal.message
 
 
 def test_what_can_never_pass_is_the_callers_mistake() -> None:
     refusal = refuse_too_large(
-        CostTooLarge(limit_id="key/ci/tpm", unit=Unit.TOKENS, limit_value=100, cost=250, cost_max=100)
+        CostTooLarge(limit_id="key/ci/tpm", scope_kind="key", unit=Unit.TOKENS, limit_value=100, cost=250, cost_max=100)
     )
 
     assert (Fault.INVALID_REQUEST, None) == (refusal.fault, refusal.retry_after_ms)
-    assert "250 tokens" in refusal.message
+    assert {"limit": "key/ci/tpm", "scope": "key", "limit_value": 100, "wanted": 250} == refusal.details
+    assert "250 tokens, and the rate limit of this key lets no more than 100" in refusal.message

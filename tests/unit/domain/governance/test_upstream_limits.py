@@ -13,11 +13,16 @@ from router.domain.governance.upstream_limits import (
     SPAN_NS_MAX,
     UNKNOWN,
     Allowance,
+    Known,
+    Left,
     UpstreamLimits,
     UpstreamState,
+    blocked_ns,
+    left,
     merge,
     read_retry_after_ns,
     read_upstream_limits,
+    tells_limits,
     wait_ns,
 )
 
@@ -238,3 +243,53 @@ def test_the_latest_word_on_a_unit_holds_and_others_stay() -> None:
 
 def test_an_empty_allowance_without_a_time_to_wait_for_is_the_providers_to_refuse() -> None:
     assert 0 == wait_ns(learned(0, x_ratelimit_remaining_requests="0"), ONE, 0)
+
+
+@pytest.mark.parametrize("name", [*_PLACES, b"retry-after", b"retry-after-ms"])
+def test_every_header_that_is_read_is_seen_at_a_glance(name: bytes) -> None:
+    assert tells_limits([(b"date", b"x"), (name, b"1")])
+    assert not tells_limits([(b"date", b"x"), (b"x-" + name, b"1")])
+
+
+@pytest.mark.parametrize(
+    ("allowance", "passed_s", "remaining", "reset_s"),
+    [
+        (Allowance(limit=600, remaining=0, reset_ns=60 * SECOND), 0, 0, 60),
+        (Allowance(limit=600, remaining=0, reset_ns=60 * SECOND), 10, 100, 50),
+        (Allowance(limit=600, remaining=300, reset_ns=60 * SECOND), 20, 400, 40),
+        (Allowance(limit=600, remaining=0, reset_ns=60 * SECOND), 60, 600, 0),
+        (Allowance(limit=600, remaining=0, reset_ns=60 * SECOND), 99, 600, 0),
+        (Allowance(limit=600, remaining=700, reset_ns=60 * SECOND), 10, 700, 50),
+        (Allowance(remaining=5, reset_ns=60 * SECOND), 10, 5, 50),
+        (Allowance(remaining=5, reset_ns=60 * SECOND), 60, None, 0),
+        (Allowance(limit=600, remaining=5), 10, 5, None),
+        (Allowance(limit=600, reset_ns=60 * SECOND), 10, None, 50),
+    ],
+)
+def test_what_is_left_grows_evenly_until_the_limit_is_full(
+    allowance: Allowance, passed_s: int, remaining: int | None, reset_s: int | None
+) -> None:
+    state = UpstreamState({Unit.TOKENS: Known(allowance, 7)})
+    passed_ns = passed_s * SECOND
+    reset_ns = None if reset_s is None else reset_s * SECOND
+
+    assert [Left(Unit.TOKENS, allowance.limit, remaining, reset_ns, passed_ns)] == left(state, 7 + passed_ns)
+
+
+@given(st.integers(1, 1_000), st.integers(0, 1_000), st.integers(0, 10**12), st.integers(0, 10**12))
+def test_what_is_left_passes_at_once_and_one_more_waits(limit: int, taken: int, reset_ns: int, passed_ns: int) -> None:
+    allowance = Allowance(limit=limit, remaining=max(limit - taken, 0), reset_ns=reset_ns)
+    state = UpstreamState({Unit.TOKENS: Known(allowance, 0)})
+    (standing,) = left(state, passed_ns)
+    assert standing.remaining is not None
+
+    assert 0 == wait_ns(state, tokens(standing.remaining), passed_ns)
+    assert standing.remaining == limit or wait_ns(state, tokens(standing.remaining + 1), passed_ns) > 0
+
+
+def test_a_wait_that_was_asked_for_runs_out() -> None:
+    state = learned(5, retry_after="2")
+
+    assert [2 * SECOND, SECOND, 0, 0] == [blocked_ns(state, 5 + second * SECOND) for second in (0, 1, 2, 3)]
+    assert 0 == blocked_ns(UNKNOWN, 5)
+    assert [] == left(state, 5)
