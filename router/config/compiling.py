@@ -18,6 +18,7 @@ from router.config.schema_models import (
     RateSettings,
 )
 from router.config.schema_providers import ProviderSettings
+from router.config.schema_services import WebhookSettings
 from router.config.tree import KeyPath, Node, format_path
 from router.domain.catalog import (
     Deployment,
@@ -29,10 +30,12 @@ from router.domain.catalog import (
     Snapshot,
     Timeouts,
 )
+from router.domain.events import EventType
 from router.domain.governance.input_bound import PartKind
 from router.domain.ids import DeploymentId, ModelName, ProviderId
 from router.domain.money import nano_usd
 from router.domain.pricing import Catalogue, ModelFacts, PriceCard, Rates
+from router.domain.webhook import Webhook
 
 _VERSION_DIGITS = 12
 _DEPLOYMENT = "deployment"
@@ -71,6 +74,7 @@ def compile_snapshot(
         tree_budgets=tenants.tree_budgets,
         unknown_prices=settings.prices.unknown,
         budget_status=settings.errors.budget_status,
+        webhooks=tuple(_compile_webhook(webhook) for webhook in settings.webhooks),
     )
 
 
@@ -197,6 +201,10 @@ def _compile_provider(provider: ProviderSettings) -> Provider:
         if scripted
         else None,
     )
+
+
+def _compile_webhook(webhook: WebhookSettings) -> Webhook:
+    return Webhook(url=webhook.url, secret=webhook.secret, events=frozenset(webhook.events or EventType))
 
 
 def _compile_price(price: PriceSettings, version: str) -> PriceCard:

@@ -49,6 +49,9 @@ def test_the_contract_makes_a_list_that_can_be_read(tmp_path: Path) -> None:
         ("errors: { budget_status: 429 }", None),
         ("errors: { budget_status: 402 }", None),
         ("webhooks: []", None),
+        ("webhooks: [{ url: 'https://h' }]", None),
+        ("webhooks: [{ url: 'https://h', events: [budget.threshold] }]", None),
+        ("webhooks: [{ url: 'https://h', events: [budget.threshold, loop.blocked] }]", "webhooks[].events ("),
         ("users: [{ name: u, limits: { rpm: 1 } }]", None),
         (
             "budgets: [{ name: b, scope: { agent: a }, limit_usd: 1, thresholds: [{ at_pct: 80, action: notify }] }]",
