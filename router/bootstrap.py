@@ -21,12 +21,14 @@ from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger
 from router.adapters.prices_litellm import litellm_catalogue
 from router.adapters.process_log import set_up_process_log
 from router.adapters.sql.sqlite_reader import open_sqlite_reader
+from router.adapters.telemetry_events import EventTelemetry
 from router.adapters.telemetry_fan_out import FanOutTelemetry
 from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
-from router.adapters.transport_httptools import transport_to
+from router.adapters.transport_httptools import transport_to, transport_to_receiver
 from router.adapters.upstreams.registry import UpstreamRegistry
-from router.admin.budgets import BudgetAdmin
+from router.adapters.webhooks.registry import Webhooks
+from router.admin.budgets import BudgetAdmin, window_name
 from router.admin.keys import KeyAdmin
 from router.admin.ledger import LedgerAdmin
 from router.config import KeySettings, Loaded, Settings, Sources, notices
@@ -82,7 +84,11 @@ class Router:
         self.configured = Configured(
             loaded, sources=sources, first_key=first_key, catalogue=litellm_catalogue(), clock=self._clock
         )
+        self._draw = SystemDraw()
         self._registry = UpstreamRegistry(clock=self._clock, transport_to=transport_to)
+        self._webhooks = Webhooks(
+            transport_to=transport_to_receiver, clock=self._clock, draw=self._draw, telemetry=self._telemetry
+        )
 
     async def serve(self, started: Callable[[Running], None]) -> None:
         """Serve until told to stop, then drain and put everything away. Calls `started` once, when it listens."""
@@ -95,12 +101,13 @@ class Router:
                 keys = await open_sqlite_keys(settings.store.url)
                 put_away.push_async_callback(keys.close)
                 await self._read_keys(keys, ledger)
-                await self._follow(ledger, self.configured.current)
+                put_away.push_async_callback(self._webhooks.close)
+                await self._follow(ledger, tasks, self.configured.current)
             pipeline = Pipeline(
                 clock=self._clock,
-                draw=SystemDraw(),
+                draw=self._draw,
                 ledger=ledger,
-                telemetry=self._telemetry,
+                telemetry=FanOutTelemetry(self._prometheus, self._log, self._event_telemetry(ledger)),
                 upstreams=self._registry,
                 snapshots=self.configured,
             )
@@ -109,7 +116,7 @@ class Router:
                 http, ops = self._listeners(pipeline, self._key_desk(keys, ledger), ledger)
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
             reloads = asyncio.Event()
-            watching = tasks.create_task(self._watch(reloads, ledger, keys))
+            watching = tasks.create_task(self._watch(reloads, ledger, keys, tasks))
             put_away.callback(watching.cancel)
             put_away.callback(self._log.close)
             put_away.push_async_callback(self._registry.close)
@@ -122,6 +129,16 @@ class Router:
         store = self._settings.store
         return await open_sqlite_ledger(
             store.url, durability=store.durability, clock=self._clock, telemetry=self._telemetry, tasks=tasks
+        )
+
+    def _event_telemetry(self, ledger: SqliteLedger) -> EventTelemetry:
+        return EventTelemetry(
+            events=self._webhooks,
+            ledger=ledger,
+            snapshots=self.configured,
+            clock=self._clock,
+            draw=self._draw,
+            window_name=window_name,
         )
 
     def _key_desk(self, keys: SqliteKeys, ledger: SqliteLedger) -> KeyDesk:
@@ -175,9 +192,11 @@ class Router:
     def _exposition(self) -> tuple[bytes, str]:
         return generate_latest(self._prometheus.registry), CONTENT_TYPE_LATEST
 
-    async def _follow(self, ledger: SqliteLedger, snapshot: Snapshot) -> None:
+    async def _follow(self, ledger: SqliteLedger, tasks: TaskGroup, snapshot: Snapshot) -> None:
         """Bring what outlives a snapshot to the next one. Raises ValueError or OSError before anything is changed."""
+        swap_webhooks = self._webhooks.prepare(snapshot.webhooks, tasks)
         await self._registry.apply(snapshot)
+        swap_webhooks()
         ledger.set_budgets(snapshot.budgets.values())
 
     async def _read_keys(self, keys: SqliteKeys, ledger: SqliteLedger) -> None:
@@ -192,7 +211,7 @@ class Router:
         except KeysUnavailable as exc:
             _log.error("stored keys stay as they are until the store can be read again: %s", exc)
 
-    async def _watch(self, reloads: asyncio.Event, ledger: SqliteLedger, keys: SqliteKeys) -> None:
+    async def _watch(self, reloads: asyncio.Event, ledger: SqliteLedger, keys: SqliteKeys, tasks: TaskGroup) -> None:
         """Reload when a file changes or when told to, and read the stored keys when somebody changed them."""
         while True:
             try:
@@ -203,7 +222,7 @@ class Router:
                 await self._refresh_keys(keys, ledger)
                 if not self.configured.files_changed():
                     continue
-            await self.configured.reload(partial(self._follow, ledger))
+            await self.configured.reload(partial(self._follow, ledger, tasks))
 
 
 @contextmanager
