@@ -21,6 +21,7 @@ from router.domain import webhook
 from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import Cut, FakeUpstream, Reply, Request
 from tests.support.money import KEYS, OUTPUT_MAX, USD, ask_at_once, billing, callers, model, request_of
+from tests.support.process import Served, served
 from tests.support.running import RunningRouter, chat, config_for, running_router
 from tests.support.waiting import until
 from tests.support.wire import post, wire
@@ -58,11 +59,15 @@ def hook(to: FakeUpstream, **members: object) -> dict[str, object]:
     return {"url": f"{to.url}{PATH}", "secret": SECRET, **members}
 
 
-async def spend(router: RunningRouter, count: int = CROWD) -> None:
+async def crowd_of(router: RunningRouter | Served, count: int) -> None:
     """Let so many callers spend ten cents each, all at once."""
     async with callers(router.http_port, count) as crowd:
         replies = await ask_at_once(crowd, post(body=DIME, key="sk-test-spender"))
     assert {200: count} == Counter(reply.status for reply in replies)
+
+
+async def spend(router: RunningRouter, count: int = CROWD) -> None:
+    await crowd_of(router, count)
     await router.idle(within_s=10)
 
 
@@ -242,4 +247,25 @@ async def test_a_threshold_that_was_told_before_a_restart_is_not_told_after_it(t
             await spend(router, 20)
             await delivered(router, 3)
 
+    assert list(THRESHOLDS) == sorted(crossing(verified(request)) for request in told.requests)
+
+
+async def test_what_waits_when_the_router_is_killed_is_not_told_by_the_next(tmp_path: Path) -> None:
+    """The page says so: at most once across a crash. What is reached later is told as ever."""
+    async with FakeUpstream(handler=billing()) as upstream, receiver() as told:
+        told.handler = lambda _: Reply(status=503)
+        settings = config(upstream, hook(told)) | {"store": {"url": "sqlite:///./ledger.db"}}
+        (tmp_path / "checkrein.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+        async with served(tmp_path, "--config", "checkrein.yaml") as router:
+            await crowd_of(router, 30)
+            await told.received(1)
+            router.process.kill()
+            await router.ended()
+        told.handler = lambda _: NONE
+        async with served(tmp_path, "--config", "checkrein.yaml") as router:
+            await crowd_of(router, 20)
+            await told.received(len(THRESHOLDS))
+            status = await router.stop()
+
+    assert 0 == status, router.err
     assert list(THRESHOLDS) == sorted(crossing(verified(request)) for request in told.requests)

@@ -1,5 +1,10 @@
 """Where an event is sent, what signs it, and how long it is tried."""
 
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from router.domain.events import EventType
@@ -24,6 +29,27 @@ def test_a_signature_is_that_of_standard_webhooks() -> None:
     assert "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=" == signature(
         key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body
     )
+
+
+def test_the_page_shows_code_that_checks_a_signature() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operating.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    now, key, body = 1_800_000_000, b"key", b"{}"
+    shown: dict[str, Callable[..., bool] | SimpleNamespace] = {}
+    exec(code, shown)
+    shown["time"] = SimpleNamespace(time=lambda: now + 0.5)
+
+    def verify(sent: int, signed: str) -> bool:
+        headers = {"webhook-id": "evt_1", "webhook-timestamp": str(sent), "webhook-signature": signed}
+        check = shown["verify"]
+        assert callable(check)
+        return check(key, headers, body)
+
+    assert verify(now, signature(key, "evt_1", now, body))
+    assert verify(now, f"v1,other {signature(key, 'evt_1', now, body)}")
+    assert not verify(now, signature(b"other", "evt_1", now, body))
+    assert not verify(now, signature(key, "evt_1", now, b"{ }"))
+    assert not verify(now - 301, signature(key, "evt_1", now - 301, body))
 
 
 @pytest.mark.parametrize(("secret", "key"), [("whsec_YWI=", b"ab"), ("ab", b"ab"), ("wörd", "wörd".encode())])
