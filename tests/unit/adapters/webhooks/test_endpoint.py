@@ -158,12 +158,13 @@ async def test_a_full_queue_loses_what_comes_and_counts_it(
         post.put(1, 2, 3, 4)
         assert [DeliveryOutcome.OVERFLOW] * 2 == post.telemetry.webhooks
         await turns(10)
-        post.put(5)
-        await turns(5)
+        assert 1 == caplog.text.count("2 events wait, what comes now is lost"), "one line for all of them"
+        post.put(5, 6, 7)
+        await turns(10)
 
-    assert ["evt_1", "evt_2", "evt_5"] == post.transport.ids
-    assert 2 == post.lost
-    assert 1 == caplog.text.count("2 events wait, what comes now is lost"), "one line for all of them"
+    assert ["evt_1", "evt_2", "evt_5", "evt_6"] == post.transport.ids
+    assert 3 == post.lost
+    assert 2 == caplog.text.count("2 events wait, what comes now is lost"), "one more for the next time"
 
 
 async def test_a_stop_tries_once_more_and_then_says_what_is_lost(caplog: pytest.LogCaptureFixture) -> None:
