@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import msgspec
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.cors import CORSMiddleware
 
@@ -27,13 +28,15 @@ from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.adapters.transport_httptools import transport_to, transport_to_receiver
 from router.adapters.upstreams.registry import UpstreamRegistry
+from router.adapters.webhooks.endpoint import Endpoint
 from router.adapters.webhooks.registry import Webhooks
 from router.admin.budgets import BudgetAdmin, window_name
 from router.admin.keys import KeyAdmin
 from router.admin.ledger import LedgerAdmin
-from router.config import KeySettings, Loaded, Settings, Sources, notices
+from router.config import KeySettings, Loaded, Settings, Sources, notices, webhooks_of
 from router.configured import Configured
 from router.domain.catalog import Snapshot
+from router.domain.events import webhook_test
 from router.facades.http.admin.keys import KeyDesk
 from router.facades.http.app import build_app
 from router.facades.http.asgi import App
@@ -47,7 +50,16 @@ from router.ports.keys import KeysUnavailable
 from router.ports.ledger import LedgerUnavailable, UsageGroup, UsageTotal
 from router.ports.observed import ObservedGroup, ObservedTotal
 
-__all__ = ["CannotStart", "Router", "Running", "litellm_catalogue", "log_to_stderr", "read_observed", "read_usage"]
+__all__ = [
+    "CannotStart",
+    "Router",
+    "Running",
+    "litellm_catalogue",
+    "log_to_stderr",
+    "read_observed",
+    "read_usage",
+    "try_webhooks",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -275,3 +287,16 @@ async def read_observed(
     since_ns = SystemClock().wall_ns() - span_ns
     async with await open_sqlite_reader(url) as reader:
         return [(group, await reader.observed(group, since_ns)) for group in groups]
+
+
+async def try_webhooks(settings: Settings) -> list[tuple[str, str | None]]:
+    """Post a test event to each receiver, once: its host, and why it did not arrive. Raises ValueError or OSError."""
+    clock, draw = SystemClock(), SystemDraw()
+    tried = []
+    for webhook in webhooks_of(settings):
+        transport = transport_to_receiver(webhook.url.reveal())
+        endpoint = Endpoint(webhook, transport, clock=clock, draw=draw, telemetry=FanOutTelemetry())
+        event = webhook_test(token=draw.token(), wall_ns=clock.wall_ns())
+        tried.append((endpoint.host, await endpoint.try_once(event, msgspec.json.encode(event))))
+        await endpoint.close()
+    return tried

@@ -18,7 +18,6 @@ from router.config.schema_models import (
     RateSettings,
 )
 from router.config.schema_providers import ProviderSettings
-from router.config.schema_services import WebhookSettings
 from router.config.tree import KeyPath, Node, format_path
 from router.domain.catalog import (
     Deployment,
@@ -74,7 +73,7 @@ def compile_snapshot(
         tree_budgets=tenants.tree_budgets,
         unknown_prices=settings.prices.unknown,
         budget_status=settings.errors.budget_status,
-        webhooks=tuple(_compile_webhook(webhook) for webhook in settings.webhooks),
+        webhooks=webhooks_of(settings),
     )
 
 
@@ -203,8 +202,12 @@ def _compile_provider(provider: ProviderSettings) -> Provider:
     )
 
 
-def _compile_webhook(webhook: WebhookSettings) -> Webhook:
-    return Webhook(url=webhook.url, secret=webhook.secret, events=frozenset(webhook.events or EventType))
+def webhooks_of(settings: Settings) -> tuple[Webhook, ...]:
+    """Compile the receivers of events; one that names no type wants all."""
+    return tuple(
+        Webhook(url=webhook.url, secret=webhook.secret, events=frozenset(webhook.events or EventType))
+        for webhook in settings.webhooks
+    )
 
 
 def _compile_price(price: PriceSettings, version: str) -> PriceCard:

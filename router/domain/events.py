@@ -1,6 +1,7 @@
 """Say what happened that an operator may want to be told: a closed set of types, each with its data."""
 
 from enum import StrEnum
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,6 +15,10 @@ class EventType(StrEnum):
     BUDGET_THRESHOLD = "budget.threshold"
     LOOP_BLOCKED = "loop.blocked"
     """Nothing sends it yet: loops have no rule."""
+
+
+TEST: Final = "webhook.test"
+"""The type of an event that somebody asked for to see whether it arrives. Nobody subscribes to it."""
 
 
 class AccountScope(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,13 +42,17 @@ class BudgetThreshold(msgspec.Struct, frozen=True, kw_only=True):
     """Unix seconds, rounded up; None: never."""
 
 
+class Tested(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing happened."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     """`evt_` and 32 hexadecimal digits: the same at every try, so that a receiver can tell a repetition."""
-    type: EventType
+    type: EventType | Literal["webhook.test"]
     created: int
     """Unix seconds."""
-    data: BudgetThreshold
+    data: BudgetThreshold | Tested
 
 
 def budget_threshold(
@@ -67,3 +76,7 @@ def budget_threshold(
             resets_at=None if resets_at_ns is None else -(-resets_at_ns // NS_PER_S),
         ),
     )
+
+
+def webhook_test(*, token: str, wall_ns: int) -> Event:
+    return Event(id=f"evt_{token}", type=TEST, created=wall_ns // NS_PER_S, data=Tested())

@@ -48,7 +48,7 @@ class Endpoint:
     ) -> None:
         """Raises ValueError for an address or a secret that cannot be used."""
         url = split_url(webhook.url.reveal())
-        self._host = url.hostname or ""
+        self.host = url.hostname or ""
         self._target = (url.path or "/").encode() + (f"?{url.query}".encode() if url.query else b"")
         self._head = _head(url.netloc)
         self._key = signing_key(webhook.secret.reveal()) if webhook.secret is not None else None
@@ -62,7 +62,12 @@ class Endpoint:
         self._closing = self._failing = self._full = False
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
-        self._worker = tasks.create_task(self._work(), name=f"webhook {self._host}")
+        self._worker = tasks.create_task(self._work(), name=f"webhook {self.host}")
+
+    async def try_once(self, event: Event, body: bytes) -> str | None:
+        """Post an event past the queue, and return why it did not arrive; None when it did."""
+        outcome, why = await self._try(_Delivery(0.0, 0, event.id, body))
+        return None if outcome is DeliveryOutcome.DELIVERED else why
 
     def put(self, event: Event, body: bytes) -> None:
         """Take an event, or say that it is lost. Never waits."""
@@ -70,7 +75,7 @@ class Endpoint:
             self._lose(event.id, DeliveryOutcome.UNSENT, "the router has stopped sending to it")
         elif len(self._queue) >= QUEUE_EVENTS_MAX:
             if not self._full:
-                _log.error("webhook %s: %d events wait, what comes now is lost", self._host, len(self._queue))
+                _log.error("webhook %s: %d events wait, what comes now is lost", self.host, len(self._queue))
             self._full = True
             self._count_lost(DeliveryOutcome.OVERFLOW)
         else:
@@ -93,7 +98,7 @@ class Endpoint:
             left = len(self._queue) + (self._trying is not None)
             self._queue.clear()
             if left:
-                _log.error("webhook %s: %d events are lost, it took too long to take them", self._host, left)
+                _log.error("webhook %s: %d events are lost, it took too long to take them", self.host, left)
             for _ in range(left):
                 self._count_lost(DeliveryOutcome.UNSENT)
         await self._transport.close()
@@ -106,7 +111,7 @@ class Endpoint:
             if outcome is DeliveryOutcome.DELIVERED:
                 self._telemetry.webhook_tried(outcome)
                 if self._failing:
-                    _log.info("webhook %s: receives again", self._host)
+                    _log.info("webhook %s: receives again", self.host)
                 self._failing = False
             elif outcome is DeliveryOutcome.FAILED:
                 self._retry(delivery, why)
@@ -166,13 +171,13 @@ class Endpoint:
         else:
             self._telemetry.webhook_tried(DeliveryOutcome.FAILED)
             if not self._failing:
-                _log.warning("webhook %s: %s; events are tried again", self._host, why)
+                _log.warning("webhook %s: %s; events are tried again", self.host, why)
             self._failing = True
             delivery.due_s = asyncio.get_running_loop().time() + pause_ns / NS_PER_S
             heapq.heappush(self._queue, delivery)
 
     def _lose(self, event_id: str, outcome: DeliveryOutcome, why: str) -> None:
-        _log.error("webhook %s: event %s is lost (%s): %s", self._host, event_id, outcome.value, why)
+        _log.error("webhook %s: event %s is lost (%s): %s", self.host, event_id, outcome.value, why)
         self._count_lost(outcome)
 
     def _count_lost(self, outcome: DeliveryOutcome) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from router.adapters.ledger_memory import MemoryLedger
 from router.adapters.telemetry_events import EventTelemetry
 from router.admin.budgets import window_name
+from router.domain.events import BudgetThreshold
 from router.domain.faults import Fault
 from router.domain.governance.budget import Budget, BudgetId, Crossed, Scope, ScopeKind, ThresholdAction, Unit
 from router.domain.governance.windows import Rolling
@@ -47,6 +48,7 @@ def test_a_crossing_is_told_with_its_budget() -> None:
     first, second = heard.events
     assert first.id != second.id
     assert 1_800_000_000 == first.created
+    assert isinstance(first.data, BudgetThreshold)
     assert ("key/ci/usd/1d", "ci", 80, "notify") == (
         first.data.budget,
         first.data.scope.value,

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from router.domain.events import EventType, budget_threshold
+from router.domain.events import EventType, budget_threshold, webhook_test
 from router.domain.governance.budget import (
     Budget,
     BudgetId,
@@ -60,3 +60,11 @@ def test_a_crossing_is_told_with_the_facts_of_its_account(resets_at_ns: int | No
 
 def test_the_types_are_a_closed_set() -> None:
     assert ["budget.threshold", "loop.blocked"] == list(EventType)
+
+
+def test_a_test_says_nothing_and_cannot_be_subscribed_to() -> None:
+    event = webhook_test(token="ab12", wall_ns=7 * SECOND)
+    told = {"id": "evt_ab12", "type": "webhook.test", "created": 7, "data": {}}
+
+    assert told == msgspec.json.decode(msgspec.json.encode(event))
+    assert event.type not in set(EventType)

@@ -234,6 +234,15 @@ async def test_trouble_is_said_once_and_its_end_too(caplog: pytest.LogCaptureFix
     assert "hunter" not in caplog.text
 
 
+@pytest.mark.parametrize(("answer", "trouble"), [(204, None), (410, "answered 410"), (REFUSED, str(REFUSED))])
+async def test_one_try_past_the_queue_says_what_was_wrong(answer: int | TransportFailed, trouble: str | None) -> None:
+    post = Post(FedTransport(answer), secret="plain")
+
+    assert trouble == await post.endpoint.try_once(event(), BODY)
+    assert ["evt_1"] == post.transport.ids
+    assert [] == post.telemetry.webhooks
+
+
 @pytest.mark.parametrize(("url", "secret"), [("ftp://h", "s"), ("http://h", "whsec_%")])
 def test_what_cannot_be_used_is_an_error_at_once(url: str, secret: str) -> None:
     with pytest.raises(ValueError, match=r"^is "):
