@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import msgspec
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.cors import CORSMiddleware
 
@@ -21,18 +22,22 @@ from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger
 from router.adapters.prices_litellm import litellm_catalogue
 from router.adapters.process_log import set_up_process_log
 from router.adapters.sql.sqlite_reader import open_sqlite_reader
+from router.adapters.telemetry_events import EventTelemetry
 from router.adapters.telemetry_fan_out import FanOutTelemetry
 from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
-from router.adapters.transport_httptools import transport_to
+from router.adapters.transport_httptools import transport_to, transport_to_receiver
 from router.adapters.upstreams.registry import UpstreamRegistry
-from router.admin.budgets import BudgetAdmin
+from router.adapters.webhooks.endpoint import Endpoint
+from router.adapters.webhooks.registry import Webhooks
+from router.admin.budgets import BudgetAdmin, window_name
 from router.admin.keys import KeyAdmin
 from router.admin.ledger import LedgerAdmin
 from router.admin.limits import LimitAdmin
-from router.config import KeySettings, Loaded, Settings, Sources, notices
+from router.config import KeySettings, Loaded, Settings, Sources, notices, webhooks_of
 from router.configured import Configured
 from router.domain.catalog import Snapshot
+from router.domain.events import webhook_test
 from router.facades.http.admin.keys import KeyDesk
 from router.facades.http.app import build_app
 from router.facades.http.asgi import App
@@ -48,7 +53,16 @@ from router.ports.ledger import LedgerUnavailable, UsageGroup, UsageTotal
 from router.ports.limit_states import LimitStates
 from router.ports.observed import ObservedGroup, ObservedTotal
 
-__all__ = ["CannotStart", "Router", "Running", "litellm_catalogue", "log_to_stderr", "read_observed", "read_usage"]
+__all__ = [
+    "CannotStart",
+    "Router",
+    "Running",
+    "litellm_catalogue",
+    "log_to_stderr",
+    "read_observed",
+    "read_usage",
+    "try_webhooks",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +99,11 @@ class Router:
         self.configured = Configured(
             loaded, sources=sources, first_key=first_key, catalogue=litellm_catalogue(), clock=self._clock
         )
+        self._draw = SystemDraw()
         self._registry = UpstreamRegistry(clock=self._clock, transport_to=transport_to)
+        self._webhooks = Webhooks(
+            transport_to=transport_to_receiver, clock=self._clock, draw=self._draw, telemetry=self._telemetry
+        )
 
     async def serve(self, started: Callable[[Running], None]) -> None:
         """Serve until told to stop, then drain and put everything away. Calls `started` once, when it listens."""
@@ -98,12 +116,13 @@ class Router:
                 keys = await open_sqlite_keys(settings.store.url)
                 put_away.push_async_callback(keys.close)
                 await self._read_keys(keys, ledger)
-                await self._follow(ledger, self.configured.current)
+                put_away.push_async_callback(self._webhooks.close)
+                await self._follow(ledger, tasks, self.configured.current)
             pipeline = Pipeline(
                 clock=self._clock,
-                draw=SystemDraw(),
+                draw=self._draw,
                 ledger=ledger,
-                telemetry=self._telemetry,
+                telemetry=FanOutTelemetry(self._prometheus, self._log, self._event_telemetry(ledger)),
                 upstreams=self._registry,
                 snapshots=self.configured,
             )
@@ -116,7 +135,7 @@ class Router:
                 http, ops = self._listeners(pipeline, self._key_desk(keys, ledger), ledger, limits)
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
             reloads = asyncio.Event()
-            watching = tasks.create_task(self._watch(reloads, ledger, keys))
+            watching = tasks.create_task(self._watch(reloads, ledger, keys, tasks))
             put_away.callback(watching.cancel)
             put_away.callback(self._log.close)
             put_away.push_async_callback(self._registry.close)
@@ -129,6 +148,16 @@ class Router:
         store = self._settings.store
         return await open_sqlite_ledger(
             store.url, durability=store.durability, clock=self._clock, telemetry=self._telemetry, tasks=tasks
+        )
+
+    def _event_telemetry(self, ledger: SqliteLedger) -> EventTelemetry:
+        return EventTelemetry(
+            events=self._webhooks,
+            ledger=ledger,
+            snapshots=self.configured,
+            clock=self._clock,
+            draw=self._draw,
+            window_name=window_name,
         )
 
     def _key_desk(self, keys: SqliteKeys, ledger: SqliteLedger) -> KeyDesk:
@@ -185,9 +214,11 @@ class Router:
     def _exposition(self) -> tuple[bytes, str]:
         return generate_latest(self._prometheus.registry), CONTENT_TYPE_LATEST
 
-    async def _follow(self, ledger: SqliteLedger, snapshot: Snapshot) -> None:
+    async def _follow(self, ledger: SqliteLedger, tasks: TaskGroup, snapshot: Snapshot) -> None:
         """Bring what outlives a snapshot to the next one. Raises ValueError or OSError before anything is changed."""
+        swap_webhooks = self._webhooks.prepare(snapshot.webhooks, tasks)
         await self._registry.apply(snapshot)
+        swap_webhooks()
         ledger.set_budgets(snapshot.budgets.values())
 
     async def _read_keys(self, keys: SqliteKeys, ledger: SqliteLedger) -> None:
@@ -202,7 +233,7 @@ class Router:
         except KeysUnavailable as exc:
             _log.error("stored keys stay as they are until the store can be read again: %s", exc)
 
-    async def _watch(self, reloads: asyncio.Event, ledger: SqliteLedger, keys: SqliteKeys) -> None:
+    async def _watch(self, reloads: asyncio.Event, ledger: SqliteLedger, keys: SqliteKeys, tasks: TaskGroup) -> None:
         """Reload when a file changes or when told to, and read the stored keys when somebody changed them."""
         while True:
             try:
@@ -213,7 +244,7 @@ class Router:
                 await self._refresh_keys(keys, ledger)
                 if not self.configured.files_changed():
                     continue
-            await self.configured.reload(partial(self._follow, ledger))
+            await self.configured.reload(partial(self._follow, ledger, tasks))
 
 
 @contextmanager
@@ -266,3 +297,16 @@ async def read_observed(
     since_ns = SystemClock().wall_ns() - span_ns
     async with await open_sqlite_reader(url) as reader:
         return [(group, await reader.observed(group, since_ns)) for group in groups]
+
+
+async def try_webhooks(settings: Settings) -> list[tuple[str, str | None]]:
+    """Post a test event to each receiver, once: its host, and why it did not arrive. Raises ValueError or OSError."""
+    clock, draw = SystemClock(), SystemDraw()
+    tried = []
+    for webhook in webhooks_of(settings):
+        transport = transport_to_receiver(webhook.url.reveal())
+        endpoint = Endpoint(webhook, transport, clock=clock, draw=draw, telemetry=FanOutTelemetry())
+        event = webhook_test(token=draw.token(), wall_ns=clock.wall_ns())
+        tried.append((endpoint.host, await endpoint.try_once(event, msgspec.json.encode(event))))
+        await endpoint.close()
+    return tried

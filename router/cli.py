@@ -11,6 +11,7 @@ from typing import Final
 from router import VERSION
 from router.cli_keys import add_keys
 from router.cli_report import add_report
+from router.cli_webhooks import add_webhooks
 from router.ports.ledger import LedgerUnavailable, UsageGroup
 
 _USAGE_GROUPS: Final[tuple[UsageGroup, ...]] = ("key", "model", "agent")
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("report", help="print what would have been refused, had keys not only been observed")
     )
     add_keys(commands.add_parser("keys", help="make, list, show, rotate and revoke the keys of a running router"))
+    add_webhooks(commands.add_parser("webhooks", help="see whether the receivers of events can be reached"))
 
     health = commands.add_parser("healthcheck", help="ask a running router whether it lives; exit 1 if not")
     _add_config(health)

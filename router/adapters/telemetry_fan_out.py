@@ -3,6 +3,7 @@
 from router.domain.faults import Fault
 from router.domain.governance.budget import Crossed
 from router.domain.settlement import Settlement
+from router.domain.webhook import DeliveryOutcome
 from router.ports.telemetry import Anomaly, Telemetry
 
 
@@ -23,6 +24,10 @@ class FanOutTelemetry:
     def budget_crossed(self, crossed: Crossed) -> None:
         for sink in self._sinks:
             sink.budget_crossed(crossed)
+
+    def webhook_tried(self, outcome: DeliveryOutcome) -> None:
+        for sink in self._sinks:
+            sink.webhook_tried(outcome)
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         for sink in self._sinks:

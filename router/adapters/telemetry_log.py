@@ -15,6 +15,7 @@ from router.domain.ids import format_call_id
 from router.domain.instants import NS_PER_MS
 from router.domain.settlement import Settlement
 from router.domain.stream import ReplyMode
+from router.domain.webhook import DeliveryOutcome
 from router.ports.telemetry import Anomaly, Telemetry
 
 _LINES_MAX: Final = 10_000
@@ -88,6 +89,9 @@ class LogTelemetry:
         self._write(
             BudgetLine(budget=crossed.budget, value=crossed.value, at_pct=crossed.at_pct, action=crossed.action.value)
         )
+
+    def webhook_tried(self, outcome: DeliveryOutcome) -> None:
+        pass
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         pass

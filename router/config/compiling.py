@@ -29,10 +29,12 @@ from router.domain.catalog import (
     Snapshot,
     Timeouts,
 )
+from router.domain.events import EventType
 from router.domain.governance.input_bound import PartKind
 from router.domain.ids import DeploymentId, ModelName, ProviderId
 from router.domain.money import nano_usd
 from router.domain.pricing import Catalogue, ModelFacts, PriceCard, Rates
+from router.domain.webhook import Webhook
 
 _VERSION_DIGITS = 12
 _DEPLOYMENT = "deployment"
@@ -71,6 +73,7 @@ def compile_snapshot(
         tree_budgets=tenants.tree_budgets,
         unknown_prices=settings.prices.unknown,
         budget_status=settings.errors.budget_status,
+        webhooks=webhooks_of(settings),
     )
 
 
@@ -196,6 +199,14 @@ def _compile_provider(provider: ProviderSettings) -> Provider:
         )
         if scripted
         else None,
+    )
+
+
+def webhooks_of(settings: Settings) -> tuple[Webhook, ...]:
+    """Compile the receivers of events; one that names no type wants all."""
+    return tuple(
+        Webhook(url=webhook.url, secret=webhook.secret, events=frozenset(webhook.events or EventType))
+        for webhook in settings.webhooks
     )
 
 

@@ -12,6 +12,7 @@ from router.domain.ids import DeploymentId, ModelName, ProviderId
 from router.domain.pricing import PriceCard
 from router.domain.principal import Bounds, KeyEntry
 from router.domain.secret import Secret
+from router.domain.webhook import Webhook
 
 
 class ProviderKind(StrEnum):
@@ -136,6 +137,8 @@ class Snapshot:
     unknown_prices: UnknownPrices = UnknownPrices.REFUSE
     budget_status: int = 429
     """HTTP status of a refusal by a used-up budget."""
+    webhooks: tuple[Webhook, ...] = ()
+    """Whom to tell of events."""
 
     def find_model(self, name: str) -> Model | None:
         """Resolve what a client asked for: a model's own name wins over a deployment named directly."""

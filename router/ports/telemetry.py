@@ -6,6 +6,7 @@ from typing import Protocol
 from router.domain.faults import Fault
 from router.domain.governance.budget import Crossed
 from router.domain.settlement import Settlement
+from router.domain.webhook import DeliveryOutcome
 
 
 class Anomaly(StrEnum):
@@ -17,6 +18,7 @@ class Anomaly(StrEnum):
     LOG_LINE_DROPPED = "log_line_dropped"
     LEDGER_RETRY = "ledger_retry"
     LEDGER_ROW_DROPPED = "ledger_row_dropped"
+    WEBHOOK_DROPPED = "webhook_dropped"
     BUDGET_OVERSHOOT_NANO_USD = "budget_overshoot_nano_usd"
     """Counts what was spent beyond what was held for it, in nano-USD."""
 
@@ -30,6 +32,10 @@ class Telemetry(Protocol):
 
     def budget_crossed(self, crossed: Crossed) -> None:
         """A budget reached one of its thresholds: told once a window."""
+        ...
+
+    def webhook_tried(self, outcome: DeliveryOutcome) -> None:
+        """An event was posted to a receiver, or will not be any more."""
         ...
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None: ...

@@ -12,6 +12,7 @@ from router.domain.pricing import PriceCard, Rates
 from router.domain.principal import Principal
 from router.domain.settlement import Settlement
 from router.domain.stream import END_EVENT, Event, EventKind
+from router.domain.webhook import DeliveryOutcome
 from router.ports.telemetry import Anomaly
 from router.ports.upstream import UpstreamFailed, UpstreamRequest
 
@@ -60,6 +61,7 @@ class RecordingTelemetry:
         self.rejected: list[Fault] = []
         self.anomalies: list[tuple[Anomaly, int]] = []
         self.crossed: list[Crossed] = []
+        self.webhooks: list[DeliveryOutcome] = []
 
     def call_settled(self, settlement: Settlement) -> None:
         self.settled.append(settlement)
@@ -69,6 +71,9 @@ class RecordingTelemetry:
 
     def budget_crossed(self, crossed: Crossed) -> None:
         self.crossed.append(crossed)
+
+    def webhook_tried(self, outcome: DeliveryOutcome) -> None:
+        self.webhooks.append(outcome)
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         self.anomalies.append((anomaly, count))

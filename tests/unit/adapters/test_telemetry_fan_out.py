@@ -2,9 +2,13 @@
 
 from router.adapters.telemetry_fan_out import FanOutTelemetry
 from router.domain.faults import Fault
+from router.domain.governance.budget import BudgetId, Crossed, ThresholdAction
+from router.domain.webhook import DeliveryOutcome
 from router.ports.telemetry import Anomaly
 from tests.support.fakes import RecordingTelemetry
 from tests.support.ledger_facts import settlement
+
+CROSSED = Crossed(budget=BudgetId("b"), value="v", at_pct=80, action=ThresholdAction.NOTIFY)
 
 
 def test_every_sink_hears_everything() -> None:
@@ -12,10 +16,14 @@ def test_every_sink_hears_everything() -> None:
     both = FanOutTelemetry(*sinks)
     both.call_settled(settlement(1))
     both.request_rejected(Fault.INVALID_KEY)
+    both.budget_crossed(CROSSED)
+    both.webhook_tried(DeliveryOutcome.GONE)
     both.noticed(Anomaly.LEDGER_RETRY)
     both.noticed(Anomaly.MALFORMED_EVENT, 3)
 
     for sink in sinks:
         assert [settlement(1)] == sink.settled
         assert [Fault.INVALID_KEY] == sink.rejected
+        assert [CROSSED] == sink.crossed
+        assert [DeliveryOutcome.GONE] == sink.webhooks
         assert [(Anomaly.LEDGER_RETRY, 1), (Anomaly.MALFORMED_EVENT, 3)] == sink.anomalies

@@ -8,6 +8,7 @@ from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.domain.faults import Fault
 from router.domain.governance.budget import BudgetId, Crossed, ThresholdAction
 from router.domain.settlement import Outcome
+from router.domain.webhook import DeliveryOutcome
 from router.ports.telemetry import Anomaly
 from tests.support.ledger_facts import settlement
 
@@ -92,3 +93,16 @@ def test_what_is_left_at_providers_is_asked_at_each_scrape() -> None:
         'checkrein_upstream_limit_remaining{deployment="up:model",unit="requests"} 7.0',
         'checkrein_upstream_limit_remaining{deployment="up:model",unit="tokens"} 0.0',
     } == lines(telemetry) - before
+
+
+def test_deliveries_of_webhooks_are_counted_by_their_outcome() -> None:
+    telemetry = PrometheusTelemetry()
+    for outcome in (DeliveryOutcome.FAILED, DeliveryOutcome.FAILED, DeliveryOutcome.DELIVERED):
+        telemetry.webhook_tried(outcome)
+    telemetry.noticed(Anomaly.WEBHOOK_DROPPED)
+
+    assert {
+        'checkrein_webhook_deliveries_total{outcome="failed"} 2.0',
+        'checkrein_webhook_deliveries_total{outcome="delivered"} 1.0',
+        'checkrein_anomalies_total{kind="webhook_dropped"} 1.0',
+    } <= lines(telemetry)
