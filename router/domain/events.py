@@ -37,7 +37,9 @@ class BudgetThreshold(msgspec.Struct, frozen=True, kw_only=True):
     window: str
     limit: int
     used: int
-    """Spent in this window, and held by calls that are still open."""
+    """Spent in this window."""
+    reserved: int
+    """Held by calls that are still open."""
     resets_at: int | None
     """Unix seconds, rounded up; None: never."""
 
@@ -71,8 +73,9 @@ def budget_threshold(
             action=crossed.action,
             unit=budget.unit,
             window=window,
-            limit=budget.limit,
-            used=budget.limit - standing.room,
+            limit=standing.limit,
+            used=standing.used,
+            reserved=standing.reserved,
             resets_at=None if resets_at_ns is None else -(-resets_at_ns // NS_PER_S),
         ),
     )

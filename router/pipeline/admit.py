@@ -278,6 +278,7 @@ class Gate:
             raise RouterError(refusal) from exc
         if isinstance(answer, Exhausted):
             _refuse(call, refuse_exhausted(answer, wall_ns, call.snapshot.budget_status))
+            self._tell(answer.crossed)
         else:
             self._tell(answer)
 

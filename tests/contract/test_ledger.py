@@ -410,6 +410,15 @@ async def test_an_observed_call_is_told_what_would_refuse_it_and_holds_all_the_s
         assert [9, -1] == rooms(ledger)
 
 
+async def test_what_an_observed_call_crosses_is_told_with_what_would_have_refused_it(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets([budget("key", 100, thresholds=(CHEAPER,))])
+        refused = await ledger.reserve(reservation(1, hold=150, path=[KEY], observed=True), STARTED_NS)
+
+        assert isinstance(refused, Exhausted)
+        assert [(80, ThresholdAction.SUBSTITUTE)] == [(one.at_pct, one.action) for one in refused.crossed]
+
+
 async def test_thresholds_are_told_once_by_the_operation_that_reaches_them(open_ledger: OpenLedger) -> None:
     async with open_ledger() as ledger:
         ledger.set_budgets([budget("key", 100, thresholds=(NOTICE, CHEAPER))])

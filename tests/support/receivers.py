@@ -27,6 +27,7 @@ def event(number: int = 1) -> Event:
             unit=Unit.USD,
             window="lifetime",
             limit=100,
+            reserved=0,
             used=80,
             resets_at=None,
         ),

@@ -162,6 +162,9 @@ class Account:
         used = self.posted + self.pending
         return Standing(
             actions=tuple(dict.fromkeys(one.action for one in self._reached() if one.counts_pending)),
+            limit=self.limit,
+            used=self.posted,
+            reserved=self.pending,
             used_pct=used * 100 // self.limit if self.limit else 100,
             room=self.ceiling - used,
             resets_at_ns=self._resets_at(0),

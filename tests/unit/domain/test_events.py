@@ -36,7 +36,9 @@ def test_a_crossing_is_told_with_the_facts_of_its_account(resets_at_ns: int | No
         token="ab12",
         wall_ns=1_800_000_000 * SECOND + 999,
         budget=BUDGET,
-        standing=Standing(actions=(), used_pct=85, room=150, resets_at_ns=resets_at_ns),
+        standing=Standing(
+            actions=(), limit=2_000, used=800, reserved=50, used_pct=42, room=150, resets_at_ns=resets_at_ns
+        ),
         window="lifetime",
     )
 
@@ -51,8 +53,9 @@ def test_a_crossing_is_told_with_the_facts_of_its_account(resets_at_ns: int | No
             "action": "block",
             "unit": "tokens",
             "window": "lifetime",
-            "limit": 1_000,
-            "used": 850,
+            "limit": 2_000,
+            "used": 800,
+            "reserved": 50,
             "resets_at": resets_at,
         },
     } == msgspec.json.decode(msgspec.json.encode(event))
