@@ -5,12 +5,13 @@ Clocks are real here, so a count may grow by what drains while a test runs: GCRA
 
 import asyncio
 from collections import Counter
+from statistics import median
 
 import pytest
 
 from tests.support import fake_upstream as fake
-from tests.support.exits import EXITS, Exit, Exits
-from tests.support.money import KEYS, ask_at_once, billing, callers, model, request_of
+from tests.support.exits import EXITS, SECTIONS, Exit, Exits
+from tests.support.money import KEYS, ask_at_once, billing, callers, request_of
 from tests.support.running import chat
 from tests.support.stage import Stage
 from tests.support.wire import Answer, post, wire
@@ -18,6 +19,7 @@ from tests.support.wire import Answer, post, wire
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 LOOPS = 200
+LATE_S = 1.0
 MINUTE_MS = 60_000
 LIMITS: dict[str, dict[str, int]] = {
     "single": {"concurrency": 1},
@@ -33,7 +35,7 @@ LIMITS: dict[str, dict[str, int]] = {
 @pytest.fixture(scope="module")
 def sections() -> dict[str, object]:
     limited = [{"name": name, "key": key_of(name), "limits": limits} for name, limits in LIMITS.items()]
-    return {"models": [model()], "keys": [*KEYS, *limited]}
+    return {**SECTIONS, "keys": [*KEYS, *limited]}
 
 
 def key_of(name: str) -> str:
@@ -51,15 +53,26 @@ def places(stage: Stage) -> dict[str, int]:
     return stage.router.lifecycle._pipeline.gate.permits.gauges()
 
 
-async def test_after_every_kind_of_end_the_only_place_is_free(stage: Stage) -> None:
-    """T5a: one call at a time; 200 times a call ends somehow, and the next is served."""
+async def test_after_every_kind_of_end_the_only_place_is_free_for_the_next_call(stage: Stage) -> None:
+    """T5a: one call at a time; 200 times a call ends somehow, and the next is served within 100 ms.
+
+    The half of them are, by the client's clock; each single one may be late when the machine is busy with others.
+    """
     exits = Exits(stage)
+    await exits.fill()
     kinds = [kind for kind in EXITS if kind not in (Exit.WHOLE, Exit.STREAMED)]
+    loop = asyncio.get_running_loop()
+    taken_s = []
     for number in range(LOOPS):
         await exits.run(kinds[number % len(kinds)], number, key=key_of("single"))
-        await exits.run(Exit.WHOLE if number % 2 else Exit.STREAMED, number, key=key_of("single"))
+        began = loop.time()
+        await exits.run(Exit.WHOLE if number // len(kinds) % 2 else Exit.STREAMED, number, key=key_of("single"))
+        taken_s.append(loop.time() - began)
 
         assert {} == places(stage)
+    assert median(taken_s) < 0.1
+    assert max(taken_s) < LATE_S
+    assert 0 == await stage.router.metric("checkrein_calls_in_flight")
 
 
 async def test_as_many_calls_as_are_allowed_run_at_once_and_the_rest_is_told_so(stage: Stage) -> None:
