@@ -6,6 +6,7 @@ Clocks are real here, so a count may grow by what drains while a test runs: GCRA
 import asyncio
 from collections import Counter
 from statistics import median
+from time import perf_counter
 
 import pytest
 
@@ -61,13 +62,12 @@ async def test_after_every_kind_of_end_the_only_place_is_free_for_the_next_call(
     exits = Exits(stage)
     await exits.fill()
     kinds = [kind for kind in EXITS if kind not in (Exit.WHOLE, Exit.STREAMED)]
-    loop = asyncio.get_running_loop()
     taken_s = []
     for number in range(LOOPS):
         await exits.run(kinds[number % len(kinds)], number, key=key_of("single"))
-        began = loop.time()
+        began = perf_counter()
         await exits.run(Exit.WHOLE if number // len(kinds) % 2 else Exit.STREAMED, number, key=key_of("single"))
-        taken_s.append(loop.time() - began)
+        taken_s.append(perf_counter() - began)
 
         assert {} == places(stage)
     assert median(taken_s) < 0.1
@@ -190,22 +190,3 @@ async def test_a_stream_says_how_the_limits_stand_before_it_begins(stage: Stage)
     reply = await ask(stage, chat(stream=True, max_completion_tokens=500), key_of("streams"))
 
     assert ("50", "49") == tuple(reply.headers[f"x-ratelimit-{what}-requests"] for what in ("limit", "remaining"))
-
-
-async def test_a_plain_client_is_refused_nothing_by_any_default(stage: Stage) -> None:
-    """2,000 calls without a single header of ours, by a key that no limit was written for."""
-
-    async def caller() -> Counter[int]:
-        statuses: Counter[int] = Counter()
-        async with wire(stage.router.http_port) as connection:
-            for turn in range(100):
-                statuses[(await connection.ask(chat(stream=bool(turn % 2)))).status] += 1
-        return statuses
-
-    stage.upstream.handler = lambda request: (fake.stream if request.json.get("stream") else fake.completion)(
-        request, 3
-    )
-    async with asyncio.TaskGroup() as tasks:
-        asking = [tasks.create_task(caller()) for _ in range(20)]
-
-    assert Counter({200: 2_000}) == sum((task.result() for task in asking), Counter())
