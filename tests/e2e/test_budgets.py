@@ -12,6 +12,7 @@ from random import Random
 
 import openai
 import pytest
+import yaml
 
 from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import FakeUpstream, Reply, Request, Step
@@ -31,6 +32,7 @@ from tests.support.money import (
 )
 from tests.support.running import KEY, chat, config_for, http_client, running_router
 from tests.support.stage import Stage
+from tests.support.waiting import pause
 from tests.support.wire import Answer, post, wire
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -277,3 +279,22 @@ async def test_the_operator_chooses_402_and_a_window_says_when_it_ends(tmp_path:
     assert (402, "budget_exceeded") == (reply.status, reply.error["code"])
     assert details["resets_at"] % 86_400 == 0, "midnight by UTC"
     assert int(reply.headers["retry-after-ms"]) <= 31 * 86_400_000
+
+
+@pytest.mark.parametrize(("usd", "then", "status"), [(5.0, 0.05, 429), (0.05, 0.25, 200)], ids=["lower", "higher"])
+async def test_another_limit_in_the_file_is_in_force_within_a_second(
+    usd: float, then: float, status: int, tmp_path: Path
+) -> None:
+    """T25: a call holds $0.10 and costs $0.05; what was spent under the old limit counts under the new one."""
+    key = {"name": "test", "key": KEY, "budget": budget(usd)}
+    async with FakeUpstream(handler=billing(INPUT_BOUND // 2, OUTPUT_MAX // 2)) as upstream:
+        config = config_for(upstream, models=[model()], keys=[key])
+        async with running_router(config, tmp_path) as router, wire(router.http_port) as caller:
+            assert (429 if status == 200 else 200) == (await caller.ask(DIME)).status
+            (tmp_path / "checkrein.yaml").write_text(
+                yaml.safe_dump(config | {"keys": [key | {"budget": budget(then)}]})
+            )
+            async with asyncio.timeout(1):
+                while (await caller.ask(DIME)).status != status:
+                    await pause(0.02)
+            assert (upstream.billed_nano_usd, 0) == await account_of(router.http_port)

@@ -15,7 +15,6 @@ import pytest
 from tests.support.exits import EXITS, SECTIONS, Exit, Exits
 from tests.support.fake_upstream import INPUT_NANO_USD, OUTPUT_NANO_USD, Request
 from tests.support.money import KEYS
-from tests.support.running import ADMIN
 from tests.support.stage import Stage
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -66,7 +65,7 @@ async def test_after_10_000_calls_with_every_kind_of_end_all_books_agree(stage: 
     loop = asyncio.get_running_loop()
     ended = loop.time()
     await stage.router.idle()
-    accounts = await read_accounts(stage)
+    accounts = await stage.router.accounts()
     assert loop.time() - ended < 1
 
     rows = {str(row["request_id"]): row for row in stage.rows()}
@@ -76,9 +75,9 @@ async def test_after_10_000_calls_with_every_kind_of_end_all_books_agree(stage: 
     assert asked.keys() == {name for name in rows if not kind_of(name).refused}
     assert {name: invoice(name, asked) for name in rows} == {name: row["cost_nano_usd"] for name, row in rows.items()}
     assert [] == [name for name, row in rows.items() if kind_of(name).estimated != bool(row["usage_estimated"])]
-    assert {0} == {reserved for _, reserved in accounts.values()}
+    assert {0} == {account["reserved"] for account in accounts.values()}
     wanted = {account: amount for account, amount in by_account(rows).items() if amount}
-    assert wanted == {account: used for account, (used, _) in accounts.items() if used}
+    assert wanted == {name: account["used"] for name, account in accounts.items() if account["used"]}
     assert {kind for kind, _ in wanted} == {*COLUMNS, "team"}
 
 
@@ -117,18 +116,6 @@ def body_bytes(request: Request) -> int:
     members = request.json
     members.pop("stream_options", None)
     return len(json.dumps(members).encode())
-
-
-async def read_accounts(stage: Stage) -> dict[tuple[str, str], tuple[int, int]]:
-    """Return what every account has posted and what it holds, as its administrator sees it."""
-    async with stage.router.client(ADMIN) as client:
-        page = (await client.get("/admin/v1/budgets", params={"limit": 1_000})).json()
-    assert page["next"] is None
-    return {
-        (row["scope"]["kind"], row["scope"]["value"]): (row["used"], row["reserved"])
-        for row in page["data"]
-        if row["limit"]
-    }
 
 
 def by_account(rows: dict[str, dict[str, object]]) -> Counter[tuple[str, str]]:
