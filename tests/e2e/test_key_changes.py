@@ -122,7 +122,6 @@ async def test_keys_stay_in_force_while_their_store_is_out_of_reach_and_are_refu
             await becomes(401, router.url, secret, within_s=2)
 
 
-@pytest.mark.xfail(strict=True, reason="who reads the file waits for who reads the store, for some 10 s")
 async def test_a_key_of_the_file_is_revoked_within_a_second_though_the_store_is_out_of_reach(tmp_path: Path) -> None:
     """T24: the file needs no store."""
     async with FakeUpstream() as upstream:
