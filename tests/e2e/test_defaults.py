@@ -18,26 +18,26 @@ CALLS = int(os.environ.get("PLAIN_SDK_CALLS", "2000"))
 """Of one run; 10,000 take half a minute, most of it the client's."""
 CALLERS = 20
 ANY_PORTS = ("--port", "0", "--ops-port", "0")
-INSTANT = (
+PROMPT = (
     (
         "providers:\n",
-        "  - { name: instant, kind: scripted, script: { first_token: 0s, tokens_per_s: 0, reply: served } }\n",
+        "  - { name: prompt, kind: scripted, script: { first_token: 20ms, tokens_per_s: 0, reply: served } }\n",
     ),
     (
         "what clients name\n",
-        "  - { name: instant, deployments: [{ provider: instant, model: m, price: { input: 1, output: 1 } }] }\n",
+        "  - { name: prompt, deployments: [{ provider: prompt, model: m, price: { input: 1, output: 1 } }] }\n",
     ),
 )
-"""Lines of the file, and what is added below: a deployment that answers at once."""
+"""Lines of the file, and what is added below: a deployment that answers soon, and lets calls overlap."""
 
 
 async def ask(sdk: openai.AsyncOpenAI, *, stream: bool) -> str:
     messages = [{"role": "user", "content": "hi"}]
     if not stream:
-        whole = await sdk.chat.completions.create(model="instant", messages=messages)  # type: ignore[arg-type]  # dicts
+        whole = await sdk.chat.completions.create(model="prompt", messages=messages)  # type: ignore[arg-type]  # dicts
         return whole.choices[0].message.content or ""
     text = ""
-    async for chunk in await sdk.chat.completions.create(model="instant", messages=messages, stream=True):  # type: ignore[arg-type]  # dicts
+    async for chunk in await sdk.chat.completions.create(model="prompt", messages=messages, stream=True):  # type: ignore[arg-type]  # dicts
         text += "".join(choice.delta.content or "" for choice in chunk.choices)
     return text
 
@@ -62,7 +62,7 @@ async def test_the_openai_sdk_is_refused_nothing_by_any_default(tmp_path: Path) 
     await finished(tmp_path, "init")
     file = tmp_path / "checkrein.yaml"
     text = file.read_text()
-    for line, more in INSTANT:
+    for line, more in PROMPT:
         assert 1 == text.count(line)
         text = text.replace(line, line + more)
     file.write_text(text)
