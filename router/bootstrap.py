@@ -7,7 +7,7 @@ import os
 import sys
 from asyncio import TaskGroup
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -135,8 +135,8 @@ class Router:
                 http, ops = self._listeners(pipeline, self._key_desk(keys, ledger), ledger, limits)
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
             reloads = asyncio.Event()
-            watching = tasks.create_task(self._watch(reloads, ledger, keys, tasks))
-            put_away.callback(watching.cancel)
+            for watching in (self._watch(reloads, ledger, tasks), self._watch_keys(keys, ledger)):
+                put_away.callback(tasks.create_task(watching).cancel)
             put_away.callback(self._log.close)
             put_away.push_async_callback(self._registry.close)
             _settle_memory()
@@ -233,18 +233,25 @@ class Router:
         except KeysUnavailable as exc:
             _log.error("stored keys stay as they are until the store can be read again: %s", exc)
 
-    async def _watch(self, reloads: asyncio.Event, ledger: SqliteLedger, keys: SqliteKeys, tasks: TaskGroup) -> None:
-        """Reload when a file changes or when told to, and read the stored keys when somebody changed them."""
+    async def _watch(self, reloads: asyncio.Event, ledger: SqliteLedger, tasks: TaskGroup) -> None:
+        """Reload when a file changes or when told to."""
         while True:
             try:
                 async with asyncio.timeout(_WATCH_S):
                     await reloads.wait()
                 reloads.clear()
             except TimeoutError:
-                await self._refresh_keys(keys, ledger)
                 if not self.configured.files_changed():
                     continue
             await self.configured.reload(partial(self._follow, ledger, tasks))
+
+    async def _watch_keys(self, keys: SqliteKeys, ledger: SqliteLedger) -> None:
+        """Read the stored keys when somebody changed them. Apart: a store that hangs must not hold up a reload."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WATCH_S):
+                    await asyncio.Event().wait()
+            await self._refresh_keys(keys, ledger)
 
 
 @contextmanager

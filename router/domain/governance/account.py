@@ -195,6 +195,8 @@ class Account:
         excess = self.posted + self.pending + wanted - self.ceiling
         leaves_ns = None
         for bucket in self._counted():
+            if not bucket.posted + bucket.pending and bucket is not self.bucket:
+                continue  # no money leaves with it
             leaves_ns = leaves_at(self.terms.budget.window, bucket.start_ns)
             excess -= bucket.posted + bucket.pending
             if excess <= 0:
