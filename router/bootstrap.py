@@ -29,6 +29,7 @@ from router.adapters.upstreams.registry import UpstreamRegistry
 from router.admin.budgets import BudgetAdmin
 from router.admin.keys import KeyAdmin
 from router.admin.ledger import LedgerAdmin
+from router.admin.usage import UsageAdmin
 from router.config import KeySettings, Loaded, Settings, Sources, notices
 from router.configured import Configured
 from router.domain.catalog import Snapshot
@@ -42,8 +43,9 @@ from router.facades.http.ops import build_ops_app
 from router.lifecycle import Address, Drain, Lifecycle, Listener, Phase, Tls
 from router.pipeline.open import Pipeline
 from router.ports.keys import KeysUnavailable
-from router.ports.ledger import LedgerUnavailable, UsageGroup, UsageTotal
+from router.ports.ledger import LedgerUnavailable
 from router.ports.observed import ObservedGroup, ObservedTotal
+from router.ports.usage import UsageGroup, UsageQuery, UsageReport
 
 __all__ = ["CannotStart", "Router", "Running", "litellm_catalogue", "log_to_stderr", "read_observed", "read_usage"]
 
@@ -121,7 +123,12 @@ class Router:
     async def _open_ledger(self, tasks: TaskGroup) -> SqliteLedger:
         store = self._settings.store
         return await open_sqlite_ledger(
-            store.url, durability=store.durability, clock=self._clock, telemetry=self._telemetry, tasks=tasks
+            store.url,
+            durability=store.durability,
+            clock=self._clock,
+            telemetry=self._telemetry,
+            tasks=tasks,
+            keep_ns=self._settings.retention.ledger,
         )
 
     def _key_desk(self, keys: SqliteKeys, ledger: SqliteLedger) -> KeyDesk:
@@ -148,7 +155,8 @@ class Router:
             pipeline=pipeline,
             health=self._phase,
             keys=keys,
-            ledger=LedgerAdmin(ledger),
+            ledger=LedgerAdmin(ledger.history),
+            usage=UsageAdmin(ledger.history),
             budgets=BudgetAdmin(accounts=ledger, snapshots=self.configured, clock=self._clock),
         )
         inference = Front(pipeline=pipeline, rest=rest, limits=limits)
@@ -238,15 +246,11 @@ def log_to_stderr(settings: Settings) -> None:
     set_up_process_log(level=settings.logging.level, style=settings.logging.format)
 
 
-async def read_usage(
-    url: str, groups: Sequence[UsageGroup], since_ns: int
-) -> list[tuple[UsageGroup, Sequence[UsageTotal]]]:
-    """Read a ledger beside a server that may be writing it."""
-    reader = await open_sqlite_reader(url)
-    try:
-        return [(group, await reader.usage(group, since_ns)) for group in groups]
-    finally:
-        await reader.close()
+async def read_usage(url: str, tables: Sequence[tuple[UsageGroup, ...]], span_ns: int) -> list[UsageReport]:
+    """Add up the last `span_ns` by each grouping, beside a server that may be writing the ledger."""
+    since_ns = max(SystemClock().wall_ns() - span_ns, 0)
+    async with await open_sqlite_reader(url) as reader:
+        return [await reader.usage(UsageQuery(by=by, since_ns=since_ns)) for by in tables]
 
 
 async def read_observed(

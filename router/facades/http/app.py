@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from router import VERSION
 from router.admin.budgets import BudgetAdmin
 from router.admin.ledger import LedgerAdmin
+from router.admin.usage import UsageAdmin
 from router.domain.faults import Fault, Refusal, RouterError, refuse
 from router.domain.ids import ModelName, parse_call_id
 from router.domain.metadata import Metadata, read_metadata
@@ -19,6 +20,7 @@ from router.domain.settlement import Labels
 from router.facades.http.admin.budgets import budget_routes
 from router.facades.http.admin.keys import KeyDesk, key_routes
 from router.facades.http.admin.ledger import ledger_routes
+from router.facades.http.admin.usage import usage_routes
 from router.facades.http.errors import error_body, error_headers
 from router.facades.http.health import health_router
 from router.facades.http.openapi import CHAT_PATH_ITEM, ERROR_SCHEMA
@@ -43,10 +45,11 @@ def build_app(
     keys: KeyDesk | None = None,
     ledger: LedgerAdmin | None = None,
     budgets: BudgetAdmin | None = None,
+    usage: UsageAdmin | None = None,
 ) -> FastAPI:
     """Build the application behind the hot routes. Every route but health and documentation needs a key.
 
-    Without `keys`, `ledger` or `budgets` there is nothing to administer these with.
+    Without `keys`, `ledger`, `budgets` or `usage` there is nothing to administer these with.
     """
     app = FastAPI(title="Checkrein", version=VERSION, redoc_url=None, redirect_slashes=False)
     _describe(app, {} if keys is None else keys.schemas())
@@ -93,6 +96,7 @@ def build_app(
     _include(app, None if keys is None else key_routes(keys, principal))
     _include(app, None if ledger is None else ledger_routes(ledger, principal))
     _include(app, None if budgets is None else budget_routes(budgets, principal))
+    _include(app, None if usage is None else usage_routes(usage, principal))
     return app
 
 
