@@ -188,15 +188,17 @@ INSERT INTO usage_spans (day, first_id, last_id)
 SELECT started_ns / {day} AS its_day, MIN(id), MAX(id) FROM calls WHERE {which} GROUP BY its_day
 ON CONFLICT DO UPDATE SET first_id = MIN(first_id, excluded.first_id), last_id = MAX(last_id, excluded.last_id)
 """
-
-
-def _fold(which: str) -> tuple[str, str]:
-    added = ", ".join(f"{name} = MIN({name} + excluded.{name}, 9223372036854775807)" for name in _SUMS)
-    return _ADD_TO_DAYS.format(day=DAY_NS, which=which, added=added), _ADD_TO_SPANS.format(day=DAY_NS, which=which)
-
-
-FOLD_STEP: Final = _fold("id > ? AND id <= ?")
-FOLD_ONE: Final = _fold("id = ?")
+_ADDED: Final = ", ".join(f"{name} = MIN({name} + excluded.{name}, 9223372036854775807)" for name in _SUMS)
+_STEP: Final = "id > ? AND id <= ?"
+_ONE: Final = "id = ?"
+FOLD_STEP: Final = (
+    _ADD_TO_DAYS.format(day=DAY_NS, which=_STEP, added=_ADDED),
+    _ADD_TO_SPANS.format(day=DAY_NS, which=_STEP),
+)
+FOLD_ONE: Final = (
+    _ADD_TO_DAYS.format(day=DAY_NS, which=_ONE, added=_ADDED),
+    _ADD_TO_SPANS.format(day=DAY_NS, which=_ONE),
+)
 
 # The lowest ids alone are looked at: ids are made from the clock, so old calls have them.
 _OLD: Final = """
