@@ -8,6 +8,7 @@ import pytest
 from router.adapters.sql import sqlite_statements as sql
 from router.adapters.sql.sqlite_commit import Group, commit_group
 from router.adapters.sql.sqlite_fold import delete_older, fold, late_of, open_late
+from router.adapters.sql.sqlite_recovery import start_epoch
 from router.adapters.sql.sqlite_rows import open_row, settled_row
 from router.adapters.sql.sqlite_usage import read_usage_report
 from router.domain.ids import CallId, Epoch
@@ -187,3 +188,18 @@ def test_balances_are_left_alone(connection: sqlite3.Connection) -> None:
     delete_older(connection, EVERY)
 
     assert ([], [("b", "k", 0, 7)]) == (ids(connection), connection.execute("SELECT * FROM balances").fetchall())
+
+
+def test_a_call_whose_end_only_the_journal_knew_is_added_up_at_the_start(connection: sqlite3.Connection) -> None:
+    commit(connection, on_day(5, 0))
+    fold(connection, EVERY)
+    left = Group()
+    for number in (3, 5, 7):
+        left.settle(CallId(number), settled_row(on_day(number, 0), EPOCH, 0, None))
+    left.open(CallId(4), open_row(reservation(4), EPOCH, None))
+    for _ in range(2):  # a journal may be read twice
+        start_epoch(connection, left, started_ns=STARTED_NS, host="here", pid=1)
+
+    assert [(0, 3)] == summed(connection)
+    assert [3, 4, 5, 7] == ids(connection)
+    assert 4 == calls_of(connection)

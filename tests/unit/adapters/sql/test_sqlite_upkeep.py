@@ -77,6 +77,17 @@ async def test_rows_are_deleted_when_they_are_older_than_they_may_grow(writer: S
     assert [(3, 3), (3, 2)] == [kept, await counts(writer)]
 
 
+async def test_there_is_more_to_do_while_any_step_was_a_full_one(
+    writer: SqliteThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.fold, "__defaults__", (2,))
+    clock = FakeClock()
+    await put(writer, *(clock.wall - DAY_NS + number * 10**9 for number in range(3)))
+    upkeep = SqliteUpkeep(writer=writer, clock=clock, keep_ns=9 * DAY_NS)
+
+    assert [True, False] == [await upkeep._step(), await upkeep._step()]
+
+
 async def test_a_long_way_is_gone_in_steps_until_it_closes(
     writer: SqliteThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
