@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from router.adapters.sql.sqlite_statements import DAY_NS
+from router.adapters.sql.sqlite_store import roll_back
 from router.domain.settlement import tag_values
 from router.ports.usage import UsageGroup, UsageQuery, UsageReport, UsageTotal
 
@@ -128,7 +129,7 @@ def read_usage_report(connection: sqlite3.Connection, asked: UsageQuery) -> Usag
         )
         partial = any(connection.execute(_DELETED, days).fetchone() is not None for days in wanted)
     finally:
-        connection.execute("ROLLBACK")
+        roll_back(connection)
     width = len(asked.by)
     totals = [
         UsageTotal(group=row[:width], **dict(zip(UsageTotal.__struct_fields__[1:], row[width:], strict=True)))
