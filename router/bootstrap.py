@@ -34,6 +34,7 @@ from router.admin.budgets import BudgetAdmin, window_name
 from router.admin.keys import KeyAdmin
 from router.admin.ledger import LedgerAdmin
 from router.admin.limits import LimitAdmin
+from router.admin.usage import UsageAdmin
 from router.config import KeySettings, Loaded, Settings, Sources, notices, webhooks_of
 from router.configured import Configured
 from router.domain.catalog import Snapshot
@@ -49,9 +50,10 @@ from router.lifecycle import Address, Drain, Lifecycle, Listener, Phase, Tls
 from router.pipeline.limit_states import LiveLimits
 from router.pipeline.open import Pipeline
 from router.ports.keys import KeysUnavailable
-from router.ports.ledger import LedgerUnavailable, UsageGroup, UsageTotal
+from router.ports.ledger import LedgerUnavailable
 from router.ports.limit_states import LimitStates
 from router.ports.observed import ObservedGroup, ObservedTotal
+from router.ports.usage import UsageGroup, UsageQuery, UsageReport
 
 __all__ = [
     "CannotStart",
@@ -147,7 +149,12 @@ class Router:
     async def _open_ledger(self, tasks: TaskGroup) -> SqliteLedger:
         store = self._settings.store
         return await open_sqlite_ledger(
-            store.url, durability=store.durability, clock=self._clock, telemetry=self._telemetry, tasks=tasks
+            store.url,
+            durability=store.durability,
+            clock=self._clock,
+            telemetry=self._telemetry,
+            tasks=tasks,
+            keep_ns=self._settings.retention.ledger,
         )
 
     def _event_telemetry(self, ledger: SqliteLedger) -> EventTelemetry:
@@ -186,7 +193,8 @@ class Router:
             pipeline=pipeline,
             health=self._phase,
             keys=keys,
-            ledger=LedgerAdmin(ledger),
+            ledger=LedgerAdmin(ledger.history),
+            usage=UsageAdmin(ledger.history),
             budgets=BudgetAdmin(accounts=ledger, snapshots=self.configured, clock=self._clock),
             limits=LimitAdmin(states=states, snapshots=self.configured),
         )
@@ -286,15 +294,11 @@ def log_to_stderr(settings: Settings) -> None:
     set_up_process_log(level=settings.logging.level, style=settings.logging.format)
 
 
-async def read_usage(
-    url: str, groups: Sequence[UsageGroup], since_ns: int
-) -> list[tuple[UsageGroup, Sequence[UsageTotal]]]:
-    """Read a ledger beside a server that may be writing it."""
-    reader = await open_sqlite_reader(url)
-    try:
-        return [(group, await reader.usage(group, since_ns)) for group in groups]
-    finally:
-        await reader.close()
+async def read_usage(url: str, tables: Sequence[tuple[UsageGroup, ...]], span_ns: int) -> list[UsageReport]:
+    """Add up the last `span_ns` by each grouping, beside a server that may be writing the ledger."""
+    since_ns = max(SystemClock().wall_ns() - span_ns, 0)
+    async with await open_sqlite_reader(url) as reader:
+        return [await reader.usage(UsageQuery(by=by, since_ns=since_ns)) for by in tables]
 
 
 async def read_observed(

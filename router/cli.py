@@ -11,10 +11,9 @@ from typing import Final
 from router import VERSION
 from router.cli_keys import add_keys
 from router.cli_report import add_report
+from router.cli_usage import add_usage
 from router.cli_webhooks import add_webhooks
-from router.ports.ledger import LedgerUnavailable, UsageGroup
 
-_USAGE_GROUPS: Final[tuple[UsageGroup, ...]] = ("key", "model", "agent")
 _EXIT_FAILED: Final = 1
 _EXIT_CONFIG: Final = 2
 
@@ -56,12 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("schema", help="print the JSON Schema").set_defaults(run=_config_schema)
     actions.add_parser("reference", help="print the page of all keys").set_defaults(run=_config_reference)
 
-    usage = commands.add_parser("usage", help="print what was used and what it cost")
-    _add_config(usage)
-    usage.add_argument("--by", choices=_USAGE_GROUPS, help="only this grouping")
-    usage.add_argument("--since", default="30d", help="how far back, such as 24h or 30d")
-    usage.set_defaults(run=_usage)
-
+    add_usage(commands.add_parser("usage", help="print what was used and what it cost"))
     add_report(
         commands.add_parser("report", help="print what would have been refused, had keys not only been observed")
     )
@@ -167,31 +161,6 @@ def _config_reference(_options: argparse.Namespace) -> int:
     from router.config import render_page
 
     print(render_page(), end="")
-    return 0
-
-
-def _usage(options: argparse.Namespace) -> int:
-    import asyncio
-    import time
-
-    from router.bootstrap import read_usage
-    from router.config import Sources, load
-    from router.domain.instants import parse_duration_ns
-    from router.usage_report import render_usage
-
-    try:
-        since_ns = time.time_ns() - parse_duration_ns(options.since)
-    except ValueError as exc:
-        print(f"--since: {exc}", file=sys.stderr)
-        return _EXIT_CONFIG
-    url = load(Sources.of_process(os.environ, explicit=options.config), new_admin_key="never-used").settings.store.url
-    groups: tuple[UsageGroup, ...] = (options.by,) if options.by else _USAGE_GROUPS
-    try:
-        tables = asyncio.run(read_usage(url, groups, since_ns))
-    except (LedgerUnavailable, ValueError) as exc:
-        print(exc, file=sys.stderr)
-        return _EXIT_FAILED
-    print(render_usage(tables))
     return 0
 
 

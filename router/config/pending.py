@@ -39,7 +39,7 @@ _PENDING: Final = (
     Pending(("server.grpc",), "the typed gRPC API"),
     Pending(("server.workers",), "several server processes", unless=1),
     Pending(("shared.url",), "limits, breakers and cache shared by replicas"),
-    Pending(("retention",), "old rows are deleted"),
+    Pending(("retention.partial_outputs",), "unfinished outputs are kept, and deleted"),
     Pending(("providers[].network.proxy",), "reaches the provider through a proxy"),
     Pending(("providers[].network.allow_private",), "refuses private addresses", only=False),
     Pending(("models[].strategy", "models[].deployments[].weight"), "chooses within a tier"),

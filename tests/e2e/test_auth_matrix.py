@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from router.admin.budgets import BudgetAdmin
 from router.admin.ledger import LedgerAdmin
+from router.admin.usage import UsageAdmin
 from router.facades.http.admin.keys import KeyDesk
 from router.facades.http.app import build_app
 from router.facades.http.front import CHAT_PATHS
@@ -67,6 +68,7 @@ MATRIX = {
     "GET /admin/v1/keys/{key}/changes": (401, 403, 401, 404),
     "GET /admin/v1/budgets": (401, 403, 401, 200),
     "GET /admin/v1/ledger/calls": (401, 403, 401, 200),
+    "GET /admin/v1/usage": (401, 403, 401, 200),
     "GET /admin/v1/ledger/attempts": (401, 403, 401, 200),
     "GET /livez": OPEN,
     "GET /readyz": OPEN,
@@ -101,7 +103,9 @@ def routes_of_the_app() -> set[str]:
     ledger = LedgerAdmin(Unasked())  # type: ignore[arg-type]  # as above
     unasked = Unasked()
     budgets = BudgetAdmin(accounts=unasked, snapshots=unasked, clock=unasked)  # type: ignore[arg-type]  # as above
-    pending = list(build_app(pipeline=pipeline, health=Phase(), keys=keys, ledger=ledger, budgets=budgets).routes)
+    usage = UsageAdmin(Unasked())  # type: ignore[arg-type]  # as above
+    app = build_app(pipeline=pipeline, health=Phase(), keys=keys, ledger=ledger, budgets=budgets, usage=usage)
+    pending = list(app.routes)
     while pending:
         route = pending.pop()
         nested = getattr(getattr(route, "original_router", None), "routes", None)

@@ -12,6 +12,7 @@ from router import VERSION
 from router.admin.budgets import BudgetAdmin
 from router.admin.ledger import LedgerAdmin
 from router.admin.limits import LimitAdmin
+from router.admin.usage import UsageAdmin
 from router.domain.faults import Fault, Refusal, RouterError, refuse
 from router.domain.ids import ModelName, parse_call_id
 from router.domain.metadata import Metadata, read_metadata
@@ -21,6 +22,7 @@ from router.facades.http.admin.budgets import budget_routes
 from router.facades.http.admin.keys import KeyDesk, key_routes
 from router.facades.http.admin.ledger import ledger_routes
 from router.facades.http.admin.limits import limit_routes
+from router.facades.http.admin.usage import usage_routes
 from router.facades.http.errors import error_body, error_headers
 from router.facades.http.health import health_router
 from router.facades.http.openapi import CHAT_PATH_ITEM, ERROR_SCHEMA
@@ -46,10 +48,11 @@ def build_app(
     ledger: LedgerAdmin | None = None,
     budgets: BudgetAdmin | None = None,
     limits: LimitAdmin | None = None,
+    usage: UsageAdmin | None = None,
 ) -> FastAPI:
     """Build the application behind the hot routes. Every route but health and documentation needs a key.
 
-    Without `keys`, `ledger`, `budgets` or `limits` there is nothing to administer these with.
+    What is not given is not administered.
     """
     app = FastAPI(title="Checkrein", version=VERSION, redoc_url=None, redirect_slashes=False)
     _describe(app, {} if keys is None else keys.schemas())
@@ -97,6 +100,7 @@ def build_app(
     _include(app, None if ledger is None else ledger_routes(ledger, principal))
     _include(app, None if budgets is None else budget_routes(budgets, principal))
     _include(app, None if limits is None else limit_routes(limits, principal))
+    _include(app, None if usage is None else usage_routes(usage, principal))
     return app
 
 
