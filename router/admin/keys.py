@@ -311,7 +311,7 @@ def _told(name: str = "") -> Iterator[None]:
 
 def _refuse_state(message: str, *, param: str | None = None) -> RouterError:
     """Refuse what is well said and does not fit what there is."""
-    return RouterError(Refusal(fault=Fault.INVALID_REQUEST, message=message, param=param))
+    return RouterError(Refusal(fault=Fault.CONFLICT, message=message, param=param))
 
 
 def _members_of(body: bytes) -> dict[str, object]:

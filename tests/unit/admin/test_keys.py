@@ -123,7 +123,7 @@ async def test_secrets_that_work_together_are_bounded(desk: Desk) -> None:
         await desk.rotate(60)
 
     fault, message = await refusal(desk.rotate(60))
-    assert (Fault.INVALID_REQUEST, True) == (fault, "overlap" in message)
+    assert (Fault.CONFLICT, True) == (fault, "overlap" in message)
     assert SECRETS_MAX == len(desk.digests())
     assert Fault.INVALID_REQUEST is (await refusal(desk.rotate(-1)))[0]
     assert Fault.INVALID_REQUEST is (await refusal(desk.rotate(91 * 86_400)))[0]
@@ -136,8 +136,8 @@ async def test_a_revoked_key_stays_so(desk: Desk) -> None:
 
     assert KeyState.REVOKED is (await desk.admin.revoke(BOSS, "ci")).state
     assert revision == await desk.store.revision()
-    assert Fault.INVALID_REQUEST is (await refusal(desk.admin.update(BOSS, "ci", b'{"revoked":false}')))[0]
-    assert Fault.INVALID_REQUEST is (await refusal(desk.rotate(1)))[0]
+    assert Fault.CONFLICT is (await refusal(desk.admin.update(BOSS, "ci", b'{"revoked":false}')))[0]
+    assert Fault.CONFLICT is (await refusal(desk.rotate(1)))[0]
     assert "used once" in (await refusal(desk.create()))[1]
 
 
@@ -177,7 +177,7 @@ async def test_keys_of_the_file_are_left_alone(desk: Desk) -> None:
     ]
     for attempt in attempts:
         fault, message = await refusal(attempt)
-        assert (Fault.INVALID_REQUEST, True) == (fault, "configuration file" in message)
+        assert (Fault.CONFLICT, True) == (fault, "configuration file" in message)
 
 
 async def test_only_administrators_get_anything(desk: Desk) -> None:
@@ -244,6 +244,6 @@ async def test_settings_that_somebody_broke_are_shown_as_such_and_can_be_revoked
     desk.store.rows["ci"] = msgspec.structs.replace(stored("ci"), settings_json="{}")
     facts, limits = await desk.admin.show(BOSS, "ci")
     assert (KeyState.BROKEN, ()) == (facts.state, limits)
-    assert Fault.INVALID_REQUEST is (await refusal(desk.rotate(1)))[0]
+    assert Fault.CONFLICT is (await refusal(desk.rotate(1)))[0]
 
     assert KeyState.REVOKED is (await desk.admin.revoke(BOSS, "ci")).state

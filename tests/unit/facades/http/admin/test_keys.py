@@ -109,7 +109,7 @@ async def test_changes_say_who_and_what(site: Site) -> None:
     ("method", "path", "body", "status", "param"),
     [
         ("POST", "", b"{", 400, None),
-        ("POST", "", b'{"name":"filed"}', 400, "name"),
+        ("POST", "", b'{"name":"filed"}', 409, "name"),
         ("POST", "", b'{"name":"x","key":"sk-mine-1234"}', 400, "key"),
         ("POST", "", b" " * (BODY_BYTES_MAX + 1), 413, None),
         ("GET", "/nobody", b"", 404, None),
