@@ -10,7 +10,7 @@ KEYS_MAX: Final = 10_000
 
 
 class KeysUnavailable(Exception):
-    """The store cannot be read or written now. Keys that are in force stay so."""
+    """The store cannot be read or written now. Keys and tenants that are in force stay so."""
 
 
 class KeyExists(Exception):
@@ -72,6 +72,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
     """A change that was made."""
 
+    id: int = 0
+    """Counts up with every change of anything."""
+    kind: str = "key"
+    """`key`, or the kind of a record."""
     subject: str
     revision: int
     change: Change
