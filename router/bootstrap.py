@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from asyncio import TaskGroup
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from router.adapters.keys_sqlite import SqliteKeys, open_sqlite_keys
 from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger
 from router.adapters.prices_litellm import litellm_catalogue
 from router.adapters.process_log import set_up_process_log
+from router.adapters.records_sqlite import SqliteRecords, open_sqlite_records
 from router.adapters.sql.sqlite_reader import open_sqlite_reader
 from router.adapters.telemetry_fan_out import FanOutTelemetry
 from router.adapters.telemetry_log import LogTelemetry
@@ -30,7 +31,7 @@ from router.admin.budgets import BudgetAdmin
 from router.admin.keys import KeyAdmin
 from router.admin.ledger import LedgerAdmin
 from router.config import KeySettings, Loaded, Settings, Sources, notices
-from router.configured import Configured
+from router.configured import Configured, read_stored
 from router.domain.catalog import Snapshot
 from router.facades.http.admin.keys import KeyDesk
 from router.facades.http.app import build_app
@@ -48,6 +49,9 @@ from router.ports.observed import ObservedGroup, ObservedTotal
 __all__ = ["CannotStart", "Router", "Running", "litellm_catalogue", "log_to_stderr", "read_observed", "read_usage"]
 
 _log = logging.getLogger(__name__)
+
+Refresh = Callable[[], Awaitable[None]]
+"""Brings in force what is stored."""
 
 _WATCH_S: Final = 0.5
 """How often files and the store's revision are looked at: a change by somebody else is in force within twice of it."""
@@ -94,7 +98,10 @@ class Router:
                 put_away.push_async_callback(ledger.close)
                 keys = await open_sqlite_keys(settings.store.url)
                 put_away.push_async_callback(keys.close)
-                await self._read_keys(keys, ledger)
+                records = await open_sqlite_records(settings.store.url)
+                put_away.push_async_callback(records.close)
+                refresh = partial(self._refresh_stored, keys, records, ledger)
+                await self._read_stored(keys, records, ledger)
                 await self._follow(ledger, self.configured.current)
             pipeline = Pipeline(
                 clock=self._clock,
@@ -106,10 +113,10 @@ class Router:
             )
             self._prometheus.open_calls = pipeline.open_calls.__len__
             with _starting():
-                http, ops = self._listeners(pipeline, self._key_desk(keys, ledger), ledger)
+                http, ops = self._listeners(pipeline, self._key_desk(keys, refresh), ledger)
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
             reloads = asyncio.Event()
-            watching = tasks.create_task(self._watch(reloads, ledger, keys))
+            watching = tasks.create_task(self._watch(reloads, ledger, refresh))
             put_away.callback(watching.cancel)
             put_away.callback(self._log.close)
             put_away.push_async_callback(self._registry.close)
@@ -124,11 +131,11 @@ class Router:
             store.url, durability=store.durability, clock=self._clock, telemetry=self._telemetry, tasks=tasks
         )
 
-    def _key_desk(self, keys: SqliteKeys, ledger: SqliteLedger) -> KeyDesk:
+    def _key_desk(self, keys: SqliteKeys, refresh: Refresh) -> KeyDesk:
         admin = KeyAdmin(
             store=keys,
             rules=self.configured,
-            refresh=partial(self._refresh_keys, keys, ledger),
+            refresh=refresh,
             clock=self._clock,
             draw_bytes=os.urandom,
         )
@@ -180,27 +187,27 @@ class Router:
         await self._registry.apply(snapshot)
         ledger.set_budgets(snapshot.budgets.values())
 
-    async def _read_keys(self, keys: SqliteKeys, ledger: SqliteLedger) -> None:
+    async def _read_stored(self, keys: SqliteKeys, records: SqliteRecords, ledger: SqliteLedger) -> None:
         """Put what is stored in force. Raises `KeysUnavailable`."""
-        self.configured.take_keys(await keys.read(), ledger.set_budgets)
+        self.configured.take_stored(await read_stored(keys, records), ledger.set_budgets)
 
-    async def _refresh_keys(self, keys: SqliteKeys, ledger: SqliteLedger) -> None:
-        """Put what is stored in force if it is not yet; while the store is out of reach, the keys stay as they are."""
+    async def _refresh_stored(self, keys: SqliteKeys, records: SqliteRecords, ledger: SqliteLedger) -> None:
+        """Put what is stored in force if it is not yet; while the store is out of reach, all stays as it is."""
         try:
-            if await keys.revision() != self.configured.keys_revision:
-                await self._read_keys(keys, ledger)
+            if await keys.revision() != self.configured.stored_revision:
+                await self._read_stored(keys, records, ledger)
         except KeysUnavailable as exc:
-            _log.error("stored keys stay as they are until the store can be read again: %s", exc)
+            _log.error("stored keys and tenants stay as they are until the store can be read again: %s", exc)
 
-    async def _watch(self, reloads: asyncio.Event, ledger: SqliteLedger, keys: SqliteKeys) -> None:
-        """Reload when a file changes or when told to, and read the stored keys when somebody changed them."""
+    async def _watch(self, reloads: asyncio.Event, ledger: SqliteLedger, refresh: Refresh) -> None:
+        """Reload when a file changes or when told to, and read what is stored when somebody changed it."""
         while True:
             try:
                 async with asyncio.timeout(_WATCH_S):
                     await reloads.wait()
                 reloads.clear()
             except TimeoutError:
-                await self._refresh_keys(keys, ledger)
+                await refresh()
                 if not self.configured.files_changed():
                     continue
             await self.configured.reload(partial(self._follow, ledger))

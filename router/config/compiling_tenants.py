@@ -57,7 +57,7 @@ def compile_tenants(
     budgets: Iterable[ScopedBudgetSettings] = (),
     workflows: WorkflowSettings | None = None,
 ) -> Tenants:
-    """Compile all tenants. `teams` are those that stand apart from their organization, each with its name."""
+    """Compile all tenants. `teams` are those that stand apart from their organization, each with that one's name."""
     organizations = tuple(organizations)
     inside = ((one.name, team) for one in organizations for team in one.teams)
     every_team = ((f"{name}/{team.name}", team) for name, team in (*inside, *teams))
