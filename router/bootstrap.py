@@ -27,13 +27,18 @@ from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.adapters.transport_httptools import transport_to
 from router.adapters.upstreams.registry import UpstreamRegistry
+from router.admin.audit import AuditAdmin
 from router.admin.budgets import BudgetAdmin
 from router.admin.keys import KeyAdmin
 from router.admin.ledger import LedgerAdmin
+from router.admin.tenants import TenantAdmin
+from router.admin.top_ups import TopUpAdmin
 from router.config import KeySettings, Loaded, Settings, Sources, notices
 from router.configured import Configured, read_stored
 from router.domain.catalog import Snapshot
 from router.facades.http.admin.keys import KeyDesk
+from router.facades.http.admin.resource import REF_TEMPLATE
+from router.facades.http.admin.tenants import TenantDesk
 from router.facades.http.app import build_app
 from router.facades.http.asgi import App
 from router.facades.http.exchange import HotRoutes
@@ -45,6 +50,7 @@ from router.pipeline.open import Pipeline
 from router.ports.keys import KeysUnavailable
 from router.ports.ledger import LedgerUnavailable, UsageGroup, UsageTotal
 from router.ports.observed import ObservedGroup, ObservedTotal
+from router.tenantbook import SECTIONS
 
 __all__ = ["CannotStart", "Router", "Running", "litellm_catalogue", "log_to_stderr", "read_observed", "read_usage"]
 
@@ -79,6 +85,8 @@ class Router:
     def __init__(self, loaded: Loaded, *, sources: Sources, first_key: str) -> None:
         self._settings: Settings = loaded.settings
         self._phase = Phase()
+        self._turn = asyncio.Lock()
+        """One change of what is stored is checked and made at a time."""
         self._clock = SystemClock()
         self._prometheus = PrometheusTelemetry()
         self._log = LogTelemetry(sys.stdout.buffer, beside=self._prometheus)
@@ -113,7 +121,9 @@ class Router:
             )
             self._prometheus.open_calls = pipeline.open_calls.__len__
             with _starting():
-                http, ops = self._listeners(pipeline, self._key_desk(keys, refresh), ledger)
+                desks = self._key_desk(keys, refresh), self._tenant_desk(records, ledger, refresh)
+                http, ops = self._listeners(pipeline, *desks, ledger)
+            await desks[1].top_ups.purge()
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
             reloads = asyncio.Event()
             watching = tasks.create_task(self._watch(reloads, ledger, refresh))
@@ -138,10 +148,32 @@ class Router:
             refresh=refresh,
             clock=self._clock,
             draw_bytes=os.urandom,
+            turn=self._turn,
         )
-        return KeyDesk(keys=admin, schema=KeySettings.model_json_schema(ref_template=KeyDesk.REF_TEMPLATE))
+        return KeyDesk(keys=admin, schema=KeySettings.model_json_schema(ref_template=REF_TEMPLATE))
 
-    def _listeners(self, pipeline: Pipeline, keys: KeyDesk, ledger: SqliteLedger) -> tuple[Listener, Listener]:
+    def _tenant_desk(self, records: SqliteRecords, ledger: SqliteLedger, refresh: Refresh) -> TenantDesk:
+        return TenantDesk(
+            tenants=TenantAdmin(
+                store=records, rules=self.configured, refresh=refresh, clock=self._clock, turn=self._turn
+            ),
+            top_ups=TopUpAdmin(
+                store=records,
+                rules=self.configured,
+                snapshots=self.configured,
+                refresh=refresh,
+                clock=self._clock,
+                draw_bytes=os.urandom,
+                turn=self._turn,
+            ),
+            audit=AuditAdmin(records),
+            budgets=BudgetAdmin(accounts=ledger, snapshots=self.configured, clock=self._clock),
+            settings={kind: section.model_json_schema(ref_template=REF_TEMPLATE) for kind, section in SECTIONS.items()},
+        )
+
+    def _listeners(
+        self, pipeline: Pipeline, keys: KeyDesk, tenants: TenantDesk, ledger: SqliteLedger
+    ) -> tuple[Listener, Listener]:
         http, ops = self._settings.server.http, self._settings.server.ops
         limits = HttpLimits(
             max_body=http.max_body,
@@ -156,7 +188,8 @@ class Router:
             health=self._phase,
             keys=keys,
             ledger=LedgerAdmin(ledger),
-            budgets=BudgetAdmin(accounts=ledger, snapshots=self.configured, clock=self._clock),
+            budgets=tenants.budgets,
+            tenants=tenants,
         )
         inference = Front(pipeline=pipeline, rest=rest, limits=limits)
         app: App = inference

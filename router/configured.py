@@ -27,8 +27,17 @@ from router.domain.principal import KeyEntry, Principal
 from router.keybook import entries_of, limits_of, place_of, read_key, write_key
 from router.ports.clock import Clock
 from router.ports.keys import Keys, KeyTerms, LimitFact, SettingsRefused, StoredKey
-from router.ports.records import FiledRecord, Record, RecordKind, Records
-from router.tenantbook import Book, budget_of, check_references, needed_by, read_book, read_tenant, write_tenant
+from router.ports.records import FiledRecord, Record, RecordKind, Records, TopUpTerms
+from router.tenantbook import (
+    Book,
+    budget_of,
+    check_references,
+    needed_by,
+    read_book,
+    read_tenant,
+    read_top_up,
+    write_tenant,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -205,8 +214,14 @@ class Configured:
         check_references(section, name, self._book, names, lambda model: self.current.find_model(model) is not None)
         return name
 
+    def name_of(self, kind: RecordKind, settings_json: str) -> str:
+        return read_tenant(kind, settings_json)[0]
+
     def budget_of(self, kind: RecordKind, settings_json: str) -> str | None:
         return budget_of(kind, settings_json)
+
+    def top_up_of(self, settings_json: str) -> TopUpTerms:
+        return read_top_up(settings_json)
 
     def needed_by(self, kind: RecordKind, name: str) -> str | None:
         return needed_by(kind, name, self._book, [*self._loaded.settings.keys, *self._readable_keys()])

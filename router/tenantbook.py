@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 S_co = TypeVar("S_co", bound=Section, covariant=True)
 Tenant = OrganizationSettings | TeamSettings | UserSettings | ScopedBudgetSettings
 
-_SECTIONS: Final[Mapping[RecordKind, type[Tenant]]] = {
+SECTIONS: Final[Mapping[RecordKind, type[Tenant]]] = {
     RecordKind.ORGANIZATION: OrganizationSettings,
     RecordKind.TEAM: TeamSettings,
     RecordKind.USER: UserSettings,
@@ -82,7 +82,7 @@ class Book:
 def read_tenant(kind: RecordKind, settings_json: str) -> tuple[str, Tenant]:
     """Type the section of a tenant or budget, and name it. Raises `SettingsRefused`, as `read_section`."""
     if kind is not RecordKind.TEAM:
-        section = read_section(_SECTIONS[kind], settings_json)
+        section = read_section(SECTIONS[kind], settings_json)
         if isinstance(section, OrganizationSettings) and section.teams:
             raise SettingsRefused("`teams` are resources of their own, make them one by one")
         return section.name, section

@@ -7,12 +7,13 @@ from typing import Final, assert_never
 
 import msgspec
 
+from router.admin.storing import require_admin
 from router.domain.faults import Fault, refuse
 from router.domain.governance.account import AccountKey, AccountState
-from router.domain.governance.budget import BudgetId
+from router.domain.governance.budget import EACH, BudgetId
 from router.domain.governance.windows import Calendar, Lifetime, Rolling, Window
 from router.domain.instants import format_duration
-from router.domain.principal import Permission, Principal
+from router.domain.principal import Principal
 from router.ports.account_states import AccountStates
 from router.ports.clock import Clock
 from router.ports.snapshots import Snapshots
@@ -39,15 +40,22 @@ class BudgetAdmin:
 
     def list(self, caller: Principal, *, after: str | None = None, limit: int = PAGE_ACCOUNTS) -> AccountPage:
         """Return accounts by budget and value. A limit out of bounds is brought into them."""
-        if Permission.ADMIN not in caller.permissions:
-            message = "This key may not look at budgets. Use one with the permission `admin`."
-            raise refuse(Fault.PERMISSION_DENIED, message)
+        require_admin(caller, "budgets")
         limit = min(max(limit, 1), PAGE_ACCOUNTS_MAX)
         place = _FIRST if after is None else _place(after)
         budgets = self._snapshots.current.budgets
         rows = self._accounts.account_states(budgets, place, limit + 1, self._clock.wall_ns())
         more = len(rows) > limit
         return AccountPage(accounts=tuple(rows[:limit]), next=_cursor(rows[limit - 1]) if more else None)
+
+    def state_of(self, caller: Principal, budget: str) -> AccountState | None:
+        """Return how a budget with one account stands; None where it has one for each value, or is not in force."""
+        require_admin(caller, "budgets")
+        found = self._snapshots.current.budgets.get(BudgetId(budget))
+        if found is None or found.scope.value == EACH:
+            return None
+        rows = self._accounts.account_states((found.id,), _FIRST, 1, self._clock.wall_ns())
+        return rows[0] if rows else None
 
 
 def window_name(window: Window) -> str:

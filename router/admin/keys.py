@@ -4,10 +4,10 @@ A secret exists in the reply of `create` and `rotate` only: what is stored is it
 before its reply is written, and in other processes as soon as they look at the store's revision.
 """
 
+import asyncio
 import base64
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -15,25 +15,21 @@ from typing import Final
 import msgspec
 
 from router.admin.merge_patch import merge_patch
-from router.domain.faults import Fault, Refusal, RouterError, refuse
-from router.domain.principal import Permission, Principal
+from router.admin.storing import conflict, decoded, encode, members_of, require_admin, told
+from router.domain.faults import Fault, refuse
+from router.domain.principal import Principal
 from router.domain.secret import Secret
 from router.ports.clock import Clock
 from router.ports.keys import (
-    KEYS_MAX,
     AuditRow,
     Change,
-    KeyChanged,
-    KeyExists,
     KeyRules,
     Keys,
-    KeysUnavailable,
     KeyTerms,
     LimitFact,
     SecretDigest,
     SettingsRefused,
     StoredKey,
-    StoreFull,
 )
 
 PAGE_KEYS_MAX: Final = 1_000
@@ -99,19 +95,22 @@ class KeyAdmin:
         refresh: Callable[[], Awaitable[None]],
         clock: Clock,
         draw_bytes: Callable[[int], bytes],
+        turn: asyncio.Lock,
     ) -> None:
-        """`refresh` brings in force what is stored; `draw_bytes` gives randomness fit for secrets."""
+        """`refresh` brings in force what is stored; `draw_bytes` gives randomness fit for secrets.
+
+        `turn` lets one change at a time be checked and made.
+        """
         self._store = store
         self._rules = rules
         self._refresh = refresh
         self._clock = clock
         self._draw_bytes = draw_bytes
+        self._turn = turn
 
     def require_admin(self, caller: Principal) -> None:
         """Refuse who may not administer, before more is read of the request."""
-        if Permission.ADMIN not in caller.permissions:
-            message = "This key may not administer keys. Use one with the permission `admin`."
-            raise refuse(Fault.PERMISSION_DENIED, message)
+        require_admin(caller, "keys")
 
     async def list(self, caller: Principal, *, after: str | None = None, limit: int = PAGE_KEYS_MAX) -> KeyPage:
         """Return keys by name, of file and store. A limit out of bounds is brought into them."""
@@ -139,13 +138,13 @@ class KeyAdmin:
         """Return the latest changes of a key of the store, newest first."""
         self.require_admin(caller)
         key = await self._find(handle)
-        with _told():
+        with told("key"):
             return await self._store.audit(key.name, min(max(limit, 1), AUDIT_ROWS_MAX))
 
     async def create(self, caller: Principal, body: bytes) -> Issued:
         """Make a key with the settings that the configuration's section of a key has, but for the secret."""
         self.require_admin(caller)
-        settings_json = _encode(_members_of(body))
+        settings_json = encode(_settings_of(body))
         terms = self._check(settings_json)
         self._require_not_in_file(terms.name)
         public_id = _base32(self._draw_bytes(_PUBLIC_ID_CHARS))[:_PUBLIC_ID_CHARS]
@@ -159,7 +158,7 @@ class KeyAdmin:
             created_ns=now_ns,
             updated_ns=now_ns,
         )
-        with _told(key.name):
+        with told("key", key.name):
             key = await self._store.insert(key, _change(caller, "create", now_ns, None, key))
         await self._refresh()
         return Issued(key=self._facts(key), secret=secret)
@@ -167,10 +166,10 @@ class KeyAdmin:
     async def update(self, caller: Principal, handle: str, patch: bytes) -> KeyFacts:
         """Change settings by a merge patch: what is absent stays, null means the default again."""
         key = await self._find_alive(caller, handle)
-        members = _members_of(patch)
+        members = _settings_of(patch)
         if members.get("name", key.name) != key.name:
-            raise _refuse_state("A key keeps its name: the ledger knows it by it. Make another key.", param="name")
-        settings_json = _encode(merge_patch(msgspec.json.decode(key.settings_json), members))
+            raise conflict("A key keeps its name: the ledger knows it by it. Make another key.", param="name")
+        settings_json = encode(merge_patch(msgspec.json.decode(key.settings_json), members))
         self._check(settings_json)
         return await self._replace(caller, "update", key, settings_json=settings_json)
 
@@ -187,7 +186,7 @@ class KeyAdmin:
             if (until_ns := end_ns if old.until_ns is None else min(old.until_ns, end_ns)) > now_ns
         )
         if len(kept) >= SECRETS_MAX:
-            raise _refuse_state(f"{SECRETS_MAX} secrets of this key work already. Rotate with a shorter `overlap`.")
+            raise conflict(f"{SECRETS_MAX} secrets of this key work already. Rotate with a shorter `overlap`.")
         secret, digest = self._draw_secret(key.public_id)
         facts = await self._replace(caller, "rotate", key, secrets=(digest, *kept))
         return Issued(key=facts, secret=secret)
@@ -201,7 +200,7 @@ class KeyAdmin:
         if facts.state is KeyState.REVOKED:
             return facts
         settings = {"name": key.name} if facts.state is KeyState.BROKEN else msgspec.json.decode(key.settings_json)
-        return await self._replace(caller, "revoke", key, settings_json=_encode(settings | {"revoked": True}))
+        return await self._replace(caller, "revoke", key, settings_json=encode(settings | {"revoked": True}))
 
     async def _replace(
         self,
@@ -219,13 +218,13 @@ class KeyAdmin:
             secrets=secrets or old.secrets,
             updated_ns=now_ns,
         )
-        with _told(key.name):
+        with told("key", key.name):
             key = await self._store.replace(key, _change(caller, action, now_ns, old, key))
         await self._refresh()
         return self._facts(key)
 
     async def _read(self) -> Sequence[StoredKey]:
-        with _told():
+        with told("key"):
             return (await self._store.read()).keys
 
     async def _find(self, handle: str) -> StoredKey:
@@ -241,12 +240,12 @@ class KeyAdmin:
         self._require_not_in_file(handle)
         key = await self._find(handle)
         if self._facts(key).state in (KeyState.REVOKED, KeyState.BROKEN):
-            raise _refuse_state("This key was revoked, or is broken, and stays so. Make another one.")
+            raise conflict("This key was revoked, or is broken, and stays so. Make another one.")
         return key
 
     def _require_not_in_file(self, name: str) -> None:
         if name in self._rules.file_keys():
-            raise _refuse_state(
+            raise conflict(
                 f"The key {name!r} is written in the configuration file. Change it there, or use another name.",
                 param="name",
             )
@@ -292,41 +291,12 @@ class KeyAdmin:
         return KeyState.EXPIRED if expired else KeyState.ACTIVE
 
 
-@contextmanager
-def _told(name: str = "") -> Iterator[None]:
-    """Turn what a store raises into the refusal that a caller sees. `name`: of the key that is written."""
-    try:
-        yield
-    except KeysUnavailable as exc:
-        raise refuse(Fault.OVERLOADED, "The store of the keys cannot be used now. Try again shortly.") from exc
-    except KeyExists:
-        message = f"There is a key {name!r} already, or there was: a name is used once. Use another one."
-        raise _refuse_state(message, param="name") from None
-    except KeyChanged:
-        message = f"The key {name!r} was changed meanwhile. Look at it and send the change again."
-        raise _refuse_state(message) from None
-    except StoreFull:
-        raise _refuse_state(f"The store holds {KEYS_MAX} keys, revoked ones included: no more fit.") from None
-
-
-def _refuse_state(message: str, *, param: str | None = None) -> RouterError:
-    """Refuse what is well said and does not fit what there is."""
-    return RouterError(Refusal(fault=Fault.CONFLICT, message=message, param=param))
-
-
-def _members_of(body: bytes) -> dict[str, object]:
-    try:
-        members = msgspec.json.decode(body, type=dict[str, object])
-    except (msgspec.DecodeError, RecursionError):
-        raise refuse(Fault.INVALID_REQUEST, "The body is not a JSON object.") from None
+def _settings_of(body: bytes) -> dict[str, object]:
+    members = members_of(body)
     for name in _SECRET_MEMBERS:
         if name in members:
             raise refuse(Fault.INVALID_REQUEST, "The router makes the secrets of its keys. Leave it out.", param=name)
     return members
-
-
-def _encode(settings: object) -> str:
-    return msgspec.json.encode(settings).decode()
 
 
 def _base32(noise: bytes) -> str:
@@ -344,14 +314,10 @@ def _change(caller: Principal, action: str, now_ns: int, before: StoredKey | Non
 
 
 def _for_audit(key: StoredKey) -> str:
-    try:
-        settings: object = msgspec.json.decode(key.settings_json)
-    except msgspec.DecodeError:
-        settings = None
-    return _encode(
+    return encode(
         {
             "public_id": key.public_id,
-            "settings": settings,
+            "settings": decoded(key.settings_json),
             "secrets_until_ns": [one.until_ns for one in key.secrets],
         }
     )

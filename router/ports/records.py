@@ -119,8 +119,16 @@ class RecordRules(Protocol):
         """Read what somebody wants to store and return its name. Raises `SettingsRefused`."""
         ...
 
+    def name_of(self, kind: RecordKind, settings_json: str) -> str:
+        """Read what is stored, which an earlier configuration let in. Raises `SettingsRefused`."""
+        ...
+
     def budget_of(self, kind: RecordKind, settings_json: str) -> str | None:
         """Return the id of the budget that a section makes, if it makes one. Raises `SettingsRefused`."""
+        ...
+
+    def top_up_of(self, settings_json: str) -> TopUpTerms:
+        """Read what is stored of a top-up. Raises `SettingsRefused`."""
         ...
 
     def needed_by(self, kind: RecordKind, name: str) -> str | None:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from router.admin.budgets import BudgetAdmin
 from router.admin.ledger import LedgerAdmin
 from router.facades.http.admin.keys import KeyDesk
+from router.facades.http.admin.tenants import TenantDesk
 from router.facades.http.app import build_app
 from router.facades.http.front import CHAT_PATHS
 from router.lifecycle import Phase
@@ -65,7 +66,22 @@ MATRIX = {
     "POST /admin/v1/keys/{key}/rotate": (401, 403, 401, 400),
     "POST /admin/v1/keys/{key}/revoke": (401, 403, 401, 404),
     "GET /admin/v1/keys/{key}/changes": (401, 403, 401, 404),
-    "GET /admin/v1/budgets": (401, 403, 401, 200),
+    **{
+        f"{method} /admin/v1/{kind}{name}": (401, 403, 401, status)
+        for kind in ("organizations", "teams", "users", "budgets")
+        for method, name, status in (
+            ("GET", "", 200),
+            ("POST", "", 400),  # a chat is no tenant
+            ("GET", "/{name:path}", 404),  # no such tenant
+            ("PATCH", "/{name:path}", 404),
+            ("DELETE", "/{name:path}", 404),
+        )
+    },
+    "GET /admin/v1/budgets/{budget:path}/top_ups": (401, 403, 401, 404),  # no such budget
+    "POST /admin/v1/budgets/{budget:path}/top_ups": (401, 403, 401, 404),
+    "DELETE /admin/v1/budgets/{budget:path}/top_ups/{top_up}": (401, 403, 401, 404),
+    "GET /admin/v1/audit": (401, 403, 401, 200),
+    "GET /admin/v1/accounts": (401, 403, 401, 200),
     "GET /admin/v1/ledger/calls": (401, 403, 401, 200),
     "GET /admin/v1/ledger/attempts": (401, 403, 401, 200),
     "GET /livez": OPEN,
@@ -101,7 +117,9 @@ def routes_of_the_app() -> set[str]:
     ledger = LedgerAdmin(Unasked())  # type: ignore[arg-type]  # as above
     unasked = Unasked()
     budgets = BudgetAdmin(accounts=unasked, snapshots=unasked, clock=unasked)  # type: ignore[arg-type]  # as above
-    pending = list(build_app(pipeline=pipeline, health=Phase(), keys=keys, ledger=ledger, budgets=budgets).routes)
+    tenants = TenantDesk(tenants=unasked, top_ups=unasked, audit=unasked, budgets=budgets)  # type: ignore[arg-type]  # as above
+    app = build_app(pipeline=pipeline, health=Phase(), keys=keys, ledger=ledger, budgets=budgets, tenants=tenants)
+    pending = list(app.routes)
     while pending:
         route = pending.pop()
         nested = getattr(getattr(route, "original_router", None), "routes", None)

@@ -14,6 +14,7 @@ from router.ports.records import (
     RecordExists,
     RecordKind,
     StoredRecords,
+    TopUpTerms,
 )
 from tests.support.keys import NOW_NS
 
@@ -101,6 +102,9 @@ class PlainRecordRules:
         return self.of_file
 
     def check_record(self, kind: RecordKind, settings_json: str) -> str:
+        return self.name_of(kind, settings_json)
+
+    def name_of(self, kind: RecordKind, settings_json: str) -> str:
         name = self._read(settings_json).get("name")
         if not isinstance(name, str):
             raise SettingsRefused("`name` is missing")
@@ -109,6 +113,12 @@ class PlainRecordRules:
     def budget_of(self, kind: RecordKind, settings_json: str) -> str | None:
         budget = self._read(settings_json).get("budget")
         return None if budget is None else str(budget)
+
+    def top_up_of(self, settings_json: str) -> TopUpTerms:
+        try:
+            return msgspec.json.decode(settings_json, type=TopUpTerms)
+        except msgspec.DecodeError:
+            raise SettingsRefused("no top-up") from None
 
     def needed_by(self, kind: RecordKind, name: str) -> str | None:
         return self.needs(kind, name)

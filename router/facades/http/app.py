@@ -16,9 +16,10 @@ from router.domain.ids import ModelName, parse_call_id
 from router.domain.metadata import Metadata, read_metadata
 from router.domain.principal import Permission, Principal
 from router.domain.settlement import Labels
-from router.facades.http.admin.budgets import budget_routes
+from router.facades.http.admin.accounts import account_routes
 from router.facades.http.admin.keys import KeyDesk, key_routes
 from router.facades.http.admin.ledger import ledger_routes
+from router.facades.http.admin.tenants import TenantDesk, tenant_routes
 from router.facades.http.errors import error_body, error_headers
 from router.facades.http.health import health_router
 from router.facades.http.openapi import CHAT_PATH_ITEM, ERROR_SCHEMA
@@ -43,13 +44,15 @@ def build_app(
     keys: KeyDesk | None = None,
     ledger: LedgerAdmin | None = None,
     budgets: BudgetAdmin | None = None,
+    tenants: TenantDesk | None = None,
 ) -> FastAPI:
     """Build the application behind the hot routes. Every route but health and documentation needs a key.
 
-    Without `keys`, `ledger` or `budgets` there is nothing to administer these with.
+    Without `keys`, `ledger`, `budgets` or `tenants` there is nothing to administer these with.
     """
     app = FastAPI(title="Checkrein", version=VERSION, redoc_url=None, redirect_slashes=False)
-    _describe(app, {} if keys is None else keys.schemas())
+    desks = (desk for desk in (keys, tenants) if desk is not None)
+    _describe(app, {name: schema for desk in desks for name, schema in desk.schemas().items()})
     _answer_errors(app, pipeline)
     app.include_router(health_router(health))
 
@@ -92,7 +95,8 @@ def build_app(
 
     _include(app, None if keys is None else key_routes(keys, principal))
     _include(app, None if ledger is None else ledger_routes(ledger, principal))
-    _include(app, None if budgets is None else budget_routes(budgets, principal))
+    _include(app, None if budgets is None else account_routes(budgets, principal))
+    _include(app, None if tenants is None else tenant_routes(tenants, principal))
     return app
 
 

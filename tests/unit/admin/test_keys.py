@@ -1,5 +1,6 @@
 """Keys are made, changed and ended as their administrators say; secrets are shown once and kept nowhere."""
 
+import asyncio
 import hashlib
 import json
 
@@ -31,6 +32,7 @@ class Desk:
             refresh=self._refresh,
             clock=self.clock,
             draw_bytes=self._draw,
+            turn=asyncio.Lock(),
         )
 
     async def _refresh(self) -> None:
