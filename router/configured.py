@@ -21,10 +21,11 @@ from router.config import (
     restart_needed,
 )
 from router.domain.catalog import Snapshot
+from router.domain.delegation import KeyGrants
 from router.domain.governance.budget import Budget, BudgetId, ScopeKind
 from router.domain.pricing import Catalogue
 from router.domain.principal import KeyEntry, Principal
-from router.keybook import entries_of, limits_of, place_of, read_key, write_key
+from router.keybook import entries_of, grants_of, limits_of, place_of, read_key, write_key
 from router.ports.clock import Clock
 from router.ports.keys import Keys, KeyTerms, LimitFact, SettingsRefused, StoredKey
 from router.ports.records import FiledRecord, Record, RecordKind, Records, TopUpTerms
@@ -193,7 +194,10 @@ class Configured:
 
     def terms(self, settings_json: str) -> KeyTerms:
         key = read_key(settings_json)
-        return KeyTerms(name=key.name, expires_ns=key.expires, revoked=key.revoked)
+        return KeyTerms(name=key.name, team=key.team, expires_ns=key.expires, revoked=key.revoked)
+
+    def grants(self, settings_json: str) -> KeyGrants:
+        return grants_of(read_key(settings_json), self._loaded.settings)
 
     def limits(self, settings_json: str) -> Sequence[LimitFact]:
         return tuple(limits_of(read_key(settings_json), self._book, self._loaded.settings, self._loaded.tree))

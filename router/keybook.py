@@ -18,6 +18,7 @@ from router.config import (
 )
 from router.config.section import Section
 from router.config.tree import KeyPath, Node, follow
+from router.domain.delegation import KeyGrants
 from router.domain.governance.budget import EACH, ScopeKind, Unit
 from router.domain.principal import KeyEntry, Mode
 from router.ports.keys import KEYS_MAX, LimitFact, SettingsRefused, StoredKey
@@ -65,6 +66,22 @@ def entries_of(stored: StoredKey, tenants: Tenants, *, mode: Mode) -> tuple[KeyE
 def _earlier(first_ns: int | None, second_ns: int | None) -> int | None:
     ends = [end_ns for end_ns in (first_ns, second_ns) if end_ns is not None]
     return min(ends, default=None)
+
+
+def grants_of(key: KeySettings, settings: Settings) -> KeyGrants:
+    """Say what a key may, as far as it can give it to another one. A class that is not there any more gives nothing."""
+    classes = [one.name for one in settings.priority.classes]
+    priority = with_profile(key).priority
+    places = [classes.index(name) for name in (priority.default, priority.max) if name in classes]
+    return KeyGrants(
+        team=key.team,
+        user=key.user,
+        permissions=frozenset(key.permissions),
+        models=key.models,
+        observed=key.mode is Mode.OBSERVE,
+        allowed=frozenset(name for name, is_so in key.allow if is_so),
+        urgency=min(places, default=len(classes)),
+    )
 
 
 def limits_of(key: KeySettings, book: Book, settings: Settings, tree: Node) -> Iterator[LimitFact]:

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from router.admin.authority import team_of
 from router.admin.merge_patch import merge_patch
 from router.admin.storing import conflict, decoded, encode, members_of, require_admin, told
 from router.domain.faults import Fault, refuse
@@ -100,7 +101,9 @@ class TenantAdmin:
         return TenantPage(tenants=page, after=names[limit - 1] if len(names) > limit else None)
 
     async def show(self, caller: Principal, kind: RecordKind, name: str) -> TenantFacts:
-        self.require_admin(caller)
+        """Return one by its name. A team's administrator is shown its team."""
+        if kind is not RecordKind.TEAM or team_of(caller) != name:
+            self.require_admin(caller)
         filed = self._rules.filed(kind).get(name)
         return self._filed(kind, name, filed) if filed else self._facts(await self._find(kind, name))
 
@@ -128,7 +131,8 @@ class TenantAdmin:
                 message = f"A {kind} keeps its name: keys and the ledger know it by it. Make another one."
                 raise conflict(message, param="name")
             before = decoded(record.settings_json)
-            settings_json = encode(merge_patch(before if isinstance(before, dict) else {"name": name}, members))
+            merged = merge_patch(before if isinstance(before, dict) else {}, {**members, "name": name})
+            settings_json = encode(merged)
             self._check(kind, settings_json)
             now_ns = self._clock.wall_ns()
             after = msgspec.structs.replace(record, settings_json=settings_json, updated_ns=now_ns)

@@ -110,7 +110,7 @@ def compile_key(key: KeySettings, tenants: Tenants, *, mode: Mode) -> KeyEntry:
     accounts = _accounts(path, tenants, key)
     in_usd = next((budget for budget, _ in accounts if budget.unit is Unit.USD), None)
     permissions = frozenset(key.permissions)
-    if Permission.ADMIN in permissions:
+    if permissions & {Permission.ADMIN, Permission.TEAM_ADMIN}:
         permissions |= {Permission.INFERENCE}
     digest = digest_of(key)
     assert digest is not None, "a key without a secret does not load"

@@ -14,6 +14,8 @@ from router.domain.ids import KeyId, ModelName
 class Permission(StrEnum):
     INFERENCE = "inference"
     ADMIN = "admin"
+    TEAM_ADMIN = "team_admin"
+    """Administers the keys of its own team."""
 
 
 class Mode(StrEnum):

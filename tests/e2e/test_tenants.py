@@ -242,3 +242,85 @@ async def test_what_was_answered_is_there_after_a_crash(tmp_path: Path) -> None:
 
     assert ([200] * 9, [200, 200, 429]) == (before, after)
     assert ["top_up", "key", "team", "organization"] == [one["kind"] for one in rows]
+
+
+# --- administrators of a team -----------------------------------------------------------------------------------------
+
+LEAD = "sk-lead-of-the-lab"
+LAB: Mapping[str, object] = {
+    "organizations": [
+        {"name": "acme", "teams": [{"name": "lab", "budget": {**TEN}}, {"name": "other", "budget": {**TEN}}]}
+    ],
+}
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[RunningRouter]:
+    async with FakeUpstream() as upstream:
+        config = config_for(upstream, **LAB)
+        keys = config["keys"]
+        assert isinstance(keys, list)
+        lead = {"name": "lead", "key": LEAD, "team": "acme/lab", "models": ["small"], "permissions": ["team_admin"]}
+        config["keys"] = [*keys, lead]
+        async with running_router(config, tmp_path) as running:
+            yield running
+
+
+async def test_a_teams_administrator_keeps_to_its_team(lab: RunningRouter) -> None:
+    theirs = await made(lab, "/keys", name="theirs", team="acme/other", budget=TEN)
+    powerful = await made(lab, "/keys", name="powerful", team="acme/lab", permissions=["admin"])
+    async with lab.client(LEAD) as client:
+
+        async def status(method: str, path: str, body: object = None) -> int:
+            reply = await client.request(method, ROOT + path, **({} if body is None else {"json": body}))
+            return reply.status_code
+
+        created = await client.post(f"{ROOT}/keys", json={"name": "ci"})
+        assert (201, "acme/lab", ["small"]) == (
+            created.status_code,
+            created.json()["settings"]["team"],
+            created.json()["settings"]["models"],
+        )
+        assert 200 == await ask(lab, created.json()["secret"])
+        assert [200] * 3 == [
+            await status("PATCH", "/keys/ci", {"limits": {"rpm": 9}}),
+            await status("POST", "/keys/ci/rotate", {}),
+            await status("POST", "/keys/ci/revoke"),
+        ]
+        for method, path, body in (
+            ("POST", "/keys", {"name": "x", "team": "acme/other"}),
+            ("POST", "/keys", {"name": "x", "permissions": ["admin"]}),
+            ("POST", "/keys", {"name": "x", "models": ["*"]}),
+            ("POST", "/keys", {"name": "x", "mode": "observe"}),
+            ("POST", "/keys", {"name": "x", "allow": {"keep_partials": True}}),
+            ("PATCH", "/keys/powerful", {"permissions": None}),
+            ("POST", "/keys/powerful/rotate", {}),
+            ("POST", f"/keys/{powerful['id']}/revoke", None),
+            ("GET", "/keys/ci/changes", None),
+            ("GET", "/audit", None),
+            ("GET", "/organizations", None),
+            ("GET", "/teams", None),
+            ("GET", "/teams/acme/other", None),
+            ("GET", "/ledger/calls", None),
+            ("PATCH", "/teams/acme/lab", {"budget": None}),
+            ("DELETE", "/teams/acme/lab", None),
+            ("POST", "/teams", {"name": "acme/mine"}),
+            ("POST", "/budgets", {"name": "b", "scope": {"key": "*"}, "limit_usd": 1}),
+            ("POST", f"/budgets/{TEAM_BUDGET}/top_ups", {"amount": 9, "for": "1h"}),
+            ("GET", f"/budgets/{TEAM_BUDGET}/top_ups", None),
+        ):
+            assert 403 == await status(method, path, body), (method, path, body)
+        for handle in ("theirs", str(theirs["id"]), "test", "never"):
+            assert [404] * 4 == [
+                await status("GET", f"/keys/{handle}"),
+                await status("PATCH", f"/keys/{handle}", {}),
+                await status("POST", f"/keys/{handle}/rotate", {}),
+                await status("POST", f"/keys/{handle}/revoke"),
+            ], handle
+        listed = [one["name"] for one in (await client.get(f"{ROOT}/keys")).json()["data"]]
+        accounts = [one["scope"]["value"] for one in (await client.get(f"{ROOT}/accounts")).json()["data"]]
+        team = (await client.get(f"{ROOT}/teams/acme/lab")).json()
+
+    assert ["ci", "lead", "powerful"] == listed
+    assert ["acme/lab"] == accounts
+    assert 1 == team["account"]["used"]

@@ -381,3 +381,30 @@ def test_a_tenant_is_needed_by_keys_in_use_its_teams_and_budgets(desk: Desk) -> 
     desk.take(3)
     assert "the budget b" == needed(RecordKind.ORGANIZATION, "acme")
     assert LAB_BUDGET == desk.configured.budget_of(RecordKind.TEAM, LAB.settings_json)
+
+
+def test_only_keys_of_tenants_that_changed_are_compiled_again(desk: Desk) -> None:
+    keys = [
+        msgspec.structs.replace(stored(name, team=team, user=user), secrets=(SecretDigest(sha256=sha256 * 32),))
+        for name, team, user, sha256 in (
+            ("of-lab", "acme/lab", None, "01"),
+            ("of-other", "acme/other", None, "02"),
+            ("of-ann", None, "ann", "03"),
+            ("alone", None, None, "04"),
+        )
+    ]
+
+    def compiled_again(*records: Record) -> set[str]:
+        before = desk.configured.current.keys
+        desk.records = records
+        desk.take(desk.configured.stored_revision + 1, *keys)
+        after = desk.configured.current.keys
+        return {str(one.principal.key_id) for sha256, one in after.items() if before.get(sha256) is not one} - {"test"}
+
+    others = (ACME, record("acme/other", RecordKind.TEAM), record("ann", RecordKind.USER, limits={"rpm": 3}))
+    assert {"of-lab", "of-other", "of-ann", "alone"} == compiled_again(LAB, *others)
+    assert {"of-lab"} == compiled_again(msgspec.structs.replace(LAB, settings_json='{"name":"acme/lab"}'), *others)
+    assert {"of-lab"} == compiled_again(*others, LAB)
+    assert {"of-lab", "of-other"} == compiled_again(record("acme", limits={"rpm": 1}), LAB, *others[1:])
+    assert {"of-ann"} == compiled_again(record("acme", limits={"rpm": 1}), LAB, others[1])
+    assert {"of-lab", "of-other", "of-ann", "alone"} == compiled_again(EVERY_KEY)

@@ -8,7 +8,7 @@ import pytest
 
 from router.config import Loaded, Sources, load, tenants_of
 from router.domain.principal import Mode, Permission
-from router.keybook import entries_of, limits_of, read_key, write_key
+from router.keybook import entries_of, grants_of, limits_of, read_key, write_key
 from router.ports.keys import SecretDigest, SettingsRefused, StoredKey
 from router.ports.records import Record, RecordKind
 from router.tenantbook import read_book
@@ -151,3 +151,37 @@ def test_what_stored_tenants_say_is_set_by_the_store(loaded: Loaded, tmp_path: P
     assert ("team:acme/lab", "rpm", "8", "store") in found
     assert ("team:acme/lab", "budget", "5 tokens, window month", "store") in found
     assert ("budget:every-key", "budget", "1 usd, window day", "store") in found
+
+
+@pytest.mark.parametrize(
+    ("settings", "urgency"),
+    [
+        ('{"name":"ci"}', 0),
+        ('{"name":"ci","profile":"standard"}', 1),
+        ('{"name":"ci","profile":"experimental"}', 2),
+        ('{"name":"ci","profile":"experimental","priority":{"default":"standard"}}', 1),
+        ('{"name":"ci","priority":{"default":"gone","max":"gone"}}', 3),
+    ],
+)
+def test_the_urgency_of_a_key_is_its_highest_class_that_is_there(settings: str, urgency: int, loaded: Loaded) -> None:
+    assert urgency == grants_of(read_key(settings), loaded.settings).urgency
+
+
+def test_grants_are_what_was_said_or_is_the_default(loaded: Loaded) -> None:
+    said = grants_of(
+        read_key(
+            '{"name":"ci","team":"acme/research","user":"ann","models":["a*"],"mode":"observe",'
+            '"allow":{"keep_partials":true,"set_attribution":false},"permissions":["team_admin"]}'
+        ),
+        loaded.settings,
+    )
+
+    assert ("acme/research", "ann", ("a*",), True) == (said.team, said.user, said.models, said.observed)
+    assert ({"substitution", "keep_partials"}, {Permission.TEAM_ADMIN}) == (said.allowed, said.permissions)
+    unsaid = grants_of(read_key('{"name":"ci"}'), loaded.settings)
+    assert (None, ("*",), False, {"substitution", "set_attribution"}) == (
+        unsaid.team,
+        unsaid.models,
+        unsaid.observed,
+        unsaid.allowed,
+    )
