@@ -11,6 +11,7 @@ from typing import Final
 from router import VERSION
 from router.cli_keys import add_keys
 from router.cli_report import add_report
+from router.cli_tenants import TENANTS, add_tenants
 from router.ports.ledger import LedgerUnavailable, UsageGroup
 
 _USAGE_GROUPS: Final[tuple[UsageGroup, ...]] = ("key", "model", "agent")
@@ -64,7 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     add_report(
         commands.add_parser("report", help="print what would have been refused, had keys not only been observed")
     )
-    add_keys(commands.add_parser("keys", help="make, list, show, rotate and revoke the keys of a running router"))
+    add_keys(commands.add_parser("keys", help="make, list, show, change, rotate and revoke keys of a running router"))
+    for kind in TENANTS:
+        about = f"make, list, show, change and delete the {kind} of a running router"
+        add_tenants(commands.add_parser(kind, help=about), kind)
 
     health = commands.add_parser("healthcheck", help="ask a running router whether it lives; exit 1 if not")
     _add_config(health)

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.support.fake_upstream import FakeUpstream
-from tests.support.process import served
+from tests.support.process import finished, served
 from tests.support.running import ADMIN, RunningRouter, chat, config_for, http_client, running_router
 from tests.support.waiting import pause
 from tests.support.wire import CHAT
@@ -324,3 +324,34 @@ async def test_a_teams_administrator_keeps_to_its_team(lab: RunningRouter) -> No
     assert ["ci", "lead", "powerful"] == listed
     assert ["acme/lab"] == accounts
     assert 1 == team["account"]["used"]
+
+
+@pytest.mark.slow
+async def test_the_commands_do_it_all(tmp_path: Path) -> None:
+    (tmp_path / "checkrein.yaml").write_text(FILE_TEXT)
+    env = {"CHECKREIN_ADMIN_KEY": "sk-boss-key-1"}
+    async with served(tmp_path, "--config", "checkrein.yaml") as router:
+
+        async def run(*arguments: str, status: int = 0) -> str:
+            done = await finished(tmp_path, *arguments, "--url", router.url, env=env)
+            assert status == done.status, done.err
+            return done.out or done.err
+
+        await run("organizations", "create", "acme")
+        await run("teams", "create", "acme/lab", "--limit-requests", "0", "--window", "lifetime")
+        secret = (await run("keys", "create", "ci", "--team", "acme/lab")).strip()
+        mine = {"authorization": f"Bearer {secret}"}
+        async with http_client(router.url, mine) as client:
+            statuses = [(await client.post(CHAT, json=chat())).status_code]
+            await run("budgets", "top-up", TEAM_BUDGET, "--amount", "1", "--for", "1h")
+            statuses += [(await client.post(CHAT, json=chat())).status_code for _ in range(2)]
+            await run("teams", "update", "acme/lab", "--limit-requests", "2", "--window", "lifetime")
+            statuses += [(await client.post(CHAT, json=chat())).status_code]
+            await run("keys", "update", "ci", "--model", "none")
+            statuses += [(await client.post(CHAT, json=chat())).status_code]
+        shown, taken = await run("teams", "show", "acme/lab"), await run("teams", "create", "acme/lab", status=1)
+        await run("teams", "delete", "acme/lab", status=1)
+
+    assert [429, 200, 429, 200, 403] == statuses
+    assert f"budget:   {TEAM_BUDGET}" in shown
+    assert "There is a team 'acme/lab' already" in taken

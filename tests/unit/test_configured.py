@@ -218,7 +218,7 @@ def test_rules_know_the_keys_of_the_file(desk: Desk) -> None:
     (settings,) = desk.configured.file_keys().values()
 
     assert {"name": "test"} == msgspec.json.decode(settings)
-    assert ("test", None, False) == msgspec.structs.astuple(desk.configured.check(settings))
+    assert ("test", None, None, False) == msgspec.structs.astuple(desk.configured.check(settings))
     assert ["models", "mode"] == [one.limit for one in desk.configured.limits(settings)]
 
 
