@@ -51,8 +51,7 @@ def build_app(
     Without `keys`, `ledger`, `budgets` or `tenants` there is nothing to administer these with.
     """
     app = FastAPI(title="Checkrein", version=VERSION, redoc_url=None, redirect_slashes=False)
-    desks = (desk for desk in (keys, tenants) if desk is not None)
-    _describe(app, {name: schema for desk in desks for name, schema in desk.schemas().items()})
+    _describe(app, *(desk.schemas() for desk in (keys, tenants) if desk is not None))
     _answer_errors(app, pipeline)
     app.include_router(health_router(health))
 
@@ -150,7 +149,7 @@ def _answer_errors(app: FastAPI, pipeline: Pipeline) -> None:
     app.add_exception_handler(RequestValidationError, on_invalid)
 
 
-def _describe(app: FastAPI, schemas: Mapping[str, object]) -> None:
+def _describe(app: FastAPI, *schemas: Mapping[str, object]) -> None:
     """Add the hot routes, the error shape, the key and further schemas to the document that FastAPI makes."""
 
     def openapi() -> dict[str, object]:
@@ -158,7 +157,9 @@ def _describe(app: FastAPI, schemas: Mapping[str, object]) -> None:
             document = get_openapi(title=app.title, version=app.version, routes=app.routes)
             document["paths"]["/v1/chat/completions"] = CHAT_PATH_ITEM
             components = document.setdefault("components", {})
-            components.setdefault("schemas", {}).update({**schemas, "Error": ERROR_SCHEMA})
+            known = components.setdefault("schemas", {})
+            for one in (*schemas, {"Error": ERROR_SCHEMA}):
+                known.update(one)
             components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
             app.openapi_schema = document
         return app.openapi_schema
