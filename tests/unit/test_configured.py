@@ -407,4 +407,6 @@ def test_only_keys_of_tenants_that_changed_are_compiled_again(desk: Desk) -> Non
     assert {"of-lab"} == compiled_again(*others, LAB)
     assert {"of-lab", "of-other"} == compiled_again(record("acme", limits={"rpm": 1}), LAB, *others[1:])
     assert {"of-ann"} == compiled_again(record("acme", limits={"rpm": 1}), LAB, others[1])
+    assert {"of-lab"} == compiled_again(record("acme", limits={"rpm": 1}), others[1])
+    assert {"of-lab"} == compiled_again(record("acme", limits={"rpm": 1}), LAB, others[1])
     assert {"of-lab", "of-other", "of-ann", "alone"} == compiled_again(EVERY_KEY)

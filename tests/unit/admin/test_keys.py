@@ -38,6 +38,7 @@ class Desk:
         )
 
     async def _refresh(self) -> None:
+        assert self.turn.locked()
         self.in_force = self.store._revision
 
     def _draw(self, count: int) -> bytes:
@@ -269,7 +270,7 @@ async def lab(desk: Desk) -> Desk:
     }
     await desk.create(name="plain", team="acme/lab", models=["small"])
     await desk.create(name="wide", team="acme/lab", models=["*"])
-    await desk.create(name="boss-of-lab", team="acme/lab", permissions=["admin"])
+    await desk.create(name="boss-of-lab", team="acme/lab", models=["small"], permissions=["admin"])
     await desk.create(name="theirs", team="acme/other", models=["small"])
     await desk.create(name="nobodys")
     return desk

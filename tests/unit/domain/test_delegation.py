@@ -55,6 +55,8 @@ QUIET = grants(allowed=frozenset({"substitution"}), user="ann")
         (OWN, grants(models=("s*",)), "models"),
         (OWN, grants(models=("g*",)), "models"),
         (OWN, grants(models=("gpt?4",)), "models"),
+        (grants(models=("a?c",)), grants(models=("a*c",)), "models"),
+        (grants(models=("a[*",)), grants(models=("a[b]",)), "models"),
         (OWN, grants(observed=True), "mode"),
         (OWN, grants(allowed=ALL | {"keep_partials"}), "allow.keep_partials"),
         (QUIET, grants(user="ann"), "allow.set_attribution"),
