@@ -152,8 +152,7 @@ class KeyAdmin:
         """Make a key with the settings that the configuration's section of a key has, but for the secret."""
         async with self._change(caller) as authority:
             settings_json = encode(authority.filled(_settings_of(body)))
-            terms = self._check(settings_json)
-            authority.require_gift(self._rules.grants(settings_json))
+            terms = self._check(settings_json, authority)
             self._require_not_in_file(terms.name)
             public_id = _base32(self._draw_bytes(_PUBLIC_ID_CHARS))[:_PUBLIC_ID_CHARS]
             secret, digest = self._draw_secret(public_id)
@@ -178,8 +177,7 @@ class KeyAdmin:
             if members.get("name", key.name) != key.name:
                 raise conflict("A key keeps its name: the ledger knows it by it. Make another key.", param="name")
             settings_json = encode(merge_patch(msgspec.json.decode(key.settings_json), members))
-            self._check(settings_json)
-            authority.require_gift(self._rules.grants(settings_json))
+            self._check(settings_json, authority)
             return await self._replace(caller, "update", key, settings_json=settings_json)
 
     async def rotate(self, caller: Principal, handle: str, *, overlap_ns: int) -> Issued:
@@ -297,8 +295,10 @@ class KeyAdmin:
                 param="name",
             )
 
-    def _check(self, settings_json: str) -> KeyTerms:
+    def _check(self, settings_json: str, authority: Authority) -> KeyTerms:
         try:
+            # First: who may not name another team does not learn whether it is there.
+            authority.require_gift(self._rules.grants(settings_json))
             return self._rules.check(settings_json)
         except SettingsRefused as exc:
             raise refuse(Fault.INVALID_REQUEST, f"These are no settings of a key: {exc}.") from None

@@ -11,6 +11,7 @@ from router.admin.keys import SECRETS_MAX, KeyAdmin, KeyState
 from router.domain.faults import Fault, RouterError
 from router.domain.ids import KeyId
 from router.domain.principal import Permission, Principal
+from router.ports.keys import SettingsRefused
 from tests.support.fakes import SECOND, FakeClock
 from tests.support.keys import MemoryKeys, PlainRules, stored
 
@@ -374,3 +375,15 @@ async def test_changes_are_checked_and_made_one_after_the_other(desk: Desk) -> N
     assert 5 == len({one.result().key.revision for one in made})
     assert not desk.turn.locked()
     assert 5 == desk.in_force
+
+
+async def test_who_may_not_name_another_team_does_not_learn_whether_it_is_there(
+    lab: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(_settings_json: str) -> object:
+        raise SettingsRefused("`team` is not there, make it first")
+
+    monkeypatch.setattr(lab.rules, "check", check)
+
+    assert Fault.PERMISSION_DENIED is (await refusal(lab.admin.create(LEAD, b'{"name":"x","team":"acme/none"}')))[0]
+    assert Fault.INVALID_REQUEST is (await refusal(lab.admin.create(LEAD, b'{"name":"x"}')))[0]
