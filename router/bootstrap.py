@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from asyncio import TaskGroup
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from router.adapters.keys_sqlite import SqliteKeys, open_sqlite_keys
 from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger
 from router.adapters.prices_litellm import litellm_catalogue
 from router.adapters.process_log import set_up_process_log
+from router.adapters.records_sqlite import SqliteRecords, open_sqlite_records
 from router.adapters.sql.sqlite_reader import open_sqlite_reader
 from router.adapters.telemetry_events import EventTelemetry
 from router.adapters.telemetry_fan_out import FanOutTelemetry
@@ -30,16 +31,21 @@ from router.adapters.transport_httptools import transport_to, transport_to_recei
 from router.adapters.upstreams.registry import UpstreamRegistry
 from router.adapters.webhooks.endpoint import Endpoint
 from router.adapters.webhooks.registry import Webhooks
+from router.admin.audit import AuditAdmin
 from router.admin.budgets import BudgetAdmin, window_name
 from router.admin.keys import KeyAdmin
 from router.admin.ledger import LedgerAdmin
 from router.admin.limits import LimitAdmin
+from router.admin.tenants import TenantAdmin
+from router.admin.top_ups import TopUpAdmin
 from router.admin.usage import UsageAdmin
 from router.config import KeySettings, Loaded, Settings, Sources, notices, webhooks_of
-from router.configured import Configured
+from router.configured import Configured, read_stored
 from router.domain.catalog import Snapshot
 from router.domain.events import webhook_test
 from router.facades.http.admin.keys import KeyDesk
+from router.facades.http.admin.resource import REF_TEMPLATE
+from router.facades.http.admin.tenants import TenantDesk
 from router.facades.http.app import build_app
 from router.facades.http.asgi import App
 from router.facades.http.exchange import HotRoutes
@@ -54,6 +60,7 @@ from router.ports.ledger import LedgerUnavailable
 from router.ports.limit_states import LimitStates
 from router.ports.observed import ObservedGroup, ObservedTotal
 from router.ports.usage import UsageGroup, UsageQuery, UsageReport
+from router.tenantbook import SECTIONS
 
 __all__ = [
     "CannotStart",
@@ -67,6 +74,9 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+
+Refresh = Callable[[], Awaitable[None]]
+"""Brings in force what is stored."""
 
 _WATCH_S: Final = 0.5
 """How often files and the store's revision are looked at: a change by somebody else is in force within twice of it."""
@@ -94,6 +104,8 @@ class Router:
     def __init__(self, loaded: Loaded, *, sources: Sources, first_key: str) -> None:
         self._settings: Settings = loaded.settings
         self._phase = Phase()
+        self._turn = asyncio.Lock()
+        """One change of what is stored is checked and made at a time."""
         self._clock = SystemClock()
         self._prometheus = PrometheusTelemetry()
         self._log = LogTelemetry(sys.stdout.buffer, beside=self._prometheus)
@@ -117,7 +129,10 @@ class Router:
                 put_away.push_async_callback(ledger.close)
                 keys = await open_sqlite_keys(settings.store.url)
                 put_away.push_async_callback(keys.close)
-                await self._read_keys(keys, ledger)
+                records = await open_sqlite_records(settings.store.url)
+                put_away.push_async_callback(records.close)
+                refresh = partial(self._refresh_stored, keys, records, ledger)
+                await self._read_stored(keys, records, ledger)
                 put_away.push_async_callback(self._webhooks.close)
                 await self._follow(ledger, tasks, self.configured.current)
             pipeline = Pipeline(
@@ -134,10 +149,12 @@ class Router:
             self._prometheus.open_calls = pipeline.open_calls.__len__
             self._prometheus.upstream_remaining = limits.remaining
             with _starting():
-                http, ops = self._listeners(pipeline, self._key_desk(keys, ledger), ledger, limits)
+                desks = self._key_desk(keys, refresh), self._tenant_desk(records, ledger, refresh)
+                http, ops = self._listeners(pipeline, *desks, ledger, limits)
+            await desks[1].top_ups.purge()
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
             reloads = asyncio.Event()
-            for watching in (self._watch(reloads, ledger, tasks), self._watch_keys(keys, ledger)):
+            for watching in (self._watch(reloads, ledger, tasks), _watch_store(refresh)):
                 put_away.callback(tasks.create_task(watching).cancel)
             put_away.callback(self._log.close)
             put_away.push_async_callback(self._registry.close)
@@ -167,18 +184,38 @@ class Router:
             window_name=window_name,
         )
 
-    def _key_desk(self, keys: SqliteKeys, ledger: SqliteLedger) -> KeyDesk:
+    def _key_desk(self, keys: SqliteKeys, refresh: Refresh) -> KeyDesk:
         admin = KeyAdmin(
             store=keys,
             rules=self.configured,
-            refresh=partial(self._refresh_keys, keys, ledger),
+            refresh=refresh,
             clock=self._clock,
             draw_bytes=os.urandom,
+            turn=self._turn,
         )
-        return KeyDesk(keys=admin, schema=KeySettings.model_json_schema(ref_template=KeyDesk.REF_TEMPLATE))
+        return KeyDesk(keys=admin, schema=KeySettings.model_json_schema(ref_template=REF_TEMPLATE))
+
+    def _tenant_desk(self, records: SqliteRecords, ledger: SqliteLedger, refresh: Refresh) -> TenantDesk:
+        return TenantDesk(
+            tenants=TenantAdmin(
+                store=records, rules=self.configured, refresh=refresh, clock=self._clock, turn=self._turn
+            ),
+            top_ups=TopUpAdmin(
+                store=records,
+                rules=self.configured,
+                snapshots=self.configured,
+                refresh=refresh,
+                clock=self._clock,
+                draw_bytes=os.urandom,
+                turn=self._turn,
+            ),
+            audit=AuditAdmin(records),
+            budgets=BudgetAdmin(accounts=ledger, snapshots=self.configured, clock=self._clock),
+            settings={kind: section.model_json_schema(ref_template=REF_TEMPLATE) for kind, section in SECTIONS.items()},
+        )
 
     def _listeners(
-        self, pipeline: Pipeline, keys: KeyDesk, ledger: SqliteLedger, states: LimitStates
+        self, pipeline: Pipeline, keys: KeyDesk, tenants: TenantDesk, ledger: SqliteLedger, states: LimitStates
     ) -> tuple[Listener, Listener]:
         http, ops = self._settings.server.http, self._settings.server.ops
         limits = HttpLimits(
@@ -195,7 +232,8 @@ class Router:
             keys=keys,
             ledger=LedgerAdmin(ledger.history),
             usage=UsageAdmin(ledger.history),
-            budgets=BudgetAdmin(accounts=ledger, snapshots=self.configured, clock=self._clock),
+            budgets=tenants.budgets,
+            tenants=tenants,
             limits=LimitAdmin(states=states, snapshots=self.configured),
         )
         inference = Front(pipeline=pipeline, rest=rest, limits=limits)
@@ -229,17 +267,17 @@ class Router:
         swap_webhooks()
         ledger.set_budgets(snapshot.budgets.values())
 
-    async def _read_keys(self, keys: SqliteKeys, ledger: SqliteLedger) -> None:
+    async def _read_stored(self, keys: SqliteKeys, records: SqliteRecords, ledger: SqliteLedger) -> None:
         """Put what is stored in force. Raises `KeysUnavailable`."""
-        self.configured.take_keys(await keys.read(), ledger.set_budgets)
+        self.configured.take_stored(await read_stored(keys, records), ledger.set_budgets)
 
-    async def _refresh_keys(self, keys: SqliteKeys, ledger: SqliteLedger) -> None:
-        """Put what is stored in force if it is not yet; while the store is out of reach, the keys stay as they are."""
+    async def _refresh_stored(self, keys: SqliteKeys, records: SqliteRecords, ledger: SqliteLedger) -> None:
+        """Put what is stored in force if it is not yet; while the store is out of reach, all stays as it is."""
         try:
-            if await keys.revision() != self.configured.keys_revision:
-                await self._read_keys(keys, ledger)
+            if await keys.revision() != self.configured.stored_revision:
+                await self._read_stored(keys, records, ledger)
         except KeysUnavailable as exc:
-            _log.error("stored keys stay as they are until the store can be read again: %s", exc)
+            _log.error("stored keys and tenants stay as they are until the store can be read again: %s", exc)
 
     async def _watch(self, reloads: asyncio.Event, ledger: SqliteLedger, tasks: TaskGroup) -> None:
         """Reload when a file changes or when told to."""
@@ -253,13 +291,14 @@ class Router:
                     continue
             await self.configured.reload(partial(self._follow, ledger, tasks))
 
-    async def _watch_keys(self, keys: SqliteKeys, ledger: SqliteLedger) -> None:
-        """Read the stored keys when somebody changed them. Apart: a store that hangs must not hold up a reload."""
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_WATCH_S):
-                    await asyncio.Event().wait()
-            await self._refresh_keys(keys, ledger)
+
+async def _watch_store(refresh: Refresh) -> None:
+    """Read what is stored when somebody changed it. Apart: a store that hangs must not hold up a reload."""
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WATCH_S):
+                await asyncio.Event().wait()
+        await refresh()
 
 
 @contextmanager

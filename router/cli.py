@@ -11,6 +11,7 @@ from typing import Final
 from router import VERSION
 from router.cli_keys import add_keys
 from router.cli_report import add_report
+from router.cli_tenants import TENANTS, add_tenants
 from router.cli_usage import add_usage
 from router.cli_webhooks import add_webhooks
 
@@ -59,7 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     add_report(
         commands.add_parser("report", help="print what would have been refused, had keys not only been observed")
     )
-    add_keys(commands.add_parser("keys", help="make, list, show, rotate and revoke the keys of a running router"))
+    add_keys(commands.add_parser("keys", help="make, list, show, change, rotate and revoke keys of a running router"))
+    for kind in TENANTS:
+        about = f"make, list, show, change and delete the {kind} of a running router"
+        add_tenants(commands.add_parser(kind, help=about), kind)
     add_webhooks(commands.add_parser("webhooks", help="see whether the receivers of events can be reached"))
 
     health = commands.add_parser("healthcheck", help="ask a running router whether it lives; exit 1 if not")

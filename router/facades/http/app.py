@@ -18,10 +18,11 @@ from router.domain.ids import ModelName, parse_call_id
 from router.domain.metadata import Metadata, read_metadata
 from router.domain.principal import Permission, Principal
 from router.domain.settlement import Labels
-from router.facades.http.admin.budgets import budget_routes
+from router.facades.http.admin.accounts import account_routes
 from router.facades.http.admin.keys import KeyDesk, key_routes
 from router.facades.http.admin.ledger import ledger_routes
 from router.facades.http.admin.limits import limit_routes
+from router.facades.http.admin.tenants import TenantDesk, tenant_routes
 from router.facades.http.admin.usage import usage_routes
 from router.facades.http.errors import error_body, error_headers
 from router.facades.http.health import health_router
@@ -47,6 +48,7 @@ def build_app(
     keys: KeyDesk | None = None,
     ledger: LedgerAdmin | None = None,
     budgets: BudgetAdmin | None = None,
+    tenants: TenantDesk | None = None,
     limits: LimitAdmin | None = None,
     usage: UsageAdmin | None = None,
 ) -> FastAPI:
@@ -55,7 +57,7 @@ def build_app(
     What is not given is not administered.
     """
     app = FastAPI(title="Checkrein", version=VERSION, redoc_url=None, redirect_slashes=False)
-    _describe(app, {} if keys is None else keys.schemas())
+    _describe(app, *(desk.schemas() for desk in (keys, tenants) if desk is not None))
     _answer_errors(app, pipeline)
     app.include_router(health_router(health))
 
@@ -98,7 +100,8 @@ def build_app(
 
     _include(app, None if keys is None else key_routes(keys, principal))
     _include(app, None if ledger is None else ledger_routes(ledger, principal))
-    _include(app, None if budgets is None else budget_routes(budgets, principal))
+    _include(app, None if budgets is None else account_routes(budgets, principal))
+    _include(app, None if tenants is None else tenant_routes(tenants, principal))
     _include(app, None if limits is None else limit_routes(limits, principal))
     _include(app, None if usage is None else usage_routes(usage, principal))
     return app
@@ -154,7 +157,7 @@ def _answer_errors(app: FastAPI, pipeline: Pipeline) -> None:
     app.add_exception_handler(RequestValidationError, on_invalid)
 
 
-def _describe(app: FastAPI, schemas: Mapping[str, object]) -> None:
+def _describe(app: FastAPI, *schemas: Mapping[str, object]) -> None:
     """Add the hot routes, the error shape, the key and further schemas to the document that FastAPI makes."""
 
     def openapi() -> dict[str, object]:
@@ -162,7 +165,9 @@ def _describe(app: FastAPI, schemas: Mapping[str, object]) -> None:
             document = get_openapi(title=app.title, version=app.version, routes=app.routes)
             document["paths"]["/v1/chat/completions"] = CHAT_PATH_ITEM
             components = document.setdefault("components", {})
-            components.setdefault("schemas", {}).update({**schemas, "Error": ERROR_SCHEMA})
+            known = components.setdefault("schemas", {})
+            for one in (*schemas, {"Error": ERROR_SCHEMA}):
+                known.update(one)
             components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
             app.openapi_schema = document
         return app.openapi_schema
