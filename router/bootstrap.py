@@ -43,6 +43,7 @@ from router.config import KeySettings, Loaded, Settings, Sources, notices, webho
 from router.configured import Configured, read_stored
 from router.domain.catalog import Snapshot
 from router.domain.events import webhook_test
+from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.admin.keys import KeyDesk
 from router.facades.http.admin.resource import REF_TEMPLATE
 from router.facades.http.admin.tenants import TenantDesk
@@ -226,16 +227,15 @@ class Router:
             write_timeout_ns=http.write_timeout,
             stream_ping_ns=http.stream_ping,
         )
-        rest = build_app(
-            pipeline=pipeline,
-            health=self._phase,
+        admin = AdminDesks(
             keys=keys,
-            ledger=LedgerAdmin(ledger.history),
-            usage=UsageAdmin(ledger.history),
-            budgets=tenants.budgets,
             tenants=tenants,
+            budgets=tenants.budgets,
             limits=LimitAdmin(states=states, snapshots=self.configured),
+            usage=UsageAdmin(ledger.history),
+            ledger=LedgerAdmin(ledger.history),
         )
+        rest = build_app(pipeline=pipeline, health=self._phase, admin=admin)
         inference = Front(pipeline=pipeline, rest=rest, limits=limits)
         app: App = inference
         hot: HotRoutes | None = inference.hot_routes

@@ -14,6 +14,7 @@ from router.admin.budgets import BudgetAdmin
 from router.admin.ledger import LedgerAdmin
 from router.admin.limits import LimitAdmin
 from router.admin.usage import UsageAdmin
+from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.admin.keys import KeyDesk
 from router.facades.http.admin.tenants import TenantDesk
 from router.facades.http.app import build_app
@@ -125,16 +126,8 @@ def routes_of_the_app() -> set[str]:
     usage = UsageAdmin(Unasked())  # type: ignore[arg-type]  # as above
     limits = LimitAdmin(states=unasked, snapshots=unasked)  # type: ignore[arg-type]  # as above
     tenants = TenantDesk(tenants=unasked, top_ups=unasked, audit=unasked, budgets=budgets)  # type: ignore[arg-type]  # as above
-    app = build_app(
-        pipeline=pipeline,
-        health=Phase(),
-        keys=keys,
-        ledger=ledger,
-        budgets=budgets,
-        tenants=tenants,
-        limits=limits,
-        usage=usage,
-    )
+    admin = AdminDesks(keys=keys, tenants=tenants, budgets=budgets, limits=limits, usage=usage, ledger=ledger)
+    app = build_app(pipeline=pipeline, health=Phase(), admin=admin)
     pending = list(app.routes)
     while pending:
         route = pending.pop()

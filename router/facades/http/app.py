@@ -3,27 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from router import VERSION
-from router.admin.budgets import BudgetAdmin
-from router.admin.ledger import LedgerAdmin
-from router.admin.limits import LimitAdmin
-from router.admin.usage import UsageAdmin
 from router.domain.faults import Fault, Refusal, RouterError, refuse
 from router.domain.ids import ModelName, parse_call_id
 from router.domain.metadata import Metadata, read_metadata
 from router.domain.principal import Permission, Principal
 from router.domain.settlement import Labels
-from router.facades.http.admin.accounts import account_routes
-from router.facades.http.admin.keys import KeyDesk, key_routes
-from router.facades.http.admin.ledger import ledger_routes
-from router.facades.http.admin.limits import limit_routes
-from router.facades.http.admin.tenants import TenantDesk, tenant_routes
-from router.facades.http.admin.usage import usage_routes
+from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.errors import error_body, error_headers
 from router.facades.http.health import health_router
 from router.facades.http.openapi import CHAT_PATH_ITEM, ERROR_SCHEMA
@@ -38,26 +29,14 @@ _BY_STATUS: Final = {
     405: Refusal(fault=Fault.METHOD_NOT_ALLOWED, message="This route does not take this method. See /docs."),
 }
 _INVALID: Final = Refusal(fault=Fault.INVALID_REQUEST, message="The request is not valid. See /docs.")
+_NOTHING_TO_ADMINISTER: Final = AdminDesks()
 _NO_CALL: Final = "No call of this key has this id. Take it from the `x-checkrein-call` header of a reply."
 
 
-def build_app(
-    *,
-    pipeline: Pipeline,
-    health: Health,
-    keys: KeyDesk | None = None,
-    ledger: LedgerAdmin | None = None,
-    budgets: BudgetAdmin | None = None,
-    tenants: TenantDesk | None = None,
-    limits: LimitAdmin | None = None,
-    usage: UsageAdmin | None = None,
-) -> FastAPI:
-    """Build the application behind the hot routes. Every route but health and documentation needs a key.
-
-    What is not given is not administered.
-    """
+def build_app(*, pipeline: Pipeline, health: Health, admin: AdminDesks = _NOTHING_TO_ADMINISTER) -> FastAPI:
+    """Build the application behind the hot routes. Every route but health and documentation needs a key."""
     app = FastAPI(title="Checkrein", version=VERSION, redoc_url=None, redirect_slashes=False)
-    _describe(app, *(desk.schemas() for desk in (keys, tenants) if desk is not None))
+    _describe(app, *admin.schemas())
     _answer_errors(app, pipeline)
     app.include_router(health_router(health))
 
@@ -98,18 +77,9 @@ def build_app(
             raise refuse(Fault.NOT_FOUND, _NO_CALL)
         return view_call(record)
 
-    _include(app, None if keys is None else key_routes(keys, principal))
-    _include(app, None if ledger is None else ledger_routes(ledger, principal))
-    _include(app, None if budgets is None else account_routes(budgets, principal))
-    _include(app, None if tenants is None else tenant_routes(tenants, principal))
-    _include(app, None if limits is None else limit_routes(limits, principal))
-    _include(app, None if usage is None else usage_routes(usage, principal))
-    return app
-
-
-def _include(app: FastAPI, routes: APIRouter | None) -> None:
-    if routes is not None:
+    for routes in admin.routes(principal):
         app.include_router(routes)
+    return app
 
 
 def _view_model(pipeline: Pipeline, name: ModelName) -> ModelView:

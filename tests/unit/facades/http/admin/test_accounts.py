@@ -9,6 +9,7 @@ import pytest
 from router.admin.budgets import BudgetAdmin
 from router.domain.ids import KeyId
 from router.domain.principal import KeyEntry, Permission, Principal
+from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.app import build_app
 from router.lifecycle import Phase
 from tests.support.asgi import Exchange
@@ -29,7 +30,7 @@ class Site:
         in_force = budget("key/ci", 100)
         self.rig = Rig(replace(snapshot(), keys=entries, budgets={in_force.id: in_force}))
         admin = BudgetAdmin(accounts=self.rig.ledger, snapshots=self.rig.snapshots, clock=self.rig.clock)
-        self.app = build_app(pipeline=self.rig.pipeline, health=Phase(), budgets=admin)
+        self.app = build_app(pipeline=self.rig.pipeline, health=Phase(), admin=AdminDesks(budgets=admin))
 
     async def ask(self, query: str = "", key: str = "admin", path: str = "/admin/v1/accounts") -> Exchange:
         exchange = Exchange(path, method="GET", headers={"authorization": f"Bearer {key}"})

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from router.admin.keys import KeyAdmin
 from router.domain.ids import KeyId
 from router.domain.principal import KeyEntry, Permission, Principal
+from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.admin.keys import KeyDesk
 from router.facades.http.admin.resource import BODY_BYTES_MAX
 from router.facades.http.app import build_app
@@ -43,7 +44,9 @@ class Site:
             turn=asyncio.Lock(),
         )
         schema = {"properties": {"name": {}, "key": {}}, "$defs": {"Inner": {"type": "string"}}}
-        self.app: FastAPI = build_app(pipeline=rig.pipeline, health=Phase(), keys=KeyDesk(keys=admin, schema=schema))
+        self.app: FastAPI = build_app(
+            pipeline=rig.pipeline, health=Phase(), admin=AdminDesks(keys=KeyDesk(keys=admin, schema=schema))
+        )
 
     async def _refresh(self) -> None:
         """Nothing is in force here."""

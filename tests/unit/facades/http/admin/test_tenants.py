@@ -13,6 +13,7 @@ from router.admin.tenants import TenantAdmin
 from router.admin.top_ups import TopUpAdmin
 from router.domain.ids import KeyId
 from router.domain.principal import KeyEntry, Permission, Principal
+from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.admin.resource import BODY_BYTES_MAX
 from router.facades.http.admin.tenants import TenantDesk
 from router.facades.http.app import build_app
@@ -54,7 +55,7 @@ class Site:
             budgets=BudgetAdmin(accounts=self.rig.ledger, snapshots=snapshots, clock=clock),
             settings={RecordKind.ORGANIZATION: {"properties": {"name": {}, "teams": {}}}},
         )
-        self.app = build_app(pipeline=self.rig.pipeline, health=Phase(), tenants=desk)
+        self.app = build_app(pipeline=self.rig.pipeline, health=Phase(), admin=AdminDesks(tenants=desk))
 
     async def _refresh(self) -> None:
         """Nothing is in force here."""

@@ -10,6 +10,7 @@ from router.admin.usage import UsageAdmin
 from router.admin.usage_text import usage_csv
 from router.domain.ids import KeyId
 from router.domain.principal import KeyEntry, Permission, Principal
+from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.admin.usage import UsageList
 from router.facades.http.app import build_app
 from router.lifecycle import Phase
@@ -31,7 +32,7 @@ class Site:
         entries = {sha256: KeyEntry(sha256=sha256, principal=who) for sha256, who in digests.items()}
         self.usage = FixedUsage()
         rig = Rig(replace(snapshot(), keys=entries))
-        self.app = build_app(pipeline=rig.pipeline, health=Phase(), usage=UsageAdmin(self.usage))
+        self.app = build_app(pipeline=rig.pipeline, health=Phase(), admin=AdminDesks(usage=UsageAdmin(self.usage)))
 
     async def ask(self, query: str = "", key: str = "admin", accept: str = "*/*") -> Exchange:
         headers = {"authorization": f"Bearer {key}", "accept": accept}
