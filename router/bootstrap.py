@@ -6,12 +6,13 @@ import logging
 import os
 import sys
 from asyncio import TaskGroup
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import msgspec
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.cors import CORSMiddleware
 
@@ -21,22 +22,34 @@ from router.adapters.keys_sqlite import SqliteKeys, open_sqlite_keys
 from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger
 from router.adapters.prices_litellm import litellm_catalogue
 from router.adapters.process_log import set_up_process_log
+from router.adapters.records_sqlite import SqliteRecords, open_sqlite_records
 from router.adapters.sql.sqlite_reader import open_sqlite_reader
+from router.adapters.telemetry_events import EventTelemetry
 from router.adapters.telemetry_fan_out import FanOutTelemetry
 from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
-from router.adapters.transport_httptools import transport_to
+from router.adapters.transport_httptools import transport_to, transport_to_receiver
 from router.adapters.upstreams.registry import UpstreamRegistry
+from router.adapters.webhooks.endpoint import Endpoint
+from router.adapters.webhooks.registry import Webhooks
+from router.admin.audit import AuditAdmin
 from router.admin.breakers import BreakerAdmin
-from router.admin.budgets import BudgetAdmin
+from router.admin.budgets import BudgetAdmin, window_name
 from router.admin.keys import KeyAdmin
 from router.admin.ledger import LedgerAdmin
 from router.admin.limits import LimitAdmin
-from router.config import KeySettings, Loaded, Settings, Sources, notices
-from router.configured import Configured
+from router.admin.tenants import TenantAdmin
+from router.admin.top_ups import TopUpAdmin
+from router.admin.usage import UsageAdmin
+from router.config import KeySettings, Loaded, Settings, Sources, notices, webhooks_of
+from router.configured import Configured, read_stored
 from router.domain.catalog import Snapshot
 from router.domain.dispatch.breakers import Breakers
+from router.domain.events import webhook_test
+from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.admin.keys import KeyDesk
+from router.facades.http.admin.resource import REF_TEMPLATE
+from router.facades.http.admin.tenants import TenantDesk
 from router.facades.http.app import build_app
 from router.facades.http.asgi import App
 from router.facades.http.exchange import HotRoutes
@@ -47,13 +60,27 @@ from router.lifecycle import Address, Drain, Lifecycle, Listener, Phase, Tls
 from router.pipeline.limit_states import LiveLimits
 from router.pipeline.open import Pipeline
 from router.ports.keys import KeysUnavailable
-from router.ports.ledger import LedgerUnavailable, UsageGroup, UsageTotal
+from router.ports.ledger import LedgerUnavailable
 from router.ports.limit_states import LimitStates
 from router.ports.observed import ObservedGroup, ObservedTotal
+from router.ports.usage import UsageGroup, UsageQuery, UsageReport
+from router.tenantbook import SECTIONS
 
-__all__ = ["CannotStart", "Router", "Running", "litellm_catalogue", "log_to_stderr", "read_observed", "read_usage"]
+__all__ = [
+    "CannotStart",
+    "Router",
+    "Running",
+    "litellm_catalogue",
+    "log_to_stderr",
+    "read_observed",
+    "read_usage",
+    "try_webhooks",
+]
 
 _log = logging.getLogger(__name__)
+
+Refresh = Callable[[], Awaitable[None]]
+"""Brings in force what is stored."""
 
 _WATCH_S: Final = 0.5
 """How often files and the store's revision are looked at: a change by somebody else is in force within twice of it."""
@@ -81,6 +108,8 @@ class Router:
     def __init__(self, loaded: Loaded, *, sources: Sources, first_key: str) -> None:
         self._settings: Settings = loaded.settings
         self._phase = Phase()
+        self._turn = asyncio.Lock()
+        """One change of what is stored is checked and made at a time."""
         self._clock = SystemClock()
         self._prometheus = PrometheusTelemetry()
         self._log = LogTelemetry(sys.stdout.buffer, beside=self._prometheus)
@@ -91,7 +120,11 @@ class Router:
         self.configured = Configured(
             loaded, sources=sources, first_key=first_key, catalogue=litellm_catalogue(), clock=self._clock
         )
+        self._draw = SystemDraw()
         self._registry = UpstreamRegistry(clock=self._clock, transport_to=transport_to)
+        self._webhooks = Webhooks(
+            transport_to=transport_to_receiver, clock=self._clock, draw=self._draw, telemetry=self._telemetry
+        )
 
     async def serve(self, started: Callable[[Running], None]) -> None:
         """Serve until told to stop, then drain and put everything away. Calls `started` once, when it listens."""
@@ -103,13 +136,17 @@ class Router:
                 put_away.push_async_callback(ledger.close)
                 keys = await open_sqlite_keys(settings.store.url)
                 put_away.push_async_callback(keys.close)
-                await self._read_keys(keys, ledger)
-                await self._follow(ledger, self.configured.current)
+                records = await open_sqlite_records(settings.store.url)
+                put_away.push_async_callback(records.close)
+                refresh = partial(self._refresh_stored, keys, records, ledger)
+                await self._read_stored(keys, records, ledger)
+                put_away.push_async_callback(self._webhooks.close)
+                await self._follow(ledger, tasks, self.configured.current)
             pipeline = Pipeline(
                 clock=self._clock,
-                draw=SystemDraw(),
+                draw=self._draw,
                 ledger=ledger,
-                telemetry=self._telemetry,
+                telemetry=FanOutTelemetry(self._prometheus, self._log, self._event_telemetry(ledger)),
                 upstreams=self._registry,
                 snapshots=self.configured,
             )
@@ -119,11 +156,13 @@ class Router:
             self._prometheus.open_calls = pipeline.open_calls.__len__
             self._prometheus.upstream_remaining = limits.remaining
             with _starting():
-                http, ops = self._listeners(pipeline, self._key_desk(keys, ledger), ledger, limits)
+                desks = self._key_desk(keys, refresh), self._tenant_desk(records, ledger, refresh)
+                http, ops = self._listeners(pipeline, *desks, ledger, limits)
+            await desks[1].top_ups.purge()
             lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
             reloads = asyncio.Event()
-            watching = tasks.create_task(self._watch(reloads, ledger, keys))
-            put_away.callback(watching.cancel)
+            for watching in (self._watch(reloads, ledger, tasks), _watch_store(refresh)):
+                put_away.callback(tasks.create_task(watching).cancel)
             put_away.callback(self._log.close)
             put_away.push_async_callback(self._registry.close)
             _settle_memory()
@@ -134,21 +173,56 @@ class Router:
     async def _open_ledger(self, tasks: TaskGroup) -> SqliteLedger:
         store = self._settings.store
         return await open_sqlite_ledger(
-            store.url, durability=store.durability, clock=self._clock, telemetry=self._telemetry, tasks=tasks
+            store.url,
+            durability=store.durability,
+            clock=self._clock,
+            telemetry=self._telemetry,
+            tasks=tasks,
+            keep_ns=self._settings.retention.ledger,
         )
 
-    def _key_desk(self, keys: SqliteKeys, ledger: SqliteLedger) -> KeyDesk:
+    def _event_telemetry(self, ledger: SqliteLedger) -> EventTelemetry:
+        return EventTelemetry(
+            events=self._webhooks,
+            ledger=ledger,
+            snapshots=self.configured,
+            clock=self._clock,
+            draw=self._draw,
+            window_name=window_name,
+        )
+
+    def _key_desk(self, keys: SqliteKeys, refresh: Refresh) -> KeyDesk:
         admin = KeyAdmin(
             store=keys,
             rules=self.configured,
-            refresh=partial(self._refresh_keys, keys, ledger),
+            refresh=refresh,
             clock=self._clock,
             draw_bytes=os.urandom,
+            turn=self._turn,
         )
-        return KeyDesk(keys=admin, schema=KeySettings.model_json_schema(ref_template=KeyDesk.REF_TEMPLATE))
+        return KeyDesk(keys=admin, schema=KeySettings.model_json_schema(ref_template=REF_TEMPLATE))
+
+    def _tenant_desk(self, records: SqliteRecords, ledger: SqliteLedger, refresh: Refresh) -> TenantDesk:
+        return TenantDesk(
+            tenants=TenantAdmin(
+                store=records, rules=self.configured, refresh=refresh, clock=self._clock, turn=self._turn
+            ),
+            top_ups=TopUpAdmin(
+                store=records,
+                rules=self.configured,
+                snapshots=self.configured,
+                refresh=refresh,
+                clock=self._clock,
+                draw_bytes=os.urandom,
+                turn=self._turn,
+            ),
+            audit=AuditAdmin(records),
+            budgets=BudgetAdmin(accounts=ledger, snapshots=self.configured, clock=self._clock),
+            settings={kind: section.model_json_schema(ref_template=REF_TEMPLATE) for kind, section in SECTIONS.items()},
+        )
 
     def _listeners(
-        self, pipeline: Pipeline, keys: KeyDesk, ledger: SqliteLedger, states: LimitStates
+        self, pipeline: Pipeline, keys: KeyDesk, tenants: TenantDesk, ledger: SqliteLedger, states: LimitStates
     ) -> tuple[Listener, Listener]:
         http, ops = self._settings.server.http, self._settings.server.ops
         limits = HttpLimits(
@@ -159,15 +233,16 @@ class Router:
             write_timeout_ns=http.write_timeout,
             stream_ping_ns=http.stream_ping,
         )
-        rest = build_app(
-            pipeline=pipeline,
-            health=self._phase,
+        admin = AdminDesks(
             keys=keys,
-            ledger=LedgerAdmin(ledger),
-            budgets=BudgetAdmin(accounts=ledger, snapshots=self.configured, clock=self._clock),
+            tenants=tenants,
+            budgets=tenants.budgets,
             limits=LimitAdmin(states=states, snapshots=self.configured),
             breakers=BreakerAdmin(breakers=self._breakers, clock=self._clock),
+            usage=UsageAdmin(ledger.history),
+            ledger=LedgerAdmin(ledger.history),
         )
+        rest = build_app(pipeline=pipeline, health=self._phase, admin=admin)
         inference = Front(pipeline=pipeline, rest=rest, limits=limits)
         app: App = inference
         hot: HotRoutes | None = inference.hot_routes
@@ -192,9 +267,11 @@ class Router:
     def _exposition(self) -> tuple[bytes, str]:
         return generate_latest(self._prometheus.registry), CONTENT_TYPE_LATEST
 
-    async def _follow(self, ledger: SqliteLedger, snapshot: Snapshot) -> None:
+    async def _follow(self, ledger: SqliteLedger, tasks: TaskGroup, snapshot: Snapshot) -> None:
         """Bring what outlives a snapshot to the next one. Raises ValueError or OSError before anything is changed."""
+        swap_webhooks = self._webhooks.prepare(snapshot.webhooks, tasks)
         await self._registry.apply(snapshot)
+        swap_webhooks()
         ledger.set_budgets(snapshot.budgets.values())
         deployments = [
             deployment
@@ -204,30 +281,38 @@ class Router:
         self._breakers.follow(snapshot.breaker, deployments)
         self._breaker_states.keep(deployments)
 
-    async def _read_keys(self, keys: SqliteKeys, ledger: SqliteLedger) -> None:
+    async def _read_stored(self, keys: SqliteKeys, records: SqliteRecords, ledger: SqliteLedger) -> None:
         """Put what is stored in force. Raises `KeysUnavailable`."""
-        self.configured.take_keys(await keys.read(), ledger.set_budgets)
+        self.configured.take_stored(await read_stored(keys, records), ledger.set_budgets)
 
-    async def _refresh_keys(self, keys: SqliteKeys, ledger: SqliteLedger) -> None:
-        """Put what is stored in force if it is not yet; while the store is out of reach, the keys stay as they are."""
+    async def _refresh_stored(self, keys: SqliteKeys, records: SqliteRecords, ledger: SqliteLedger) -> None:
+        """Put what is stored in force if it is not yet; while the store is out of reach, all stays as it is."""
         try:
-            if await keys.revision() != self.configured.keys_revision:
-                await self._read_keys(keys, ledger)
+            if await keys.revision() != self.configured.stored_revision:
+                await self._read_stored(keys, records, ledger)
         except KeysUnavailable as exc:
-            _log.error("stored keys stay as they are until the store can be read again: %s", exc)
+            _log.error("stored keys and tenants stay as they are until the store can be read again: %s", exc)
 
-    async def _watch(self, reloads: asyncio.Event, ledger: SqliteLedger, keys: SqliteKeys) -> None:
-        """Reload when a file changes or when told to, and read the stored keys when somebody changed them."""
+    async def _watch(self, reloads: asyncio.Event, ledger: SqliteLedger, tasks: TaskGroup) -> None:
+        """Reload when a file changes or when told to."""
         while True:
             try:
                 async with asyncio.timeout(_WATCH_S):
                     await reloads.wait()
                 reloads.clear()
             except TimeoutError:
-                await self._refresh_keys(keys, ledger)
                 if not self.configured.files_changed():
                     continue
-            await self.configured.reload(partial(self._follow, ledger))
+            await self.configured.reload(partial(self._follow, ledger, tasks))
+
+
+async def _watch_store(refresh: Refresh) -> None:
+    """Read what is stored when somebody changed it. Apart: a store that hangs must not hold up a reload."""
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WATCH_S):
+                await asyncio.Event().wait()
+        await refresh()
 
 
 @contextmanager
@@ -262,15 +347,11 @@ def log_to_stderr(settings: Settings) -> None:
     set_up_process_log(level=settings.logging.level, style=settings.logging.format)
 
 
-async def read_usage(
-    url: str, groups: Sequence[UsageGroup], since_ns: int
-) -> list[tuple[UsageGroup, Sequence[UsageTotal]]]:
-    """Read a ledger beside a server that may be writing it."""
-    reader = await open_sqlite_reader(url)
-    try:
-        return [(group, await reader.usage(group, since_ns)) for group in groups]
-    finally:
-        await reader.close()
+async def read_usage(url: str, tables: Sequence[tuple[UsageGroup, ...]], span_ns: int) -> list[UsageReport]:
+    """Add up the last `span_ns` by each grouping, beside a server that may be writing the ledger."""
+    since_ns = max(SystemClock().wall_ns() - span_ns, 0)
+    async with await open_sqlite_reader(url) as reader:
+        return [await reader.usage(UsageQuery(by=by, since_ns=since_ns)) for by in tables]
 
 
 async def read_observed(
@@ -280,3 +361,16 @@ async def read_observed(
     since_ns = SystemClock().wall_ns() - span_ns
     async with await open_sqlite_reader(url) as reader:
         return [(group, await reader.observed(group, since_ns)) for group in groups]
+
+
+async def try_webhooks(settings: Settings) -> list[tuple[str, str | None]]:
+    """Post a test event to each receiver, once: its host, and why it did not arrive. Raises ValueError or OSError."""
+    clock, draw = SystemClock(), SystemDraw()
+    tried = []
+    for webhook in webhooks_of(settings):
+        transport = transport_to_receiver(webhook.url.reveal())
+        endpoint = Endpoint(webhook, transport, clock=clock, draw=draw, telemetry=FanOutTelemetry())
+        event = webhook_test(token=draw.token(), wall_ns=clock.wall_ns())
+        tried.append((endpoint.host, await endpoint.try_once(event, msgspec.json.encode(event))))
+        await endpoint.close()
+    return tried

@@ -11,9 +11,10 @@ from typing import Final
 from router import VERSION
 from router.cli_keys import add_keys
 from router.cli_report import add_report
-from router.ports.ledger import LedgerUnavailable, UsageGroup
+from router.cli_tenants import TENANTS, add_tenants
+from router.cli_usage import add_usage
+from router.cli_webhooks import add_webhooks
 
-_USAGE_GROUPS: Final[tuple[UsageGroup, ...]] = ("key", "model", "agent")
 _EXIT_FAILED: Final = 1
 _EXIT_CONFIG: Final = 2
 
@@ -55,16 +56,15 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("schema", help="print the JSON Schema").set_defaults(run=_config_schema)
     actions.add_parser("reference", help="print the page of all keys").set_defaults(run=_config_reference)
 
-    usage = commands.add_parser("usage", help="print what was used and what it cost")
-    _add_config(usage)
-    usage.add_argument("--by", choices=_USAGE_GROUPS, help="only this grouping")
-    usage.add_argument("--since", default="30d", help="how far back, such as 24h or 30d")
-    usage.set_defaults(run=_usage)
-
+    add_usage(commands.add_parser("usage", help="print what was used and what it cost"))
     add_report(
         commands.add_parser("report", help="print what would have been refused, had keys not only been observed")
     )
-    add_keys(commands.add_parser("keys", help="make, list, show, rotate and revoke the keys of a running router"))
+    add_keys(commands.add_parser("keys", help="make, list, show, change, rotate and revoke keys of a running router"))
+    for kind in TENANTS:
+        about = f"make, list, show, change and delete the {kind} of a running router"
+        add_tenants(commands.add_parser(kind, help=about), kind)
+    add_webhooks(commands.add_parser("webhooks", help="see whether the receivers of events can be reached"))
 
     health = commands.add_parser("healthcheck", help="ask a running router whether it lives; exit 1 if not")
     _add_config(health)
@@ -165,31 +165,6 @@ def _config_reference(_options: argparse.Namespace) -> int:
     from router.config import render_page
 
     print(render_page(), end="")
-    return 0
-
-
-def _usage(options: argparse.Namespace) -> int:
-    import asyncio
-    import time
-
-    from router.bootstrap import read_usage
-    from router.config import Sources, load
-    from router.domain.instants import parse_duration_ns
-    from router.usage_report import render_usage
-
-    try:
-        since_ns = time.time_ns() - parse_duration_ns(options.since)
-    except ValueError as exc:
-        print(f"--since: {exc}", file=sys.stderr)
-        return _EXIT_CONFIG
-    url = load(Sources.of_process(os.environ, explicit=options.config), new_admin_key="never-used").settings.store.url
-    groups: tuple[UsageGroup, ...] = (options.by,) if options.by else _USAGE_GROUPS
-    try:
-        tables = asyncio.run(read_usage(url, groups, since_ns))
-    except (LedgerUnavailable, ValueError) as exc:
-        print(exc, file=sys.stderr)
-        return _EXIT_FAILED
-    print(render_usage(tables))
     return 0
 
 

@@ -1,29 +1,44 @@
-"""Hold the configuration in force: the file's, swapped whole or not at all, and the stored keys beside its own."""
+"""Hold the configuration in force: the file's, swapped whole or not at all, and beside it what is stored."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from router.config import (
     ConfigInvalid,
+    KeySettings,
     Loaded,
     Sources,
+    Tenants,
     all_budgets,
+    compile_key,
     compile_snapshot,
     load,
     notices,
     restart_needed,
-    tenants_of,
 )
 from router.domain.catalog import Snapshot
-from router.domain.governance.budget import Budget
+from router.domain.delegation import KeyGrants
+from router.domain.governance.budget import Budget, BudgetId, ScopeKind
 from router.domain.pricing import Catalogue
-from router.domain.principal import KeyEntry
-from router.keybook import entries_of, limits_of, read_key, write_key
+from router.domain.principal import KeyEntry, Principal
+from router.keybook import entries_of, grants_of, limits_of, place_of, read_key, write_key
 from router.ports.clock import Clock
-from router.ports.keys import KeyTerms, LimitFact, SettingsRefused, StoredKey, StoredKeys
+from router.ports.keys import Keys, KeyTerms, LimitFact, SettingsRefused, StoredKey
+from router.ports.records import FiledRecord, Record, RecordKind, Records, TopUpTerms
+from router.tenantbook import (
+    Book,
+    budget_of,
+    check_references,
+    needed_by,
+    read_book,
+    read_tenant,
+    read_top_up,
+    write_tenant,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -31,12 +46,70 @@ Follow = Callable[[Snapshot], Awaitable[None]]
 """Called with a new snapshot before it is in force; ValueError or OSError refuses it."""
 
 
-_Compiled = dict[str, tuple[StoredKey, tuple[KeyEntry, ...]]]
-"""The entries of stored keys by name, each with what it was compiled of."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """All that is stored, as of one revision."""
+
+    revision: int
+    keys: tuple[StoredKey, ...] = ()
+    records: tuple[Record, ...] = ()
+
+
+async def read_stored(keys: Keys, records: Records) -> Stored:
+    """Read the keys and the tenants that they name. Raises `KeysUnavailable`."""
+    found, beside = await keys.read(), await records.read()
+    # Between the two somebody may have changed something: the earlier revision makes the next look read again.
+    return Stored(revision=min(found.revision, beside.revision), keys=found.keys, records=beside.records)
+
+
+class _Compiled:
+    """What was compiled with one file, kept for as long as it stays the same."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.of_file: tuple[KeyEntry, ...] | None = None
+        """The file's keys with the tenants of the book; None: as the file alone has them."""
+        self.keys: dict[str, tuple[StoredKey, tuple[KeyEntry, ...]]] = {}
+        """The entries of stored keys by name, each with what it was compiled of. Bounded by the store."""
+
+    def follow(self, book: Book) -> None:
+        """Take other tenants, and forget the keys that have to be compiled again for them."""
+        before, after, self.book = self.book.tenants, book.tenants, book
+        if before == after:
+            return
+        self.of_file = None
+        if before.key_budgets != after.key_budgets:
+            self.keys = {}
+            return
+        changed = _changed(before, after)
+        # 10,000 keys take a second to compile, and nobody is served meanwhile.
+        self.keys = {
+            name: (stored, entries)
+            for name, (stored, entries) in self.keys.items()
+            if not any(tenant in changed for entry in entries[:1] for tenant in _tenants_of(entry.principal))
+        }
+
+
+def _tenants_of(principal: Principal) -> tuple[tuple[ScopeKind, str], ...]:
+    return (
+        (ScopeKind.USER, principal.user or ""),
+        (ScopeKind.TEAM, f"{principal.organization}/{principal.team}"),
+        (ScopeKind.ORGANIZATION, principal.organization or ""),
+    )
+
+
+def _changed(before: Tenants, after: Tenants) -> set[tuple[ScopeKind, str]]:
+    """Name the tenants that differ."""
+    pairs = (
+        (ScopeKind.USER, before.users, after.users),
+        (ScopeKind.TEAM, before.teams, after.teams),
+        (ScopeKind.ORGANIZATION, before.organizations, after.organizations),
+    )
+    return {(kind, name) for kind, was, now in pairs for name in {*was, *now} if was.get(name) != now.get(name)}
 
 
 class Configured:
-    """The `Snapshots` and `KeyRules` ports, and what a reload or a change of the stored keys changes."""
+    """The `Snapshots`, `KeyRules` and `RecordRules` ports, and what a reload or a change of the store changes."""
 
     def __init__(self, loaded: Loaded, *, sources: Sources, first_key: str, catalogue: Catalogue, clock: Clock) -> None:
         """`first_key`: the admin key of a start without any configuration, kept until there is one."""
@@ -46,9 +119,8 @@ class Configured:
         self._clock = clock
         self._loaded = loaded
         self._stamps = _stamps(self._watched())
-        self._stored = StoredKeys(revision=-1, keys=())
-        self._compiled: _Compiled = {}
-        """With the file in force. Bounded by the store."""
+        self._stored = Stored(revision=-1)
+        self._compiled = _Compiled(read_book(loaded.settings))
         self._of_file: Snapshot = self._compile(loaded, revision=1)
         self.current: Snapshot = self._of_file
 
@@ -69,7 +141,7 @@ class Configured:
             of_file = self._compile(loaded, revision=self.current.revision + 1)
             while True:
                 stored = self._stored
-                compiled: _Compiled = {}
+                compiled = _Compiled(read_book(loaded.settings))
                 snapshot = self._join(replace(of_file, revision=self.current.revision + 1), loaded, compiled)
                 await follow(snapshot)
                 if stored is self._stored:  # it may have changed while the upstreams followed
@@ -87,22 +159,23 @@ class Configured:
             _log.warning(notice)
 
     @property
-    def keys_revision(self) -> int:
-        """The store's revision whose keys are in force; -1 before the first."""
+    def stored_revision(self) -> int:
+        """The store's revision that is in force; -1 before the first."""
         return self._stored.revision
 
-    def take_keys(self, stored: StoredKeys, set_budgets: Callable[[Iterable[Budget]], None]) -> None:
+    def take_stored(self, stored: Stored, set_budgets: Callable[[Iterable[Budget]], None]) -> None:
         """Put what is stored in force, its budgets first. Older than what is in force already, it is ignored."""
         if stored.revision <= self._stored.revision:
             return
-        none, self._stored = not (stored.keys or self._stored.keys), stored
-        if none:
+        was, self._stored = self._stored, stored
+        if not (was.keys or was.records or stored.keys or stored.records):
             return
         snapshot = self._join(self._of_file, self._loaded, self._compiled)
         snapshot = replace(snapshot, revision=self.current.revision + 1)
         set_budgets(snapshot.budgets.values())
         self.current = snapshot
-        _log.info("stored keys of revision %d in force: %d keys", stored.revision, len(stored.keys))
+        counts = len(stored.keys), len(stored.records)
+        _log.info("what is stored is in force, revision %d: %d keys, %d records", stored.revision, *counts)
 
     def file_keys(self) -> Mapping[str, str]:
         return {key.name: write_key(key) for key in self._loaded.settings.keys}
@@ -112,8 +185,8 @@ class Configured:
         settings = self._loaded.settings
         if key.name.startswith("sk-"):
             raise SettingsRefused("`name` looks like a secret, and names are shown everywhere")
-        if key.team is not None and key.team not in tenants_of(settings).teams:
-            raise SettingsRefused("`team` is not configured, add it to the organizations of the file")
+        if key.team is not None and key.team not in self._book.teams:
+            raise SettingsRefused("`team` is not there, make it first")
         classes = {one.name for one in settings.priority.classes}
         if not {key.priority.default, key.priority.max} <= {None, *classes}:
             raise SettingsRefused(f"`priority` names no class, use one of {', '.join(sorted(classes))}")
@@ -121,38 +194,95 @@ class Configured:
 
     def terms(self, settings_json: str) -> KeyTerms:
         key = read_key(settings_json)
-        return KeyTerms(name=key.name, expires_ns=key.expires, revoked=key.revoked)
+        return KeyTerms(name=key.name, team=key.team, expires_ns=key.expires, revoked=key.revoked)
+
+    def grants(self, settings_json: str) -> KeyGrants:
+        return grants_of(read_key(settings_json), self._loaded.settings)
 
     def limits(self, settings_json: str) -> Sequence[LimitFact]:
-        return tuple(limits_of(read_key(settings_json), self._loaded.settings, self._loaded.tree))
+        return tuple(limits_of(read_key(settings_json), self._book, self._loaded.settings, self._loaded.tree))
+
+    def filed(self, kind: RecordKind) -> Mapping[str, FiledRecord]:
+        tree = self._loaded.tree
+        return {
+            name: FiledRecord(settings_json=write_tenant(name, one.section), place=place_of(tree, one.path))
+            for name, one in self._book.of(kind).items()
+            if one.path is not None
+        }
+
+    def check_record(self, kind: RecordKind, settings_json: str) -> str:
+        name, section = read_tenant(kind, settings_json)
+        if name.startswith("sk-"):
+            raise SettingsRefused("`name` looks like a secret, and names are shown everywhere")
+        names = {*self.file_keys(), *(key.name for key in self._stored.keys)}
+        check_references(section, name, self._book, names, lambda model: self.current.find_model(model) is not None)
+        return name
+
+    def name_of(self, kind: RecordKind, settings_json: str) -> str:
+        return read_tenant(kind, settings_json)[0]
+
+    def budget_of(self, kind: RecordKind, settings_json: str) -> str | None:
+        return budget_of(kind, settings_json)
+
+    def top_up_of(self, settings_json: str) -> TopUpTerms:
+        return read_top_up(settings_json)
+
+    def needed_by(self, kind: RecordKind, name: str) -> str | None:
+        return needed_by(kind, name, self._book, [*self._loaded.settings.keys, *self._readable_keys()])
+
+    @property
+    def _book(self) -> Book:
+        return self._compiled.book
+
+    def _readable_keys(self) -> Iterator[KeySettings]:
+        for stored in self._stored.keys:
+            with suppress(SettingsRefused):
+                yield read_key(stored.settings_json)
 
     def _join(self, of_file: Snapshot, loaded: Loaded, compiled: _Compiled) -> Snapshot:
-        """Add the stored keys to a file's; of two of one name or secret the file's holds. Unchanged ones are kept."""
-        if not self._stored.keys:
-            compiled.clear()
+        """Add what is stored to the file's; of two of one name or secret the file's holds. Unchanged is kept."""
+        compiled.follow(read_book(loaded.settings, self._stored.records))
+        tenants = compiled.book.tenants
+        if not (self._stored.keys or self._stored.records):
+            compiled.keys = {}
             return of_file
-        tenants, mode = tenants_of(loaded.settings), loaded.settings.mode
+        if compiled.of_file is None:
+            mode = loaded.settings.mode
+            compiled.of_file = tuple(compile_key(key, tenants, mode=mode) for key in loaded.settings.keys)
+        entries = [*self._entries(loaded, compiled), *compiled.of_file]
+        budgets = dict(all_budgets(tenants, entries))
+        for named, top_ups in compiled.book.top_ups.items():
+            budget = budgets.get(BudgetId(named))
+            if budget is not None:
+                budgets[budget.id] = replace(budget, top_ups=top_ups)
+        return replace(
+            of_file,
+            keys=MappingProxyType({entry.sha256: entry for entry in entries}),
+            users=tenants.users,
+            budgets=MappingProxyType(budgets),
+            tree_budgets=tenants.tree_budgets,
+        )
+
+    def _entries(self, loaded: Loaded, compiled: _Compiled) -> Iterator[KeyEntry]:
+        """Yield the entries of the stored keys that are good."""
         taken = {key.name for key in loaded.settings.keys}
-        before = dict(compiled)
-        compiled.clear()
+        before, compiled.keys = compiled.keys, {}
         for stored in self._stored.keys:
             known = before.get(stored.name)
             if known is not None and known[0] == stored:
-                compiled[stored.name] = known
+                compiled.keys[stored.name] = known
+                yield from known[1]
                 continue
-            if stored.name in taken:
-                _log.warning("the stored key %s is not in force: the file has a key of this name", stored.name)
-                compiled[stored.name] = stored, ()
-                continue
+            entries: tuple[KeyEntry, ...] = ()
             try:
-                compiled[stored.name] = stored, entries_of(stored, tenants, mode=mode)
+                if stored.name in taken:
+                    _log.warning("the stored key %s is not in force: the file has a key of this name", stored.name)
+                else:
+                    entries = entries_of(stored, compiled.book.tenants, mode=loaded.settings.mode)
             except SettingsRefused as exc:
                 _log.error("the stored key %s is refused: %s", stored.name, exc)
-                compiled[stored.name] = stored, ()
-        entries = [entry for _, found in compiled.values() for entry in found]
-        keys = {entry.sha256: entry for entry in entries} | dict(of_file.keys)
-        budgets = all_budgets(tenants, [*of_file.keys.values(), *entries])
-        return replace(of_file, keys=MappingProxyType(keys), budgets=budgets)
+            compiled.keys[stored.name] = stored, entries
+            yield from entries
 
     def _compile(self, loaded: Loaded, *, revision: int) -> Snapshot:
         return compile_snapshot(

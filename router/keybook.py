@@ -2,26 +2,31 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-
-import msgspec
-from pydantic import ValidationError
+from functools import lru_cache
 
 from router.config import (
     BudgetSettings,
     KeySettings,
-    LimitSettings,
+    OrganizationSettings,
     ScopedBudgetSettings,
     Settings,
+    TeamSettings,
     Tenants,
+    UserSettings,
     compile_key,
     with_profile,
 )
-from router.config.tree import KeyPath, Node, follow, format_path
+from router.config.section import Section
+from router.config.tree import KeyPath, Node, follow
+from router.domain.delegation import KeyGrants
 from router.domain.governance.budget import EACH, ScopeKind, Unit
 from router.domain.principal import KeyEntry, Mode
-from router.ports.keys import LimitFact, SettingsRefused, StoredKey
+from router.ports.keys import KEYS_MAX, LimitFact, SettingsRefused, StoredKey
+from router.stored_section import read_section
+from router.tenantbook import Book, Placed
 
 _DEFAULT = "default"
+_IN_STORE = "store"
 _SECRETS = {"key", "key_file", "key_sha256"}
 _RATES = ("rpm", "tpm", "input_tpm", "output_tpm", "concurrency")
 
@@ -29,22 +34,10 @@ Place = Callable[[KeyPath], str]
 """Says where a value of a section was written."""
 
 
+@lru_cache(maxsize=KEYS_MAX)
 def read_key(settings_json: str) -> KeySettings:
     """Type the settings of a key. Raises `SettingsRefused`, with every problem and no value."""
-    try:
-        return KeySettings.model_validate(msgspec.json.decode(settings_json))
-    except msgspec.DecodeError:
-        raise SettingsRefused("no JSON") from None
-    except ValidationError as error:
-        # Not `from error`: a traceback of pydantic's holds the values.
-        raise SettingsRefused("; ".join(_problems(error))) from None
-
-
-def _problems(error: ValidationError) -> Iterator[str]:
-    for found in error.errors(include_url=False, include_input=False):
-        fix = found.get("ctx", {}).get("fix")
-        path = format_path(tuple(found["loc"]))
-        yield f"`{path}` {found['msg']}" + (f", {fix}" if fix else "")
+    return read_section(KeySettings, settings_json)
 
 
 def write_key(key: KeySettings) -> str:
@@ -75,7 +68,23 @@ def _earlier(first_ns: int | None, second_ns: int | None) -> int | None:
     return min(ends, default=None)
 
 
-def limits_of(key: KeySettings, settings: Settings, tree: Node) -> Iterator[LimitFact]:
+def grants_of(key: KeySettings, settings: Settings) -> KeyGrants:
+    """Say what a key may, as far as it can give it to another one. A class that is not there any more gives nothing."""
+    classes = [one.name for one in settings.priority.classes]
+    priority = with_profile(key).priority
+    places = [classes.index(name) for name in (priority.default, priority.max) if name in classes]
+    return KeyGrants(
+        team=key.team,
+        user=key.user,
+        permissions=frozenset(key.permissions),
+        models=key.models,
+        observed=key.mode is Mode.OBSERVE,
+        allowed=frozenset(name for name, is_so in key.allow if is_so),
+        urgency=min(places, default=len(classes)),
+    )
+
+
+def limits_of(key: KeySettings, book: Book, settings: Settings, tree: Node) -> Iterator[LimitFact]:
     """Yield all that a key must keep to, narrowest first. A key that the file has is looked up there."""
     rows = [row for row, other in enumerate(settings.keys) if other.name == key.name]
     own = _within(tree, ("keys", rows[0])) if rows else _in_store(key)
@@ -94,37 +103,37 @@ def limits_of(key: KeySettings, settings: Settings, tree: Node) -> Iterator[Limi
     if key.expires is not None:
         expires = str(key.model_dump(mode="json")["expires"])
         yield LimitFact(scope=scope, limit="expires", value=expires, set_by=own(("expires",)))
-    mode = own(("mode",)) if key.mode else _written(tree, ("mode",))
+    mode = own(("mode",)) if key.mode else place_of(tree, ("mode",))
     yield LimitFact(scope=scope, limit="mode", value=key.mode or settings.mode, set_by=mode)
-    yield from _of_tenants(key, settings, tree)
-    for row, budget in enumerate(settings.budgets):
-        if _covers(budget, key):
-            yield _budget(f"budget:{budget.name}", budget, _written(tree, ("budgets", row)))
+    yield from _of_tenants(key, book, tree)
+    for budget in book.budgets.values():
+        if _covers(budget.section, key):
+            set_by = _IN_STORE if budget.path is None else place_of(tree, budget.path)
+            yield _budget(f"budget:{budget.section.name}", budget.section, set_by)
 
 
-def _of_tenants(key: KeySettings, settings: Settings, tree: Node) -> Iterator[LimitFact]:
-    for row, user in enumerate(settings.users):
-        if user.name == key.user:
-            yield from _section(f"user:{user.name}", user.limits, user.budget, _within(tree, ("users", row)))
-    for row, organization in enumerate(settings.organizations):
-        if organization.name != (key.team or "").partition("/")[0]:
-            continue
-        path: KeyPath = ("organizations", row)
-        for column, team in enumerate(organization.teams):
-            if f"{organization.name}/{team.name}" == key.team:
-                place = _within(tree, (*path, "teams", column))
-                yield from _section(f"team:{key.team}", team.limits, team.budget, place)
-        place = _within(tree, path)
-        yield from _section(f"organization:{organization.name}", organization.limits, organization.budget, place)
+def _of_tenants(key: KeySettings, book: Book, tree: Node) -> Iterator[LimitFact]:
+    organization = (key.team or "").partition("/")[0]
+    yield from _section(f"user:{key.user}", book.users.get(key.user or ""), tree)
+    yield from _section(f"team:{key.team}", book.teams.get(key.team or ""), tree)
+    yield from _section(f"organization:{organization}", book.organizations.get(organization), tree)
 
 
-def _section(scope: str, limits: LimitSettings, budget: BudgetSettings | None, place: Place) -> Iterator[LimitFact]:
+def _section(
+    scope: str,
+    tenant: Placed[UserSettings] | Placed[TeamSettings] | Placed[OrganizationSettings] | None,
+    tree: Node,
+) -> Iterator[LimitFact]:
+    if tenant is None:
+        return
+    section = tenant.section
+    place = _in_store(section) if tenant.path is None else _within(tree, tenant.path)
     for name in _RATES:
-        value = getattr(limits, name)
+        value = getattr(section.limits, name)
         if value is not None:
             yield LimitFact(scope=scope, limit=name, value=str(value), set_by=place(("limits", name)))
-    if budget is not None:
-        yield _budget(scope, budget, place(("budget",)))
+    if section.budget is not None:
+        yield _budget(scope, section.budget, place(("budget",)))
 
 
 def _covers(budget: ScopedBudgetSettings, key: KeySettings) -> bool:
@@ -146,21 +155,21 @@ def _budget(scope: str, budget: BudgetSettings, set_by: str) -> LimitFact:
     return LimitFact(scope=scope, limit="budget", value=value, set_by=set_by)
 
 
-def _in_store(key: KeySettings) -> Place:
+def _in_store(section: Section) -> Place:
     def place(path: KeyPath) -> str:
-        return "store" if path[0] in key.model_fields_set else _DEFAULT
+        return _IN_STORE if path[0] in section.model_fields_set else _DEFAULT
 
     return place
 
 
 def _within(tree: Node, above: KeyPath) -> Place:
     def place(path: KeyPath) -> str:
-        return _written(tree, (*above, *path))
+        return place_of(tree, (*above, *path))
 
     return place
 
 
-def _written(tree: Node, path: KeyPath) -> str:
+def place_of(tree: Node, path: KeyPath) -> str:
     """Return file and line of a value, or the variable that gave it."""
     found, node = follow(tree, path)
     if found != path:

@@ -5,19 +5,19 @@ after a power cut, whatever durability the calls have.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import msgspec
 
+from router.adapters.sql.sqlite_changes import KEY, read_audit, read_revision, transaction, write_audit
 from router.adapters.sql.sqlite_store import (
     SqliteThread,
     StoreUnusable,
     configure,
     migrate,
     open_writer,
-    roll_back,
     sqlite_path,
 )
 from router.ports.keys import (
@@ -32,11 +32,11 @@ from router.ports.keys import (
     StoredKeys,
     StoreFull,
 )
+from router.ports.records import AuditFilter
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_READ_REVISION: Final = "SELECT number FROM revision"
 _COUNT: Final = "SELECT count(*) FROM stored_keys"
 _READ: Final = (
     "SELECT name, public_id, secrets, settings, created_ns, updated_ns, revision FROM stored_keys ORDER BY name"
@@ -48,13 +48,6 @@ _INSERT: Final = (
 _REPLACE: Final = (
     "UPDATE stored_keys SET public_id = ?, secrets = ?, settings = ?, created_ns = ?, updated_ns = ?, revision = ?"
     " WHERE name = ? AND revision = ?"
-)
-_WRITE_AUDIT: Final = (
-    "INSERT INTO audit (subject, revision, actor, action, at_ns, before, after) VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
-_READ_AUDIT: Final = (
-    "SELECT subject, revision, actor, action, at_ns, before, after FROM audit"
-    " WHERE subject = ? ORDER BY id DESC LIMIT ?"
 )
 
 _secrets = msgspec.json.Decoder(tuple[SecretDigest, ...])
@@ -69,7 +62,7 @@ class SqliteKeys:
         self._closed = False
 
     async def revision(self) -> int:
-        return await self._run(_revision)
+        return await self._run(read_revision)
 
     async def read(self) -> StoredKeys:
         return await self._run(_read)
@@ -81,7 +74,7 @@ class SqliteKeys:
         return await self._run(_replace, key, change)
 
     async def audit(self, name: str, limit: int) -> Sequence[AuditRow]:
-        return await self._run(_read_audit, name, limit)
+        return await self._run(read_audit, AuditFilter(kind=KEY, subject=name), limit)
 
     async def close(self) -> None:
         self._closed = True
@@ -109,14 +102,9 @@ async def open_sqlite_keys(url: str) -> SqliteKeys:
         return SqliteKeys(thread, stack.pop_all())
 
 
-def _revision(connection: sqlite3.Connection) -> int:
-    (number,) = connection.execute(_READ_REVISION).fetchone()
-    return int(number)
-
-
 def _read(connection: sqlite3.Connection) -> StoredKeys:
-    with _transaction(connection, "BEGIN"):
-        return StoredKeys(revision=_revision(connection), keys=tuple(map(_key, connection.execute(_READ))))
+    with transaction(connection, "BEGIN"):
+        return StoredKeys(revision=read_revision(connection), keys=tuple(map(_key, connection.execute(_READ))))
 
 
 def _key(row: tuple[str, str, str, str, int, int, int]) -> StoredKey:
@@ -138,54 +126,26 @@ def _key(row: tuple[str, str, str, str, int, int, int]) -> StoredKey:
 
 def _insert(connection: sqlite3.Connection, key: StoredKey, change: Change) -> StoredKey:
     try:
-        with _transaction(connection, "BEGIN IMMEDIATE"):
+        with transaction(connection, "BEGIN IMMEDIATE"):
             if connection.execute(_COUNT).fetchone()[0] >= KEYS_MAX:
                 raise StoreFull(f"there are {KEYS_MAX} keys")
-            written = msgspec.structs.replace(key, revision=_revision(connection) + 1)
+            written = msgspec.structs.replace(key, revision=read_revision(connection) + 1)
             connection.execute(_INSERT, _columns(written))
-            _write_audit(connection, written, change)
+            write_audit(connection, KEY, written.name, written.revision, change)
     except sqlite3.IntegrityError as exc:
         raise KeyExists(key.name) from exc
     return written
 
 
 def _replace(connection: sqlite3.Connection, key: StoredKey, change: Change) -> StoredKey:
-    with _transaction(connection, "BEGIN IMMEDIATE"):
-        written = msgspec.structs.replace(key, revision=_revision(connection) + 1)
+    with transaction(connection, "BEGIN IMMEDIATE"):
+        written = msgspec.structs.replace(key, revision=read_revision(connection) + 1)
         if not connection.execute(_REPLACE, (*_columns(written), key.revision)).rowcount:
             raise KeyChanged(key.name)
-        _write_audit(connection, written, change)
+        write_audit(connection, KEY, written.name, written.revision, change)
     return written
 
 
 def _columns(key: StoredKey) -> tuple[str | int, ...]:
     secrets = msgspec.json.encode(key.secrets).decode()
     return key.public_id, secrets, key.settings_json, key.created_ns, key.updated_ns, key.revision, key.name
-
-
-def _write_audit(connection: sqlite3.Connection, key: StoredKey, change: Change) -> None:
-    what = (change.actor, change.action, change.at_ns, change.before, change.after)
-    connection.execute(_WRITE_AUDIT, (key.name, key.revision, *what))
-
-
-def _read_audit(connection: sqlite3.Connection, name: str, limit: int) -> list[AuditRow]:
-    return [
-        AuditRow(
-            subject=subject,
-            revision=revision,
-            change=Change(actor=actor, action=action, at_ns=at_ns, before=before, after=after),
-        )
-        for subject, revision, actor, action, at_ns, before, after in connection.execute(_READ_AUDIT, (name, limit))
-    ]
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
-    """Commit what is done inside, or nothing of it."""
-    connection.execute(begin)
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        roll_back(connection)
-        raise

@@ -1,6 +1,8 @@
 """Keep the ledger in dictionaries, for tests and simulations: it forgets everything when its process ends."""
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import product
 from typing import Final
 
 import msgspec
@@ -11,14 +13,23 @@ from router.domain.governance.budget import Amounts, Budget, BudgetId, Crossed, 
 from router.domain.governance.ledger import hold, post, room_of
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
-from router.domain.settlement import Outcome, Reservation, Settlement
+from router.domain.instants import NS_PER_S
+from router.domain.settlement import Outcome, Reservation, Settlement, tag_values
 from router.domain.stream import ReplyMode
-from router.ports.ledger import CallRecord, LedgerUnavailable, UsageGroup, UsageTotal
+from router.ports.ledger import CallRecord, LedgerUnavailable
+from router.ports.usage import UsageGroup, UsageQuery, UsageReport, UsageTotal
 
-_GROUPS: Final[dict[UsageGroup, Callable[[CallRecord], str]]] = {
-    "key": lambda call: call.key_id,
-    "model": lambda call: call.asked_model,
-    "agent": lambda call: call.agent or "",
+_VALUES: Final[dict[UsageGroup, Callable[[CallRecord], Sequence[str]]]] = {
+    "key": lambda call: [call.key_id],
+    "team": lambda call: ["/".join(filter(None, (call.organization, call.team))) if call.team else ""],
+    "organization": lambda call: [call.organization or ""],
+    "user": lambda call: [call.user or ""],
+    "agent": lambda call: [call.agent or ""],
+    "workflow": lambda call: [call.workflow_id or ""],
+    "model": lambda call: [call.asked_model],
+    "deployment": lambda call: [call.served_deployment or ""],
+    "tag": lambda call: tag_values(call.tags) or [""],
+    "day": lambda call: [datetime.fromtimestamp(call.started_ns // NS_PER_S, UTC).date().isoformat()],
 }
 _NO_FAILURE: Final = frozenset({Outcome.COMPLETED, Outcome.CLIENT_CANCELLED})
 
@@ -79,13 +90,14 @@ class MemoryLedger:
     async def read_call(self, call_id: CallId) -> CallRecord | None:
         return self._calls.get(call_id)
 
-    async def usage(self, group: UsageGroup, since_ns: int) -> Sequence[UsageTotal]:
-        groups: dict[str, list[CallRecord]] = {}
+    async def usage(self, asked: UsageQuery) -> UsageReport:
+        groups: dict[tuple[str, ...], list[CallRecord]] = {}
         for call in self._calls.values():
-            if call.outcome is not None and call.started_ns >= since_ns:
-                groups.setdefault(_GROUPS[group](call), []).append(call)
-        totals = [_total(name, calls) for name, calls in groups.items()]
-        return sorted(totals, key=lambda total: (-total.cost_nano_usd, total.group))
+            if call.outcome is not None and _is_asked_for(asked, call):
+                for values in product(*(_VALUES[group](call) for group in asked.by)):
+                    groups.setdefault(values, []).append(call)
+        totals = sorted((_total(*group) for group in groups.items()), key=lambda one: (-one.cost_nano_usd, one.group))
+        return UsageReport(totals=tuple(totals[: asked.limit]), truncated=len(totals) > asked.limit, partial=False)
 
     async def close(self) -> None:
         self._closed = True
@@ -145,7 +157,23 @@ def _settled_record(settlement: Settlement, hold_nano_usd: int) -> CallRecord:
     )
 
 
-def _total(group: str, calls: Sequence[CallRecord]) -> UsageTotal:
+def _is_asked_for(asked: UsageQuery, call: CallRecord) -> bool:
+    wanted = [
+        (asked.key, call.key_id),
+        (asked.agent, call.agent),
+        (asked.workflow, call.workflow_id),
+        (asked.model, call.asked_model),
+    ]
+    teams = (None, call.team, *_VALUES["team"](call))
+    return (
+        all(text is None or text == found for text, found in wanted)
+        and (asked.team in teams)
+        and (asked.since_ns is None or call.started_ns >= asked.since_ns)
+        and (asked.until_ns is None or call.started_ns < asked.until_ns)
+    )
+
+
+def _total(group: tuple[str, ...], calls: Sequence[CallRecord]) -> UsageTotal:
     return UsageTotal(
         group=group,
         calls=len(calls),
@@ -153,6 +181,7 @@ def _total(group: str, calls: Sequence[CallRecord]) -> UsageTotal:
         input_tokens=sum(call.input_tokens for call in calls),
         cached_input_tokens=sum(call.cached_input_tokens for call in calls),
         output_tokens=sum(call.output_tokens for call in calls),
+        reasoning_tokens=sum(call.reasoning_tokens for call in calls),
         cost_nano_usd=sum(call.cost_nano_usd or 0 for call in calls),
         unpriced_calls=sum(call.cost_nano_usd is None for call in calls),
     )

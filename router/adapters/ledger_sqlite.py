@@ -24,6 +24,7 @@ from router.adapters.sql.journal_records import (
     settled_record,
 )
 from router.adapters.sql.sqlite_commit import Balance, Group, commit_group
+from router.adapters.sql.sqlite_history import SqliteHistory
 from router.adapters.sql.sqlite_reader import SqliteReader
 from router.adapters.sql.sqlite_recovery import read_balances, start_epoch
 from router.adapters.sql.sqlite_rows import INTEGER_MAX, BookedTexts, extended_row, open_row, settled_row
@@ -39,6 +40,7 @@ from router.adapters.sql.sqlite_store import (
     open_writer,
     sqlite_path,
 )
+from router.adapters.sql.sqlite_upkeep import SqliteUpkeep
 from router.domain.governance.account import AccountKey, AccountState
 from router.domain.governance.accounts import Accounts
 from router.domain.governance.budget import Amounts, Budget, BudgetId, Crossed, Exhausted, Stale, Standing, State
@@ -47,8 +49,7 @@ from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
 from router.domain.settlement import Outcome, Reservation, Settlement
 from router.ports.clock import Clock
-from router.ports.ledger import CallRecord, LedgerUnavailable, UsageGroup, UsageTotal
-from router.ports.ledger_pages import AttemptPlace, AttemptRecord, CallFilter
+from router.ports.ledger import CallRecord, LedgerUnavailable
 from router.ports.telemetry import Anomaly, Telemetry
 
 COMMIT_EVERY_S: Final = 0.1
@@ -99,6 +100,7 @@ class SqliteLedger:
         self._journal = journal
         self._writer = writer
         self._reader = reader
+        self.history = SqliteHistory(reader, self._catch_up)
         self._telemetry = telemetry
         self._held = held
         self._accounts, self._booked = Accounts(), BookedTexts()
@@ -217,20 +219,7 @@ class SqliteLedger:
             raise LedgerUnavailable(_BEHIND)
 
     async def read_call(self, call_id: CallId) -> CallRecord | None:
-        await self._catch_up()
-        return await self._reader.read_call(call_id)
-
-    async def read_calls(self, sought: CallFilter, before: CallId, limit: int) -> Sequence[CallRecord]:
-        await self._catch_up()
-        return await self._reader.read_calls(sought, before, limit)
-
-    async def read_attempts(self, sought: CallFilter, after: AttemptPlace, limit: int) -> Sequence[AttemptRecord]:
-        await self._catch_up()
-        return await self._reader.read_attempts(sought, after, limit)
-
-    async def usage(self, group: UsageGroup, since_ns: int) -> Sequence[UsageTotal]:
-        await self._catch_up()
-        return await self._reader.usage(group, since_ns)
+        return await self.history.read_call(call_id)
 
     async def close(self) -> None:
         """Commit what is left, close the file, give up the lock. Raises `LedgerUnavailable` if rows were left."""
@@ -246,8 +235,9 @@ class SqliteLedger:
             with suppress(sqlite3.Error):  # the log is as durable as the file; the next start reads it
                 await self._writer.run(checkpoint)
 
-    def start(self, tasks: asyncio.TaskGroup) -> None:
-        """Start the writer. Done once, by `open_sqlite_ledger`."""
+    def start(self, tasks: asyncio.TaskGroup, upkeep: SqliteUpkeep) -> None:
+        """Start the writer, and what works beside it. Done once, by `open_sqlite_ledger`."""
+        tasks.create_task(upkeep.run(self._closing), name="ledger-upkeep")
         # A callback, for a task that is cancelled before its first step never reaches its own clean-up.
         tasks.create_task(self._write_until_closed(), name="ledger-writer").add_done_callback(self._writer_ended)
 
@@ -344,11 +334,17 @@ class SqliteLedger:
 
 
 async def open_sqlite_ledger(
-    url: str, *, durability: Durability, clock: Clock, telemetry: Telemetry, tasks: asyncio.TaskGroup
+    url: str,
+    *,
+    durability: Durability,
+    clock: Clock,
+    telemetry: Telemetry,
+    tasks: asyncio.TaskGroup,
+    keep_ns: int | None = None,
 ) -> SqliteLedger:
     """Open or create the store, and start its writer in `tasks`. Raises `StoreUnusable`.
 
-    `close` ends the writer: call it before leaving `tasks`, which waits for it.
+    `close` ends the writer: call it before leaving `tasks`, which waits for it. Rows older than `keep_ns` are deleted.
     """
     path = sqlite_path(url)
     async with AsyncExitStack() as stack:
@@ -382,7 +378,7 @@ async def open_sqlite_ledger(
             held=stack.pop_all(),
             balances=balances,
         )
-    ledger.start(tasks)
+    ledger.start(tasks, SqliteUpkeep(writer=writer, clock=clock, keep_ns=keep_ns))
     return ledger
 
 

@@ -4,6 +4,7 @@ from router.domain.dispatch.breakers import Transition
 from router.domain.faults import Fault
 from router.domain.governance.budget import Crossed
 from router.domain.settlement import Settlement
+from router.domain.webhook import DeliveryOutcome
 from router.ports.telemetry import Anomaly, Telemetry
 
 
@@ -28,6 +29,10 @@ class FanOutTelemetry:
     def breaker_changed(self, transition: Transition) -> None:
         for sink in self._sinks:
             sink.breaker_changed(transition)
+
+    def webhook_tried(self, outcome: DeliveryOutcome) -> None:
+        for sink in self._sinks:
+            sink.webhook_tried(outcome)
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         for sink in self._sinks:

@@ -16,6 +16,7 @@ from router.domain.ids import format_call_id
 from router.domain.instants import NS_PER_MS
 from router.domain.settlement import Settlement
 from router.domain.stream import ReplyMode
+from router.domain.webhook import DeliveryOutcome
 from router.ports.telemetry import Anomaly, Telemetry
 
 _LINES_MAX: Final = 10_000
@@ -103,6 +104,9 @@ class LogTelemetry:
         self._write(
             BreakerLine(deployment=transition.deployment, credential=transition.credential, state=transition.to.value)
         )
+
+    def webhook_tried(self, outcome: DeliveryOutcome) -> None:
+        pass
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         pass

@@ -18,6 +18,7 @@ from router.domain.faults import Fault
 from router.domain.governance.budget import Crossed
 from router.domain.ids import DeploymentId
 from router.domain.settlement import AttemptRow, Settlement
+from router.domain.webhook import DeliveryOutcome
 from router.ports.telemetry import Anomaly
 
 _SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -84,6 +85,7 @@ class PrometheusTelemetry(Collector):
         self._transitions: dict[tuple[str, str, str], int] = {}
         self.breaker_states: Callable[[], Sequence[tuple[DeploymentId, str, BreakerState]]] = tuple
         """Asked at each scrape; set by whoever knows."""
+        self._webhooks: dict[str, int] = {}
         self.open_calls: Callable[[], int] = lambda: 0
         """Asked at each scrape; set by whoever knows, as the next."""
         self.upstream_remaining: Callable[[], Iterable[tuple[tuple[str, str], int]]] = lambda: ()
@@ -108,6 +110,9 @@ class PrometheusTelemetry(Collector):
     def breaker_changed(self, transition: Transition) -> None:
         key = (transition.deployment, transition.credential, transition.to)
         self._transitions[key] = self._transitions.get(key, 0) + 1
+
+    def webhook_tried(self, outcome: DeliveryOutcome) -> None:
+        self._webhooks[outcome] = self._webhooks.get(outcome, 0) + 1
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         self._anomalies[anomaly] = self._anomalies.get(anomaly, 0) + count
@@ -148,6 +153,9 @@ class PrometheusTelemetry(Collector):
         )
         yield _counter("checkrein_budget_thresholds", "Thresholds that budgets reached", "action", self._crossed)
         yield from self._breaker_families()
+        yield _counter(
+            "checkrein_webhook_deliveries", "Tries to tell an event, and lost ones", "outcome", self._webhooks
+        )
         yield _counter("checkrein_anomalies", "Things that should not happen", "kind", self._anomalies)
         yield CounterMetricFamily(
             "upstream_malformed_events",

@@ -16,6 +16,8 @@ IDLE_S_MAX: Final = 30.0
 IDLE_CONNECTIONS_MAX: Final = 512
 CONNECTIONS_MAX: Final = 8_192
 """To one origin, busy and idle."""
+RECEIVER_CONNECT_NS: Final = 5 * NS_PER_S
+"""For a connection to a receiver of events, TLS included."""
 
 
 class HttptoolsTransport:
@@ -106,12 +108,23 @@ class HttptoolsTransport:
 
 def transport_to(provider: Provider) -> HttptoolsTransport:
     """Build the transport for a provider's `base_url`. Raises ValueError or OSError when it cannot work."""
-    url = urlsplit(provider.base_url)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise ValueError(f"base_url of provider {provider.id!r} must begin with http:// or https:// and a host")
-    tls = _tls_context(provider.network.ca_file) if url.scheme == "https" else None
-    port = url.port or (443 if tls is not None else 80)
-    return HttptoolsTransport(host=url.hostname, port=port, tls=tls, connect_ns=provider.timeouts.connect_ns)
+    where = f"base_url of provider {provider.id!r}"
+    timeouts, network = provider.timeouts, provider.network
+    return _transport(provider.base_url, where, connect_ns=timeouts.connect_ns, ca_file=network.ca_file)
+
+
+def transport_to_receiver(url: str) -> HttptoolsTransport:
+    """Build the transport for a webhook's address. Raises ValueError or OSError when it cannot work."""
+    return _transport(url, "the url of a webhook", connect_ns=RECEIVER_CONNECT_NS)
+
+
+def _transport(url: str, where: str, *, connect_ns: int, ca_file: str | None = None) -> HttptoolsTransport:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{where} must begin with http:// or https:// and a host")
+    tls = _tls_context(ca_file) if parts.scheme == "https" else None
+    port = parts.port or (443 if tls is not None else 80)
+    return HttptoolsTransport(host=parts.hostname, port=port, tls=tls, connect_ns=connect_ns)
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:

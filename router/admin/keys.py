@@ -4,36 +4,34 @@ A secret exists in the reply of `create` and `rotate` only: what is stored is it
 before its reply is written, and in other processes as soon as they look at the store's revision.
 """
 
+import asyncio
 import base64
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
+from router.admin.authority import Authority, require_key_admin
 from router.admin.merge_patch import merge_patch
-from router.domain.faults import Fault, Refusal, RouterError, refuse
+from router.admin.storing import conflict, decoded, encode, members_of, require_admin, told
+from router.domain.faults import Fault, RouterError, refuse
 from router.domain.principal import Permission, Principal
 from router.domain.secret import Secret
 from router.ports.clock import Clock
 from router.ports.keys import (
-    KEYS_MAX,
     AuditRow,
     Change,
-    KeyChanged,
-    KeyExists,
     KeyRules,
     Keys,
-    KeysUnavailable,
     KeyTerms,
     LimitFact,
     SecretDigest,
     SettingsRefused,
     StoredKey,
-    StoreFull,
 )
 
 PAGE_KEYS_MAX: Final = 1_000
@@ -99,27 +97,34 @@ class KeyAdmin:
         refresh: Callable[[], Awaitable[None]],
         clock: Clock,
         draw_bytes: Callable[[int], bytes],
+        turn: asyncio.Lock,
     ) -> None:
-        """`refresh` brings in force what is stored; `draw_bytes` gives randomness fit for secrets."""
+        """`refresh` brings in force what is stored; `draw_bytes` gives randomness fit for secrets.
+
+        `turn` lets one change at a time be checked and made.
+        """
         self._store = store
         self._rules = rules
         self._refresh = refresh
         self._clock = clock
         self._draw_bytes = draw_bytes
+        self._turn = turn
 
     def require_admin(self, caller: Principal) -> None:
-        """Refuse who may not administer, before more is read of the request."""
-        if Permission.ADMIN not in caller.permissions:
-            message = "This key may not administer keys. Use one with the permission `admin`."
-            raise refuse(Fault.PERMISSION_DENIED, message)
+        """Refuse who may not administer any key, before more is read of the request."""
+        require_key_admin(caller)
 
     async def list(self, caller: Principal, *, after: str | None = None, limit: int = PAGE_KEYS_MAX) -> KeyPage:
         """Return keys by name, of file and store. A limit out of bounds is brought into them."""
-        self.require_admin(caller)
+        authority = await self._authority(caller)
         limit = min(max(limit, 1), PAGE_KEYS_MAX)
-        of_file = self._rules.file_keys()
-        facts = {key.name: key for key in await self._read()}
-        names = sorted(name for name in {*of_file, *facts} if after is None or name > after)
+        of_file, facts = self._rules.file_keys(), {key.name: key for key in await self._read()}
+        seen = {name: key.settings_json for name, key in facts.items()} | dict(of_file)
+        names = sorted(
+            name
+            for name, settings_json in seen.items()
+            if (after is None or name > after) and authority.sees(self._team_of(settings_json))
+        )
         page = tuple(
             self._file_facts(name, of_file[name]) if name in of_file else self._facts(facts[name])
             for name in names[:limit]
@@ -128,80 +133,111 @@ class KeyAdmin:
 
     async def show(self, caller: Principal, handle: str) -> tuple[KeyFacts, Sequence[LimitFact]]:
         """Return a key, by name or public id, and all that it must keep to."""
-        self.require_admin(caller)
-        of_file = self._rules.file_keys()
-        facts = (
-            self._file_facts(handle, of_file[handle]) if handle in of_file else self._facts(await self._find(handle))
-        )
+        authority = await self._authority(caller)
+        filed = self._rules.file_keys().get(handle)
+        if filed is not None and authority.sees(self._team_of(filed)):
+            facts = self._file_facts(handle, filed)
+        else:
+            facts = self._facts(await self._find(handle, authority))
         return facts, () if facts.state is KeyState.BROKEN else self._rules.limits(facts.settings_json)
 
     async def history(self, caller: Principal, handle: str, *, limit: int = AUDIT_ROWS_MAX) -> Sequence[AuditRow]:
         """Return the latest changes of a key of the store, newest first."""
-        self.require_admin(caller)
-        key = await self._find(handle)
-        with _told():
+        require_admin(caller, "the audit")
+        key = await self._find(handle, Authority())
+        with told("key"):
             return await self._store.audit(key.name, min(max(limit, 1), AUDIT_ROWS_MAX))
 
     async def create(self, caller: Principal, body: bytes) -> Issued:
         """Make a key with the settings that the configuration's section of a key has, but for the secret."""
-        self.require_admin(caller)
-        settings_json = _encode(_members_of(body))
-        terms = self._check(settings_json)
-        self._require_not_in_file(terms.name)
-        public_id = _base32(self._draw_bytes(_PUBLIC_ID_CHARS))[:_PUBLIC_ID_CHARS]
-        secret, digest = self._draw_secret(public_id)
-        now_ns = self._clock.wall_ns()
-        key = StoredKey(
-            name=terms.name,
-            public_id=public_id,
-            secrets=(digest,),
-            settings_json=settings_json,
-            created_ns=now_ns,
-            updated_ns=now_ns,
-        )
-        with _told(key.name):
-            key = await self._store.insert(key, _change(caller, "create", now_ns, None, key))
-        await self._refresh()
+        async with self._change(caller) as authority:
+            settings_json = encode(authority.filled(_settings_of(body)))
+            terms = self._check(settings_json, authority)
+            self._require_not_in_file(terms.name)
+            public_id = _base32(self._draw_bytes(_PUBLIC_ID_CHARS))[:_PUBLIC_ID_CHARS]
+            secret, digest = self._draw_secret(public_id)
+            now_ns = self._clock.wall_ns()
+            key = StoredKey(
+                name=terms.name,
+                public_id=public_id,
+                secrets=(digest,),
+                settings_json=settings_json,
+                created_ns=now_ns,
+                updated_ns=now_ns,
+            )
+            with told("key", key.name):
+                key = await self._store.insert(key, _change(caller, "create", now_ns, None, key))
         return Issued(key=self._facts(key), secret=secret)
 
     async def update(self, caller: Principal, handle: str, patch: bytes) -> KeyFacts:
         """Change settings by a merge patch: what is absent stays, null means the default again."""
-        key = await self._find_alive(caller, handle)
-        members = _members_of(patch)
-        if members.get("name", key.name) != key.name:
-            raise _refuse_state("A key keeps its name: the ledger knows it by it. Make another key.", param="name")
-        settings_json = _encode(merge_patch(msgspec.json.decode(key.settings_json), members))
-        self._check(settings_json)
-        return await self._replace(caller, "update", key, settings_json=settings_json)
+        async with self._change(caller) as authority:
+            key = await self._find_alive(handle, authority)
+            members = _settings_of(patch)
+            if members.get("name", key.name) != key.name:
+                raise conflict("A key keeps its name: the ledger knows it by it. Make another key.", param="name")
+            settings_json = encode(merge_patch(msgspec.json.decode(key.settings_json), members))
+            self._check(settings_json, authority)
+            return await self._replace(caller, "update", key, settings_json=settings_json)
 
     async def rotate(self, caller: Principal, handle: str, *, overlap_ns: int) -> Issued:
         """Give a key a new secret. Those before it work for `overlap_ns` more, or less where they were told so."""
-        key = await self._find_alive(caller, handle)
-        if not 0 <= overlap_ns <= OVERLAP_NS_MAX:
-            raise refuse(Fault.INVALID_REQUEST, "`overlap` is out of range: use 0s to 90d.", param="overlap")
-        now_ns = self._clock.wall_ns()
-        end_ns = now_ns + overlap_ns
-        kept = tuple(
-            SecretDigest(sha256=old.sha256, until_ns=until_ns)
-            for old in key.secrets
-            if (until_ns := end_ns if old.until_ns is None else min(old.until_ns, end_ns)) > now_ns
-        )
-        if len(kept) >= SECRETS_MAX:
-            raise _refuse_state(f"{SECRETS_MAX} secrets of this key work already. Rotate with a shorter `overlap`.")
-        secret, digest = self._draw_secret(key.public_id)
-        facts = await self._replace(caller, "rotate", key, secrets=(digest, *kept))
+        async with self._change(caller) as authority:
+            key = await self._find_alive(handle, authority)
+            authority.require_gift(self._rules.grants(key.settings_json))
+            if not 0 <= overlap_ns <= OVERLAP_NS_MAX:
+                raise refuse(Fault.INVALID_REQUEST, "`overlap` is out of range: use 0s to 90d.", param="overlap")
+            now_ns = self._clock.wall_ns()
+            end_ns = now_ns + overlap_ns
+            kept = tuple(
+                SecretDigest(sha256=old.sha256, until_ns=until_ns)
+                for old in key.secrets
+                if (until_ns := end_ns if old.until_ns is None else min(old.until_ns, end_ns)) > now_ns
+            )
+            if len(kept) >= SECRETS_MAX:
+                raise conflict(f"{SECRETS_MAX} secrets of this key work already. Rotate with a shorter `overlap`.")
+            secret, digest = self._draw_secret(key.public_id)
+            facts = await self._replace(caller, "rotate", key, secrets=(digest, *kept))
         return Issued(key=facts, secret=secret)
 
     async def revoke(self, caller: Principal, handle: str) -> KeyFacts:
         """Refuse a key from now on, for good. Revoking again changes nothing; what is being served is finished."""
+        async with self._change(caller) as authority:
+            self._require_not_in_file(handle, authority)
+            key = await self._find(handle, authority)
+            facts = self._facts(key)
+            if facts.state is KeyState.BROKEN:
+                return await self._replace(
+                    caller, "revoke", key, settings_json=encode({"name": key.name, "revoked": True})
+                )
+            authority.require_change(self._rules.grants(key.settings_json))
+            if facts.state is KeyState.REVOKED:
+                return facts
+            settings = msgspec.json.decode(key.settings_json)
+            return await self._replace(caller, "revoke", key, settings_json=encode(settings | {"revoked": True}))
+
+    async def _authority(self, caller: Principal) -> Authority:
+        """Look up what a caller may do with keys, as its own key is now."""
         self.require_admin(caller)
-        self._require_not_in_file(handle)
-        key = await self._find(handle)
-        facts = self._facts(key)
-        if facts.state is KeyState.REVOKED:
-            return facts
-        settings = {"name": key.name} if facts.state is KeyState.BROKEN else msgspec.json.decode(key.settings_json)
-        return await self._replace(caller, "revoke", key, settings_json=_encode(settings | {"revoked": True}))
+        if Permission.ADMIN in caller.permissions:
+            return Authority()
+        own = self._rules.file_keys().get(caller.key_id)
+        try:
+            settings_json = own or (await self._find(caller.key_id, Authority())).settings_json
+            grants = self._rules.grants(settings_json)
+        except (SettingsRefused, RouterError) as exc:
+            message = "The settings of this key cannot be read now, so it may not administer keys."
+            raise refuse(Fault.PERMISSION_DENIED, message) from exc
+        return Authority(own=grants, settings=msgspec.json.decode(settings_json, type=dict[str, object]))
+
+    @asynccontextmanager
+    async def _change(self, caller: Principal) -> AsyncIterator[Authority]:
+        """Look at what is in force now, change it and put that in force, while nobody else changes anything here."""
+        self.require_admin(caller)
+        async with self._turn:
+            await self._refresh()
+            yield await self._authority(caller)
+            await self._refresh()
 
     async def _replace(
         self,
@@ -219,40 +255,50 @@ class KeyAdmin:
             secrets=secrets or old.secrets,
             updated_ns=now_ns,
         )
-        with _told(key.name):
+        with told("key", key.name):
             key = await self._store.replace(key, _change(caller, action, now_ns, old, key))
-        await self._refresh()
         return self._facts(key)
 
     async def _read(self) -> Sequence[StoredKey]:
-        with _told():
+        with told("key"):
             return (await self._store.read()).keys
 
-    async def _find(self, handle: str) -> StoredKey:
+    async def _find(self, handle: str, authority: Authority) -> StoredKey:
+        """Return a key of the store. One of another team than the caller's is as unknown as one that never was."""
         keys = await self._read()
         found = next((key for key in keys if key.name == handle), None)
         found = found or next((key for key in keys if key.public_id == handle), None)
-        if found is None:
+        if found is None or not authority.sees(self._team_of(found.settings_json)):
             raise refuse(Fault.NOT_FOUND, "There is no such key in the store. See GET /admin/v1/keys.")
         return found
 
-    async def _find_alive(self, caller: Principal, handle: str) -> StoredKey:
-        self.require_admin(caller)
-        self._require_not_in_file(handle)
-        key = await self._find(handle)
+    async def _find_alive(self, handle: str, authority: Authority) -> StoredKey:
+        self._require_not_in_file(handle, authority)
+        key = await self._find(handle, authority)
         if self._facts(key).state in (KeyState.REVOKED, KeyState.BROKEN):
-            raise _refuse_state("This key was revoked, or is broken, and stays so. Make another one.")
+            raise conflict("This key was revoked, or is broken, and stays so. Make another one.")
+        authority.require_change(self._rules.grants(key.settings_json))
         return key
 
-    def _require_not_in_file(self, name: str) -> None:
-        if name in self._rules.file_keys():
-            raise _refuse_state(
+    def _team_of(self, settings_json: str) -> str | None:
+        try:
+            return self._rules.terms(settings_json).team
+        except SettingsRefused:
+            return None
+
+    def _require_not_in_file(self, name: str, authority: Authority | None = None) -> None:
+        """Refuse to change a key of the file that the caller sees. To make one of its name is refused to all."""
+        filed = self._rules.file_keys().get(name)
+        if filed is not None and (authority is None or authority.sees(self._team_of(filed))):
+            raise conflict(
                 f"The key {name!r} is written in the configuration file. Change it there, or use another name.",
                 param="name",
             )
 
-    def _check(self, settings_json: str) -> KeyTerms:
+    def _check(self, settings_json: str, authority: Authority) -> KeyTerms:
         try:
+            # First: who may not name another team does not learn whether it is there.
+            authority.require_gift(self._rules.grants(settings_json))
             return self._rules.check(settings_json)
         except SettingsRefused as exc:
             raise refuse(Fault.INVALID_REQUEST, f"These are no settings of a key: {exc}.") from None
@@ -292,41 +338,12 @@ class KeyAdmin:
         return KeyState.EXPIRED if expired else KeyState.ACTIVE
 
 
-@contextmanager
-def _told(name: str = "") -> Iterator[None]:
-    """Turn what a store raises into the refusal that a caller sees. `name`: of the key that is written."""
-    try:
-        yield
-    except KeysUnavailable as exc:
-        raise refuse(Fault.OVERLOADED, "The store of the keys cannot be used now. Try again shortly.") from exc
-    except KeyExists:
-        message = f"There is a key {name!r} already, or there was: a name is used once. Use another one."
-        raise _refuse_state(message, param="name") from None
-    except KeyChanged:
-        message = f"The key {name!r} was changed meanwhile. Look at it and send the change again."
-        raise _refuse_state(message) from None
-    except StoreFull:
-        raise _refuse_state(f"The store holds {KEYS_MAX} keys, revoked ones included: no more fit.") from None
-
-
-def _refuse_state(message: str, *, param: str | None = None) -> RouterError:
-    """Refuse what is well said and does not fit what there is."""
-    return RouterError(Refusal(fault=Fault.INVALID_REQUEST, message=message, param=param))
-
-
-def _members_of(body: bytes) -> dict[str, object]:
-    try:
-        members = msgspec.json.decode(body, type=dict[str, object])
-    except (msgspec.DecodeError, RecursionError):
-        raise refuse(Fault.INVALID_REQUEST, "The body is not a JSON object.") from None
+def _settings_of(body: bytes) -> dict[str, object]:
+    members = members_of(body)
     for name in _SECRET_MEMBERS:
         if name in members:
             raise refuse(Fault.INVALID_REQUEST, "The router makes the secrets of its keys. Leave it out.", param=name)
     return members
-
-
-def _encode(settings: object) -> str:
-    return msgspec.json.encode(settings).decode()
 
 
 def _base32(noise: bytes) -> str:
@@ -344,14 +361,10 @@ def _change(caller: Principal, action: str, now_ns: int, before: StoredKey | Non
 
 
 def _for_audit(key: StoredKey) -> str:
-    try:
-        settings: object = msgspec.json.decode(key.settings_json)
-    except msgspec.DecodeError:
-        settings = None
-    return _encode(
+    return encode(
         {
             "public_id": key.public_id,
-            "settings": settings,
+            "settings": decoded(key.settings_json),
             "secrets_until_ns": [one.until_ns for one in key.secrets],
         }
     )

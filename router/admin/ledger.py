@@ -1,29 +1,22 @@
 """Show administrators what is on record, page by page: read what they ask for, keep pages within their bounds."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Final, Generic, TypeVar
 
+from router.admin.ledger_reading import INSTANT_NS_MAX, instant_ns, require_reader, told
 from router.domain.faults import Fault, refuse
 from router.domain.ids import CallId, format_call_id, parse_call_id
-from router.domain.instants import NS_PER_S
-from router.domain.principal import Permission, Principal
+from router.domain.principal import Principal
 from router.domain.settlement import Outcome
-from router.ports.ledger import CallRecord, LedgerUnavailable
+from router.ports.ledger import CallRecord
 from router.ports.ledger_pages import AttemptPlace, AttemptRecord, CallFilter, LedgerPages
 
 PAGE_ROWS: Final = 100
 PAGE_ROWS_MAX: Final = 1_000
 OPEN: Final = "open"
-_INTEGER_MAX: Final = (1 << 63) - 1
-_NEWEST: Final = CallId(_INTEGER_MAX)
+_NEWEST: Final = CallId(INSTANT_NS_MAX)
 _OUTCOMES: Final = (OPEN, *Outcome)
-_UNIX_S: Final = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
-_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ATTEMPT: Final = re.compile(r"(call_[0-9a-f]{16})-(\d{1,9})", re.ASCII)
 
 T = TypeVar("T")
@@ -63,39 +56,25 @@ class LedgerAdmin:
 
     async def calls(self, caller: Principal, asked: Asked) -> Page[CallRecord]:
         """Return calls, open and settled, newest first."""
-        _require_admin(caller)
+        require_reader(caller)
         sought, limit = _filter_of(asked), _limit_of(asked)
         before = _NEWEST if asked.after is None else parse_call_id(asked.after)
         if before is None:
             raise _no_place()
-        with _told():
+        with told():
             rows = await self._pages.read_calls(sought, before, limit + 1)
         more = len(rows) > limit
         return Page(rows=tuple(rows[:limit]), next=format_call_id(rows[limit - 1].id) if more else None)
 
     async def attempts(self, caller: Principal, asked: Asked) -> Page[AttemptRecord]:
         """Return attempts of settled calls, the newest call first and its attempts in their order."""
-        _require_admin(caller)
+        require_reader(caller)
         sought, limit = _filter_of(asked), _limit_of(asked)
-        with _told():
+        with told():
             rows = await self._pages.read_attempts(sought, _attempt_place(asked.after), limit + 1)
         last = rows[limit - 1] if len(rows) > limit else None
         onward = None if last is None else f"{format_call_id(last.call_id)}-{last.number}"
         return Page(rows=tuple(rows[:limit]), next=onward)
-
-
-def _require_admin(caller: Principal) -> None:
-    if Permission.ADMIN not in caller.permissions:
-        message = "This key may not read the ledger. Use one with the permission `admin`."
-        raise refuse(Fault.PERMISSION_DENIED, message)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except LedgerUnavailable as exc:
-        raise refuse(Fault.OVERLOADED, "The ledger cannot be read now. Try again shortly.") from exc
 
 
 def _filter_of(asked: Asked) -> CallFilter:
@@ -110,8 +89,8 @@ def _filter_of(asked: Asked) -> CallFilter:
         model=asked.model,
         outcome=asked.outcome,
         fault=asked.fault,
-        since_ns=_instant_ns(asked.since, "since"),
-        until_ns=_instant_ns(asked.until, "until"),
+        since_ns=instant_ns(asked.since, "since"),
+        until_ns=instant_ns(asked.until, "until"),
     )
 
 
@@ -131,21 +110,3 @@ def _attempt_place(after: str | None) -> AttemptPlace:
 
 def _no_place() -> Exception:
     return refuse(Fault.INVALID_REQUEST, "No page ends there. Send the `next` of the page before.", param="after")
-
-
-def _instant_ns(text: str | None, param: str) -> int | None:
-    """Read RFC 3339 or Unix seconds; what no row can reach is brought to the nearest that one can."""
-    if text is None:
-        return None
-    if _UNIX_S.fullmatch(text):
-        return min(int(Decimal(text) * NS_PER_S), _INTEGER_MAX)
-    try:
-        # An unescaped + of an offset arrives as a space, which no moment has at that place.
-        moment = datetime.fromisoformat(text[:11] + text[11:].replace(" ", "+"))
-        if moment.tzinfo is None:
-            raise ValueError("no offset")
-        since_epoch_ns = (moment - _UNIX_EPOCH) // timedelta(microseconds=1) * 1_000
-    except (ValueError, OverflowError):
-        message = f"`{param}` is no moment. Write 2027-01-31T12:00:00Z, or Unix seconds."
-        raise refuse(Fault.INVALID_REQUEST, message, param=param) from None
-    return min(max(since_epoch_ns, 0), _INTEGER_MAX)

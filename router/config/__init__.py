@@ -1,6 +1,7 @@
 """Load, check and compile the operator's configuration; the rest of the router sees only what is named here."""
 
-from router.config.compiling import compile_snapshot
+from router.config.compiling import compile_snapshot, webhooks_of
+from router.config.compiling_limits import compile_bounds, compile_scoped
 from router.config.compiling_tenants import Tenants, all_budgets, compile_key, compile_tenants, tenants_of
 from router.config.first_start import is_loopback
 from router.config.loading import Loaded, load
@@ -31,7 +32,9 @@ __all__ = [
     "Tenants",
     "UserSettings",
     "all_budgets",
+    "compile_bounds",
     "compile_key",
+    "compile_scoped",
     "compile_snapshot",
     "compile_tenants",
     "is_loopback",
@@ -42,5 +45,6 @@ __all__ = [
     "restart_needed",
     "starter_yaml",
     "tenants_of",
+    "webhooks_of",
     "with_profile",
 ]

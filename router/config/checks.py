@@ -13,9 +13,12 @@ from router.config.identity import digest_of, id_of
 from router.config.problems import Problem, problem_in
 from router.config.schema_models import DeploymentSettings
 from router.config.schema_providers import ProviderSettings
+from router.config.schema_services import WebhookSettings
 from router.config.schema_tenants import KeySettings
 from router.config.section import Section
 from router.config.tree import KeyPath, Node, flatten, follow, select, text_of
+from router.domain.secret import Secret
+from router.domain.webhook import signing_key, split_url
 
 S = TypeVar("S", bound=Section)
 
@@ -29,6 +32,7 @@ def check(tree: Node) -> Iterator[Problem]:
     yield from _check_deployments(tree)
     yield from _check_keys(tree)
     yield from _check_store(tree)
+    yield from _check_webhooks(tree)
 
 
 def _typed(tree: Node, pattern: str, section: type[S]) -> Iterator[tuple[KeyPath, S]]:
@@ -69,3 +73,20 @@ def _check_store(tree: Node) -> Iterator[Problem]:
     if (text_of(follow(tree, path)[1]) or "").startswith("postgres"):
         fix = "use sqlite:///./checkrein.db until then"
         yield problem_in(tree, path, "PostgreSQL comes in a later release", fix)
+
+
+def _check_webhooks(tree: Node) -> Iterator[Problem]:
+    seen: set[tuple[Secret, Secret | None]] = set()
+    for path, webhook in _typed(tree, "webhooks[]", WebhookSettings):
+        try:
+            split_url(webhook.url.reveal())
+        except ValueError as exc:
+            fix = "write http:// or https://, a host and a path, percent-encoded, without a user's name"
+            yield problem_in(tree, (*path, "url"), str(exc), fix)
+        try:
+            signing_key(webhook.secret.reveal() if webhook.secret is not None else "none")
+        except ValueError as exc:
+            yield problem_in(tree, (*path, "secret"), str(exc), "use whsec_ and base64, or any other text")
+        if (webhook.url, webhook.secret) in seen:
+            yield problem_in(tree, path, "is the same as an earlier webhook", "name the events of both in one")
+        seen.add((webhook.url, webhook.secret))

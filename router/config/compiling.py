@@ -37,11 +37,13 @@ from router.domain.catalog import (
 )
 from router.domain.dispatch.breaker import BreakerTerms
 from router.domain.dispatch.retry import RetryTerms
+from router.domain.events import EventType
 from router.domain.governance.input_bound import PartKind
 from router.domain.ids import DeploymentId, ModelName, ProviderId
 from router.domain.money import nano_usd
 from router.domain.planning.needs import CAPABILITIES
 from router.domain.pricing import Catalogue, ModelFacts, PriceCard, Rates
+from router.domain.webhook import Webhook
 
 _VERSION_DIGITS = 12
 _DEPLOYMENT = "deployment"
@@ -84,6 +86,7 @@ def compile_snapshot(
         breaker=_compile_breaker(settings.breaker),
         retry=_compile_retry(settings.retry),
         affinity_ttl_ns=settings.affinity.ttl if settings.affinity.enabled else None,
+        webhooks=webhooks_of(settings),
     )
 
 
@@ -262,6 +265,14 @@ def _compile_provider(provider: ProviderSettings) -> Provider:
         )
         if scripted
         else None,
+    )
+
+
+def webhooks_of(settings: Settings) -> tuple[Webhook, ...]:
+    """Compile the receivers of events; one that names no type wants all."""
+    return tuple(
+        Webhook(url=webhook.url, secret=webhook.secret, events=frozenset(webhook.events or EventType))
+        for webhook in settings.webhooks
     )
 
 

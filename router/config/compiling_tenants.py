@@ -57,7 +57,7 @@ def compile_tenants(
     budgets: Iterable[ScopedBudgetSettings] = (),
     workflows: WorkflowSettings | None = None,
 ) -> Tenants:
-    """Compile all tenants. `teams` are those that stand apart from their organization, each with its name."""
+    """Compile all tenants. `teams` are those that stand apart from their organization, each with that one's name."""
     organizations = tuple(organizations)
     inside = ((one.name, team) for one in organizations for team in one.teams)
     every_team = ((f"{name}/{team.name}", team) for name, team in (*inside, *teams))
@@ -110,7 +110,7 @@ def compile_key(key: KeySettings, tenants: Tenants, *, mode: Mode) -> KeyEntry:
     accounts = _accounts(path, tenants, key)
     in_usd = next((budget for budget, _ in accounts if budget.unit is Unit.USD), None)
     permissions = frozenset(key.permissions)
-    if Permission.ADMIN in permissions:
+    if permissions & {Permission.ADMIN, Permission.TEAM_ADMIN}:
         permissions |= {Permission.INFERENCE}
     digest = digest_of(key)
     assert digest is not None, "a key without a secret does not load"

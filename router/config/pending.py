@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from router.config.availability import LATER_KINDS, why_left_out
 from router.config.schema import Settings
 from router.config.tree import steps
+from router.domain.events import EventType
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Pending:
     paths: tuple[str, ...]
     will: str
     only: str | bool | None = None
-    """The one value that asks for it."""
+    """The one value that asks for it, alone or in a list."""
     unless: str | int | None = None
     """The value that asks for nothing: leaving it undone is doing it."""
 
@@ -38,7 +39,7 @@ _PENDING: Final = (
     Pending(("server.grpc",), "the typed gRPC API"),
     Pending(("server.workers",), "several server processes", unless=1),
     Pending(("shared.url",), "limits, breakers and cache shared by replicas"),
-    Pending(("retention",), "old rows are deleted"),
+    Pending(("retention.partial_outputs",), "unfinished outputs are kept, and deleted"),
     Pending(("providers[].network.proxy",), "reaches the provider through a proxy"),
     Pending(("providers[].network.allow_private",), "refuses private addresses", only=False),
     Pending(("models[].strategy", "models[].deployments[].weight"), "chooses within a tier"),
@@ -73,7 +74,7 @@ _PENDING: Final = (
     Pending(("cache.exact.enabled",), "answers equal requests from memory"),
     Pending(("idempotency",), "answers a request that was sent twice once"),
     Pending(("affinity.enabled",), "keeps a conversation where its prompt cache is warm"),
-    Pending(("webhooks",), "tells others what happened"),
+    Pending(("webhooks[].events",), "tells of loops that are blocked", only=EventType.LOOP_BLOCKED),
     Pending(("logging.content",), "keeps prompts and replies", only="per_key"),
 )
 
@@ -122,7 +123,7 @@ def _not_enforced(settings: Settings) -> Iterator[str]:
 
 def _asks(value: object, pending: Pending) -> bool:
     if pending.only is not None:
-        return value == pending.only
+        return pending.only in value if isinstance(value, tuple) else value == pending.only
     if isinstance(value, tuple | Mapping):
         return bool(value)
     return value is not None and value is not False and value != pending.unless

@@ -1,4 +1,4 @@
-"""Decide which changes a running server cannot take: what it listens on, where it keeps rows, how many it is."""
+"""Decide which changes a running server cannot take: where it listens, where it keeps rows and how long."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,14 @@ from pydantic import BaseModel
 
 from router.config.schema import Settings
 
-_FIXED = (("server", "http"), ("server", "grpc"), ("server", "ops"), ("server", "workers"), ("store",))
+_FIXED = (
+    ("server", "http"),
+    ("server", "grpc"),
+    ("server", "ops"),
+    ("server", "workers"),
+    ("store",),
+    ("retention", "ledger"),
+)
 
 
 def restart_needed(old: Settings, new: Settings) -> tuple[str, ...]:

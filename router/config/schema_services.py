@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field
 
 from router.config.section import Section
 from router.config.units import SecretText, Text, duration, invalid, size
+from router.domain.events import EventType
 from router.domain.instants import NS_PER_S
 
 
@@ -49,9 +50,9 @@ class ErrorSettings(Section):
 
 class WebhookSettings(Section):
     url: SecretText = Field(description="Where to send the event.")
-    secret: SecretText | None = Field(default=None, description="Signs the body.")
+    secret: SecretText | None = Field(default=None, description="Signs what is sent: `whsec_…`, or any text.")
     secret_file: Text | None = Field(default=None, description="A file that holds the secret.")
-    events: tuple[Text, ...] = Field(default=(), description="Such as budget.threshold, loop.blocked.")
+    events: tuple[EventType, ...] = Field(default=(), description="What to tell; empty: all.")
 
 
 class LoggingSettings(Section):

@@ -1,9 +1,9 @@
 """Describe who may call and how much: organizations, teams, users and keys."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from router.config.schema_budgets import BudgetSettings
 from router.config.schema_models import LimitSettings
@@ -88,7 +88,8 @@ class KeySettings(Section):
         default=None, repr=False, description="The secret's SHA-256, so that the file need not hold it."
     )
     permissions: tuple[Permission, ...] = Field(
-        default=(Permission.INFERENCE,), description="`inference` calls models, `admin` does that and administers."
+        default=(Permission.INFERENCE,),
+        description="`inference` calls models, `admin` administers too, `team_admin` only the keys of its team.",
     )
     models: tuple[Text, ...] = Field(default=("*",), description="Names and patterns of models that it may call.")
     team: Annotated[str, AfterValidator(_check_team)] | None = Field(
@@ -107,3 +108,9 @@ class KeySettings(Section):
     mode: Mode | None = Field(
         default=None, description="Enforce or only observe for this key; null: as the whole router."
     )
+
+    @model_validator(mode="after")
+    def _has_a_team_to_administer(self) -> Self:
+        if Permission.TEAM_ADMIN in self.permissions and self.team is None:
+            raise invalid("has the permission team_admin and no team", "write its `team`, such as organization/team")
+        return self

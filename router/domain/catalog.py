@@ -16,6 +16,7 @@ from router.domain.instants import NS_PER_S
 from router.domain.pricing import PriceCard
 from router.domain.principal import Bounds, KeyEntry
 from router.domain.secret import Secret
+from router.domain.webhook import Webhook
 
 ROLE_PREFIX: Final = "role:"
 
@@ -204,6 +205,8 @@ class Snapshot:
     unknown_prices: UnknownPrices = UnknownPrices.REFUSE
     budget_status: int = 429
     """HTTP status of a refusal by a used-up budget."""
+    webhooks: tuple[Webhook, ...] = ()
+    """Whom to tell of events."""
 
     def find_model(self, name: str) -> Model | None:
         """Resolve what a client asked for: a model's own name wins over a deployment named directly, then a role."""

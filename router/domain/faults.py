@@ -25,6 +25,8 @@ class Fault(StrEnum):
     PRICE_UNKNOWN = "price_unknown"
     MODEL_NOT_FOUND = "model_not_found"
     NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    """Well said, and in the way of what there is: a name that is taken, a change that came too late."""
     REQUEST_TOO_LARGE = "request_too_large"
     RATE_LIMITED = "rate_limited"
     """Also too many calls at once: what the caller does about it is the same, and `details` name the limit."""
@@ -79,6 +81,7 @@ WIRE: Final[Mapping[Fault, Wire]] = {
     ),
     Fault.MODEL_NOT_FOUND: Wire(http=404, grpc="NOT_FOUND", type=_CALLER, code="model_not_found"),
     Fault.NOT_FOUND: Wire(http=404, grpc="NOT_FOUND", type=_CALLER, code="not_found"),
+    Fault.CONFLICT: Wire(http=409, grpc="ABORTED", type=_CALLER, code="conflict", retryable=False),
     Fault.REQUEST_TOO_LARGE: Wire(http=413, grpc="RESOURCE_EXHAUSTED", type=_CALLER, code="request_too_large"),
     Fault.RATE_LIMITED: Wire(http=429, grpc="RESOURCE_EXHAUSTED", type="rate_limit_error", code="rate_limit_exceeded"),
     Fault.BUDGET_EXHAUSTED: Wire(

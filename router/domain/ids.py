@@ -39,6 +39,11 @@ class CallIds:
         return CallId(((last >> _SEQUENCE_BITS) << (_EPOCH_BITS + _SEQUENCE_BITS)) | self._epoch_bits | low)
 
 
+def first_call_id(wall_ns: int) -> CallId:
+    """The least id that a call of this moment may have; later calls have larger ones."""
+    return CallId(max(wall_ns // 1_000_000 - _ORIGIN_MS, 0) << (_EPOCH_BITS + _SEQUENCE_BITS))
+
+
 def format_call_id(call_id: CallId) -> str:
     return f"call_{call_id:016x}"
 

@@ -1,6 +1,7 @@
-"""Read the durations of the configuration and of headers; all times inside are integer nanoseconds."""
+"""Read the durations of the configuration and of headers, and moments; all times inside are integer nanoseconds."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -14,6 +15,9 @@ _UNITS_NS: Final = {
     "h": 3_600 * NS_PER_S,
     "d": 86_400 * NS_PER_S,
 }
+_UNIX_S: Final = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
+_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_INTEGER_MAX: Final = (1 << 63) - 1
 _DURATION: Final = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|s|m|h|d)", re.ASCII)
 
 
@@ -34,3 +38,15 @@ def format_duration(span_ns: int) -> str:
         return "0s"
     whole, rest = divmod(span_ns, NS_PER_MS)
     return f"{whole}.{rest:06d}".rstrip("0").rstrip(".") + "ms"
+
+
+def parse_moment_ns(text: str) -> int:
+    """Read RFC 3339 with an offset, or Unix seconds, into Unix nanoseconds that a store can hold. Raises ValueError."""
+    if _UNIX_S.fullmatch(text):
+        return min(int(Decimal(text) * NS_PER_S), _INTEGER_MAX)
+    # An unescaped + of an offset arrives in a query as a space, which no moment has at that place.
+    moment = datetime.fromisoformat(text[:11] + text[11:].replace(" ", "+"))
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no offset: write 2027-01-31T12:00:00Z, or Unix seconds")
+    since_epoch_ns = (moment - _UNIX_EPOCH) // timedelta(microseconds=1) * 1_000
+    return min(max(since_epoch_ns, 0), _INTEGER_MAX)

@@ -18,6 +18,8 @@ _Limit = TypeVar("_Limit", RateLimit, ConcurrencyLimit)
 class Permission(StrEnum):
     INFERENCE = "inference"
     ADMIN = "admin"
+    TEAM_ADMIN = "team_admin"
+    """Administers the keys of its own team."""
 
 
 class Mode(StrEnum):

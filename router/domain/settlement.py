@@ -37,6 +37,11 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tags: str | None = None
 
 
+def tag_values(tags: str | None) -> list[str]:
+    """Read the tags that a caller separated by commas: each once, in order."""
+    return sorted({tag.strip() for tag in (tags or "").split(",")} - {""})
+
+
 class Reservation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The row that is committed before anything is dispatched. Times are Unix nanoseconds."""
 

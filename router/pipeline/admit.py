@@ -17,7 +17,7 @@ from router.domain.governance.sizing import NO_ACCOUNT, Room, Sized, Terms, size
 from router.domain.ids import CallId
 from router.domain.pricing import PriceCard
 from router.domain.principal import Mode
-from router.domain.settlement import Outcome, Reservation, Settlement
+from router.domain.settlement import Outcome, Reservation, Settlement, tag_values
 from router.domain.usage import BYTES_PER_TOKEN
 from router.pipeline.call import Call
 from router.ports.clock import Clock
@@ -278,6 +278,7 @@ class Gate:
             raise RouterError(refusal) from exc
         if isinstance(answer, Exhausted):
             _refuse(call, refuse_exhausted(answer, wall_ns, call.snapshot.budget_status))
+            self._tell(answer.crossed)
         else:
             self._tell(answer)
 
@@ -305,7 +306,7 @@ def _keys(budget: Budget, call: Call) -> list[AccountKey]:
         case ScopeKind.AGENT:
             values = [labels.agent] if labels.agent else []
         case ScopeKind.TAG:
-            values = sorted({tag.strip() for tag in (labels.tags or "").split(",")} - {""})
+            values = tag_values(labels.tags)
         case ScopeKind.MODEL:
             values = [call.request.model]
         case ScopeKind.USER:

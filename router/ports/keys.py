@@ -5,12 +5,14 @@ from typing import Final, Protocol
 
 import msgspec
 
+from router.domain.delegation import KeyGrants
+
 KEYS_MAX: Final = 10_000
 """Keys in the store, revoked ones included: a name in the ledger means one key for ever."""
 
 
 class KeysUnavailable(Exception):
-    """The store cannot be read or written now. Keys that are in force stay so."""
+    """The store cannot be read or written now. Keys and tenants that are in force stay so."""
 
 
 class KeyExists(Exception):
@@ -72,6 +74,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
     """A change that was made."""
 
+    id: int = 0
+    """Counts up with every change of anything."""
+    kind: str = "key"
+    """`key`, or the kind of a record."""
     subject: str
     revision: int
     change: Change
@@ -102,9 +108,10 @@ class Keys(Protocol):
 
 
 class KeyTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What the settings of a key say about how long it is good."""
+    """What the settings of a key say about whose it is, and how long it is good."""
 
     name: str
+    team: str | None = None
     expires_ns: int | None
     revoked: bool
 
@@ -133,6 +140,10 @@ class KeyRules(Protocol):
 
     def terms(self, settings_json: str) -> KeyTerms:
         """Read what is stored, which an earlier configuration let in. Raises `SettingsRefused`."""
+        ...
+
+    def grants(self, settings_json: str) -> KeyGrants:
+        """Say what a key may. Raises `SettingsRefused`."""
         ...
 
     def limits(self, settings_json: str) -> Sequence[LimitFact]:

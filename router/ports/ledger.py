@@ -1,7 +1,7 @@
 """Keep the rows of all calls: the only authority on money."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -10,8 +10,6 @@ from router.domain.governance.budget import Amounts, Budget, Crossed, Exhausted,
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
 from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlement
-
-UsageGroup = Literal["key", "model", "agent"]
 
 
 class LedgerUnavailable(Exception):
@@ -55,28 +53,11 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[AttemptRow, ...] = ()
 
 
-class UsageTotal(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over settled calls. `unpriced_calls` have no known cost and add nothing to it."""
-
-    group: str
-    calls: int
-    failed_calls: int
-    input_tokens: int
-    cached_input_tokens: int
-    output_tokens: int
-    cost_nano_usd: int
-    unpriced_calls: int
-
-
 class CallHistory(Protocol):
     """What is on record. Sees every settlement made before."""
 
     async def read_call(self, call_id: CallId) -> CallRecord | None:
         """Raises `LedgerUnavailable`."""
-        ...
-
-    async def usage(self, group: UsageGroup, since_ns: int) -> Sequence[UsageTotal]:
-        """Sum the calls that started at or after `since_ns`, dearest group first. Raises `LedgerUnavailable`."""
         ...
 
 

@@ -7,6 +7,7 @@ from router.domain.dispatch.breakers import Transition
 from router.domain.faults import Fault
 from router.domain.governance.budget import Crossed
 from router.domain.settlement import Settlement
+from router.domain.webhook import DeliveryOutcome
 
 
 class Anomaly(StrEnum):
@@ -18,6 +19,7 @@ class Anomaly(StrEnum):
     LOG_LINE_DROPPED = "log_line_dropped"
     LEDGER_RETRY = "ledger_retry"
     LEDGER_ROW_DROPPED = "ledger_row_dropped"
+    WEBHOOK_DROPPED = "webhook_dropped"
     BUDGET_OVERSHOOT_NANO_USD = "budget_overshoot_nano_usd"
     """Counts what was spent beyond what was held for it, in nano-USD."""
 
@@ -35,6 +37,9 @@ class Telemetry(Protocol):
 
     def breaker_changed(self, transition: Transition) -> None:
         """A target is left alone, tried again, or good again."""
+
+    def webhook_tried(self, outcome: DeliveryOutcome) -> None:
+        """An event was posted to a receiver, or will not be any more."""
         ...
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None: ...

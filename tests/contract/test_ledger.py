@@ -27,10 +27,9 @@ from router.domain.governance.budget import (
 )
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
-from router.domain.settlement import Labels, Outcome
-from router.domain.usage import NO_USAGE, TokenUsage
+from router.domain.settlement import Outcome
 from router.ports.account_states import AccountStates
-from router.ports.ledger import Ledger, LedgerUnavailable, UsageTotal
+from router.ports.ledger import Ledger, LedgerUnavailable
 from tests.support.fakes import FakeClock, RecordingTelemetry
 from tests.support.ledger_facts import (
     STARTED_NS,
@@ -41,6 +40,7 @@ from tests.support.ledger_facts import (
     settled_record,
     settlement,
 )
+from tests.support.usage import calls_on_record
 
 DAY_NS = 86_400 * 10**9
 OpenLedger = Callable[[], AbstractAsyncContextManager[Ledger]]
@@ -112,7 +112,7 @@ async def test_the_first_settlement_wins(open_ledger: OpenLedger, committed_betw
         ledger.settle(settlement(7, outcome=Outcome.FAILED, fault=Fault.TIMEOUT, cost=1, attempts=2))
 
         assert settled_record(7, attempts=(attempt(1),)) == await ledger.read_call(CallId(7))
-        assert [1] == [total.calls for total in await ledger.usage("key", 0)]
+        assert 1 == await calls_on_record(ledger)
 
 
 @pytest.mark.parametrize("fault", [None, Fault.BUDGET_EXHAUSTED])
@@ -196,54 +196,6 @@ async def test_a_second_settlement_after_the_commit_changes_nothing_of_the_first
         assert settled_record(7, hold=5, attempts=(attempt(1),)) == await ledger.read_call(CallId(7))
 
 
-async def test_usage_is_exact_and_dearest_first(open_ledger: OpenLedger) -> None:
-    used = TokenUsage(input=100, cached_input=30, output=7)
-    async with open_ledger() as ledger:
-        await ledger.reserve(reservation(1), STARTED_NS)
-        ledger.settle(
-            settlement(1, key="a", cost=9_007_199_254_740_993, usage=used)
-        )  # a float would lose the last digit
-        ledger.settle(settlement(2, key="a", cost=None, outcome=Outcome.INTERRUPTED, usage=used))
-        ledger.settle(settlement(3, key="b", cost=9_007_199_254_740_994, outcome=Outcome.CLIENT_CANCELLED, usage=used))
-        ledger.settle(settlement(4, key="c", cost=0, outcome=Outcome.REFUSED, usage=NO_USAGE))
-        ledger.settle(settlement(5, key="B", cost=0, outcome=Outcome.FAILED, usage=NO_USAGE))
-        await ledger.reserve(reservation(6), STARTED_NS)  # open: not counted
-
-        assert [
-            total("b", calls=1, input_tokens=100, cached=30, output_tokens=7, cost=9_007_199_254_740_994),
-            total(
-                "a",
-                calls=2,
-                failed=1,
-                input_tokens=200,
-                cached=60,
-                output_tokens=14,
-                cost=9_007_199_254_740_993,
-                unpriced=1,
-            ),
-            total("B", calls=1, failed=1),
-            total("c", calls=1, failed=1),
-        ] == list(await ledger.usage("key", 0))
-
-
-async def test_usage_starts_at_the_given_moment(open_ledger: OpenLedger) -> None:
-    async with open_ledger() as ledger:
-        for number in (1, 2, 3):
-            ledger.settle(settlement(number, cost=number))
-
-        assert [(2, 5)] == [(total.calls, total.cost_nano_usd) for total in await ledger.usage("key", STARTED_NS + 2)]
-        assert [] == list(await ledger.usage("key", STARTED_NS + 4))
-
-
-async def test_usage_is_grouped_by_what_was_asked_and_by_agent(open_ledger: OpenLedger) -> None:
-    async with open_ledger() as ledger:
-        ledger.settle(settlement(1, model="small", cost=1))
-        ledger.settle(settlement(2, model="large", cost=5, labels=Labels()))
-
-        assert ["large", "small"] == [total.group for total in await ledger.usage("model", 0)]
-        assert ["", "crawler"] == [total.group for total in await ledger.usage("agent", 0)]
-
-
 async def test_a_closed_ledger_takes_no_reservation_and_may_be_closed_again(open_ledger: OpenLedger) -> None:
     async with open_ledger() as ledger:
         await ledger.close()
@@ -261,7 +213,7 @@ async def test_closing_keeps_what_was_settled_just_before(tmp_path: Path) -> Non
             ledger.settle(settlement(number))
 
     async with sqlite_ledger(url) as ledger:
-        assert [(500, 0)] == [(total.calls, total.failed_calls) for total in await ledger.usage("key", 0)]
+        assert 500 == await calls_on_record(ledger)
 
 
 # --- money over accounts ---
@@ -410,6 +362,15 @@ async def test_an_observed_call_is_told_what_would_refuse_it_and_holds_all_the_s
         assert [9, -1] == rooms(ledger)
 
 
+async def test_what_an_observed_call_crosses_is_told_with_what_would_have_refused_it(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets([budget("key", 100, thresholds=(CHEAPER,))])
+        refused = await ledger.reserve(reservation(1, hold=150, path=[KEY], observed=True), STARTED_NS)
+
+        assert isinstance(refused, Exhausted)
+        assert [(80, ThresholdAction.SUBSTITUTE)] == [(one.at_pct, one.action) for one in refused.crossed]
+
+
 async def test_thresholds_are_told_once_by_the_operation_that_reaches_them(open_ledger: OpenLedger) -> None:
     async with open_ledger() as ledger:
         ledger.set_budgets([budget("key", 100, thresholds=(NOTICE, CHEAPER))])
@@ -435,7 +396,7 @@ async def test_a_race_for_ten_admits_exactly_ten(open_ledger: OpenLedger) -> Non
 
         assert [*range(1, 11)] == admitted
         assert 0 == room(ledger, KEY)
-        assert [10] == [total.calls for total in await ledger.usage("key", 0)]
+        assert 10 == await calls_on_record(ledger)
 
 
 async def test_each_value_has_an_account_and_a_changed_limit_counts_at_once(open_ledger: OpenLedger) -> None:
@@ -471,29 +432,6 @@ async def test_a_closed_ledger_holds_no_more(open_ledger: OpenLedger) -> None:
 
 async def cancel(task: asyncio.Task[object]) -> None:
     task.cancel()
-
-
-def total(
-    group: str,
-    *,
-    calls: int,
-    failed: int = 0,
-    input_tokens: int = 0,
-    cached: int = 0,
-    output_tokens: int = 0,
-    cost: int = 0,
-    unpriced: int = 0,
-) -> UsageTotal:
-    return UsageTotal(
-        group=group,
-        calls=calls,
-        failed_calls=failed,
-        input_tokens=input_tokens,
-        cached_input_tokens=cached,
-        output_tokens=output_tokens,
-        cost_nano_usd=cost,
-        unpriced_calls=unpriced,
-    )
 
 
 class BudgetedLedger(Ledger, AccountStates, Protocol):

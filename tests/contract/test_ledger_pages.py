@@ -51,7 +51,7 @@ async def pages(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
                 async with await open_sqlite_reader(url) as reader:
                     yield reader
             else:
-                yield ledger
+                yield ledger.history
         finally:
             await ledger.close()
 

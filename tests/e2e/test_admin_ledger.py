@@ -87,10 +87,10 @@ async def test_time_bounds_are_half_open(stage: Stage) -> None:
 
 
 async def test_budgets_show_what_was_posted(stage: Stage) -> None:
-    before = await read(stage, "/admin/v1/budgets", limit=1_000)
+    before = await read(stage, "/admin/v1/accounts", limit=1_000)
     call_id = await made(stage)
     cost = (await stage.router.call(call_id))["cost_nano_usd"]
-    after = await read(stage, "/admin/v1/budgets", limit=10**9)
+    after = await read(stage, "/admin/v1/accounts", limit=10**9)
     (was,), (now,) = (
         [row for row in page["data"] if row["scope"] == {"kind": "key", "value": "test"}]  # type: ignore[attr-defined]  # a list
         for page in (before, after)

@@ -13,7 +13,11 @@ from starlette.routing import Route
 from router.admin.breakers import BreakerAdmin
 from router.admin.budgets import BudgetAdmin
 from router.admin.ledger import LedgerAdmin
+from router.admin.limits import LimitAdmin
+from router.admin.usage import UsageAdmin
+from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.admin.keys import KeyDesk
+from router.facades.http.admin.tenants import TenantDesk
 from router.facades.http.app import build_app
 from router.facades.http.front import CHAT_PATHS
 from router.lifecycle import Phase
@@ -66,12 +70,30 @@ MATRIX = {
     "POST /admin/v1/keys/{key}/rotate": (401, 403, 401, 400),
     "POST /admin/v1/keys/{key}/revoke": (401, 403, 401, 404),
     "GET /admin/v1/keys/{key}/changes": (401, 403, 401, 404),
-    "GET /admin/v1/budgets": (401, 403, 401, 200),
     "GET /admin/v1/breakers": (401, 403, 401, 200),
     "POST /admin/v1/breakers/open": (401, 403, 401, 400),  # a chat is no target
     "POST /admin/v1/breakers/close": (401, 403, 401, 400),
     "POST /admin/v1/breakers/reset": (401, 403, 401, 400),
+    **{
+        f"{method} /admin/v1/{kind}{name}": (401, 403, 401, status)
+        for kind in ("organizations", "teams", "users", "budgets")
+        for method, name, status in (
+            ("GET", "", 200),
+            ("POST", "", 400),  # a chat is no tenant
+            ("GET", "/{name:path}", 404),  # no such tenant
+            ("PATCH", "/{name:path}", 404),
+            ("DELETE", "/{name:path}", 404),
+        )
+    },
+    "GET /admin/v1/budgets/{budget:path}/top_ups": (401, 403, 401, 404),  # no such budget
+    "POST /admin/v1/budgets/{budget:path}/top_ups": (401, 403, 401, 404),
+    "DELETE /admin/v1/budgets/{budget:path}/top_ups/{top_up}": (401, 403, 401, 404),
+    "GET /admin/v1/audit": (401, 403, 401, 200),
+    "GET /admin/v1/accounts": (401, 403, 401, 200),
     "GET /admin/v1/ledger/calls": (401, 403, 401, 200),
+    "GET /admin/v1/usage": (401, 403, 401, 200),
+    "GET /admin/v1/limits": (401, 403, 401, 200),
+    "GET /admin/v1/limits/upstream": (401, 403, 401, 200),
     "GET /admin/v1/ledger/attempts": (401, 403, 401, 200),
     "GET /livez": OPEN,
     "GET /readyz": OPEN,
@@ -106,8 +128,14 @@ def routes_of_the_app() -> set[str]:
     ledger = LedgerAdmin(Unasked())  # type: ignore[arg-type]  # as above
     unasked = Unasked()
     budgets = BudgetAdmin(accounts=unasked, snapshots=unasked, clock=unasked)  # type: ignore[arg-type]  # as above
-    breakers = BreakerAdmin(breakers=unasked, clock=unasked)  # type: ignore[arg-type]  # as above
-    app = build_app(pipeline=pipeline, health=Phase(), keys=keys, ledger=ledger, budgets=budgets, breakers=breakers)
+    usage = UsageAdmin(Unasked())  # type: ignore[arg-type]  # as above
+    limits = LimitAdmin(states=unasked, snapshots=unasked)  # type: ignore[arg-type]  # as above
+    tenants = TenantDesk(tenants=unasked, top_ups=unasked, audit=unasked, budgets=budgets)  # type: ignore[arg-type]  # as above
+    health = BreakerAdmin(breakers=unasked, clock=unasked)  # type: ignore[arg-type]  # as above
+    admin = AdminDesks(
+        keys=keys, tenants=tenants, budgets=budgets, limits=limits, breakers=health, usage=usage, ledger=ledger
+    )
+    app = build_app(pipeline=pipeline, health=Phase(), admin=admin)
     pending = list(app.routes)
     while pending:
         route = pending.pop()

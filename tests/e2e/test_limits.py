@@ -7,12 +7,14 @@ import asyncio
 import math
 import time
 from collections import Counter
+from statistics import median
+from time import perf_counter
 
 import pytest
 
 from tests.support import fake_upstream as fake
-from tests.support.exits import EXITS, Exit, Exits
-from tests.support.money import KEYS, ask_at_once, billing, callers, model, request_of
+from tests.support.exits import EXITS, SECTIONS, Exit, Exits
+from tests.support.money import KEYS, ask_at_once, billing, callers, request_of
 from tests.support.running import chat
 from tests.support.stage import Stage
 from tests.support.wire import Answer, post, wire
@@ -20,6 +22,7 @@ from tests.support.wire import Answer, post, wire
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 LOOPS = 200
+LATE_S = 1.0
 MINUTE_MS = 60_000
 LIMITS: dict[str, dict[str, int]] = {
     "single": {"concurrency": 1},
@@ -35,7 +38,7 @@ LIMITS: dict[str, dict[str, int]] = {
 @pytest.fixture(scope="module")
 def sections() -> dict[str, object]:
     limited = [{"name": name, "key": key_of(name), "limits": limits} for name, limits in LIMITS.items()]
-    return {"models": [model()], "keys": [*KEYS, *limited]}
+    return {**SECTIONS, "keys": [*KEYS, *limited]}
 
 
 def key_of(name: str) -> str:
@@ -53,15 +56,25 @@ def places(stage: Stage) -> dict[str, int]:
     return stage.router.lifecycle._pipeline.gate.permits.gauges()
 
 
-async def test_after_every_kind_of_end_the_only_place_is_free(stage: Stage) -> None:
-    """T5a: one call at a time; 200 times a call ends somehow, and the next is served."""
+async def test_after_every_kind_of_end_the_only_place_is_free_for_the_next_call(stage: Stage) -> None:
+    """T5a: one call at a time; 200 times a call ends somehow, and the next is served within 100 ms.
+
+    The half of them are, by the client's clock; each single one may be late when the machine is busy with others.
+    """
     exits = Exits(stage)
+    await exits.fill()
     kinds = [kind for kind in EXITS if kind not in (Exit.WHOLE, Exit.STREAMED)]
+    taken_s = []
     for number in range(LOOPS):
         await exits.run(kinds[number % len(kinds)], number, key=key_of("single"))
-        await exits.run(Exit.WHOLE if number % 2 else Exit.STREAMED, number, key=key_of("single"))
+        began = perf_counter()
+        await exits.run(Exit.WHOLE if number // len(kinds) % 2 else Exit.STREAMED, number, key=key_of("single"))
+        taken_s.append(perf_counter() - began)
 
         assert {} == places(stage)
+    assert median(taken_s) < 0.1
+    assert max(taken_s) < LATE_S
+    assert 0 == await stage.router.metric("checkrein_calls_in_flight")
 
 
 async def test_as_many_calls_as_are_allowed_run_at_once_and_the_rest_is_told_so(stage: Stage) -> None:
@@ -183,22 +196,3 @@ async def test_a_stream_says_how_the_limits_stand_before_it_begins(stage: Stage)
     reply = await ask(stage, chat(stream=True, max_completion_tokens=500), key_of("streams"))
 
     assert ("50", "49") == tuple(reply.headers[f"x-ratelimit-{what}-requests"] for what in ("limit", "remaining"))
-
-
-async def test_a_plain_client_is_refused_nothing_by_any_default(stage: Stage) -> None:
-    """2,000 calls without a single header of ours, by a key that no limit was written for."""
-
-    async def caller() -> Counter[int]:
-        statuses: Counter[int] = Counter()
-        async with wire(stage.router.http_port) as connection:
-            for turn in range(100):
-                statuses[(await connection.ask(chat(stream=bool(turn % 2)))).status] += 1
-        return statuses
-
-    stage.upstream.handler = lambda request: (fake.stream if request.json.get("stream") else fake.completion)(
-        request, 3
-    )
-    async with asyncio.TaskGroup() as tasks:
-        asking = [tasks.create_task(caller()) for _ in range(20)]
-
-    assert Counter({200: 2_000}) == sum((task.result() for task in asking), Counter())

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import Handler, Reply, Request
-from tests.support.running import PRICE, chat
+from tests.support.running import ADMIN, PRICE, chat
 from tests.support.stage import Stage
 from tests.support.wire import Answer
 
@@ -216,3 +216,19 @@ async def test_an_interrupted_stream_that_had_reported_its_usage_is_priced_by_it
     assert "upstream_stream_interrupted" == reply.error["code"]
     assert ("interrupted", 55, False) == (row["outcome"], row["output_tokens"], row["usage_estimated"])
     assert 9 * 2_000 + 55 * 10_000 == row["cost_nano_usd"]
+
+
+async def test_a_report_adds_up_what_the_provider_billed(stage: Stage) -> None:
+    query = "/admin/v1/usage?group_by=model,deployment&model=small"
+    async with stage.router.client(ADMIN) as client:
+        before = (await client.get(query)).json()["data"]
+        for request in (STREAM, COUNTED, chat()):
+            await stage.ask(request)
+        (told,) = (await client.get(query)).json()["data"]
+        sheet = (await client.get(f"{query}&format=csv")).text.splitlines()
+    earlier = before[0] if before else {"calls": 0, "cost_nano_usd": 0}
+
+    assert {"model": "small", "deployment": "fake/small"} == told["group"]
+    assert 3 == told["calls"] - earlier["calls"]
+    assert stage.upstream.billed_nano_usd == told["cost_nano_usd"] - earlier["cost_nano_usd"]
+    assert ["small", "fake/small", str(told["calls"])] == sheet[1].split(",")[:3]

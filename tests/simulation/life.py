@@ -9,6 +9,7 @@ from router.domain.chat import ChatRequest, read_chat_request
 from router.domain.faults import RouterError
 from router.domain.governance.output_estimate import SAMPLES_MIN, class_of
 from router.domain.metadata import Metadata
+from router.domain.settlement import Outcome
 from router.domain.stream import EventKind
 from router.pipeline.call import Call
 from router.pipeline.open import Pipeline
@@ -100,8 +101,10 @@ class Life:
         self.calls[call.request_id] = call  # one that is left before its first step never was one
         try:
             with self.pipeline.open(call, ping_ns=PING_NS) as reply:
-                while (await reply.read())[-1].kind not in LAST:
+                while (last := (await reply.read())[-1].kind) not in LAST:
                     pass
+                if (call.outcome is Outcome.COMPLETED) is (last is EventKind.ERROR):
+                    self.failures.append(f"{call.request_id} is {call.outcome}, and its reply ended with {last}")
         except RouterError:
             pass
         except Exception as exc:  # noqa: BLE001 - whatever it is, the run reports it

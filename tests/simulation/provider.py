@@ -32,6 +32,12 @@ class WatchedStream(FedStream):
             self.whole_seen |= event.kind is EventKind.COMPLETE
         return batch
 
+    def abort(self) -> None:
+        """Close at once, as the port says: a `read` that waits hears of this, and not of what came meanwhile."""
+        if self._failure is None:
+            self._batches.clear()
+        super().abort()
+
 
 @dataclass(slots=True, kw_only=True)
 class Served:

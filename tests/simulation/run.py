@@ -12,7 +12,7 @@ from random import Random  # noqa: TID251 - a run is a function of its seed
 import pytest
 
 from router.adapters.sql.sqlite_store import StoreUnusable
-from router.domain.faults import Fault
+from router.domain.faults import Fault, Refusal
 from router.ports.ledger import LedgerUnavailable
 from tests.simulation.audit import after_restart, at_the_end, while_it_runs
 from tests.simulation.books import check_balances
@@ -30,6 +30,7 @@ MEMORY = Path("/dev/shm")
 """Where files cost no disk; any other place does."""
 ROUNDS_MAX = 200
 """In which everything must have ended."""
+DRAINED = Refusal(fault=Fault.OVERLOADED, message="stopping, says the run")
 SPANS_S = (0.06, 0.2, 3, 61, 700, 3_600, 40_000)
 
 
@@ -71,6 +72,7 @@ class Run:
             self._finish: 5,
             self._break_off: 2,
             self._leave: 3,
+            self._drain: 1,
             self._pass: 5,
             self._commit: 8,
             self._budget: 2,
@@ -174,6 +176,11 @@ class Run:
         name = self.random.choice(list(self.life.serving))
         self.life.leave(name)
         return name
+
+    def _drain(self) -> str:
+        open_now = len(self.life.pipeline.open_calls)
+        self.life.pipeline.interrupt_all(DRAINED)
+        return f"{open_now} calls" if open_now else ""
 
     def _pass(self) -> str:
         span_s = self.random.choice(SPANS_S)

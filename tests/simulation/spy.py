@@ -8,7 +8,7 @@ from router.domain.governance.budget import NOTHING, Amounts, Budget, Crossed, E
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
 from router.domain.settlement import Reservation, Settlement
-from router.ports.ledger import CallRecord, LedgerUnavailable, UsageGroup, UsageTotal
+from router.ports.ledger import CallRecord, LedgerUnavailable
 from tests.simulation.model import Model, law, start_of
 from tests.simulation.provider import Provider
 from tests.simulation.scenario import Asked
@@ -117,9 +117,6 @@ class SpiedLedger:
 
     async def read_call(self, call_id: CallId) -> CallRecord | None:
         return await self.real.read_call(call_id)
-
-    async def usage(self, group: UsageGroup, since_ns: int) -> Sequence[UsageTotal]:
-        return await self.real.usage(group, since_ns)
 
     async def close(self) -> None:
         await self.real.close()

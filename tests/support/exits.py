@@ -1,12 +1,17 @@
 """End calls in every way there is: what the provider does, what the caller does, and when all of it is over."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final, Self, cast
 
+from router.domain.ids import ProviderId
+from router.domain.stream import Event
+from router.pipeline.open import Pipeline
+from router.ports.upstream import LiveStream, UpstreamRequest
 from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import Cut, Reply, Request, Token
-from tests.support.money import request_of
+from tests.support.money import model, request_of
 from tests.support.running import KEY
 from tests.support.stage import Stage
 from tests.support.wire import Wire, post, wire
@@ -34,11 +39,22 @@ class Exit(StrEnum):
     """No JSON: never a call."""
     LATE = "late"
     """The provider says nothing until the caller's time is up."""
+    BROKEN = "broken"
+    """The router itself raises while it waits for the provider, a 500 of ours."""
+    OVER_BUDGET = "over_budget"
+    """Its agent may spend nothing."""
+    OVER_LIMIT = "over_limit"
+    """Its deployment has served this minute's only request."""
 
     @property
     def estimated(self) -> bool:
         """The provider did not say what it billed."""
-        return self in {Exit.CUT, Exit.LEFT_BEFORE, Exit.LEFT_DURING, Exit.LATE}
+        return self in {Exit.CUT, Exit.LEFT_BEFORE, Exit.LEFT_DURING, Exit.LATE, Exit.BROKEN}
+
+    @property
+    def refused(self) -> bool:
+        """It has a row and never reached the provider."""
+        return self in {Exit.OVER_BUDGET, Exit.OVER_LIMIT}
 
 
 EXITS: Final = tuple(Exit)
@@ -50,7 +66,17 @@ _STATUS: Final = {
     Exit.FAILED: 502,
     Exit.INVALID: 400,
     Exit.LATE: 504,
+    Exit.BROKEN: 500,
+    Exit.OVER_BUDGET: 429,
+    Exit.OVER_LIMIT: 429,
 }
+POOR_AGENT: Final = "poor"
+CROWDED_MODEL: Final = "crowded"
+SECTIONS: Final[dict[str, object]] = {
+    "models": [model(), model(CROWDED_MODEL, limits={"rpm": 1})],
+    "budgets": [{"name": "poor", "scope": {"agent": POOR_AGENT}, "limit_usd": 0, "window": "lifetime"}],
+}
+"""What a router must be configured with to refuse calls."""
 _STREAMED: Final = {Exit.STREAMED, Exit.CUT, Exit.LEFT_DURING}
 
 
@@ -62,19 +88,26 @@ class Exits:
         self._never = asyncio.Event()
         self._arrived: dict[str, asyncio.Future[Request]] = {}
         stage.upstream.handler = self._answer
+        _Breaking.into(stage.router.lifecycle._pipeline, self._arrived)
 
-    async def run(self, kind: Exit, number: int, *, key: str = KEY) -> None:
+    async def fill(self) -> None:
+        """Use up what the crowded deployment serves in this minute."""
+        async with wire(self._port) as caller:
+            await caller.send(post(f"x-request-id: {Exit.WHOLE}-first", body=request_of(200, model=CROWDED_MODEL)))
+            assert 200 == (await caller.answer()).status
+
+    async def run(self, kind: Exit, number: int, *lines: str, key: str = KEY) -> None:
         """Make one call end so; return when provider and caller have both seen its end."""
         name = f"{kind}-{number}"
         arrived = self._arrived[name] = asyncio.get_running_loop().create_future()
         async with wire(self._port) as caller, asyncio.timeout(_PATIENCE_S):
-            await caller.send(_request(kind, name, key))
+            await caller.send(_request(kind, name, lines, key))
             if kind in (Exit.LEFT_BEFORE, Exit.LEFT_DURING):
                 await self._leave(kind, caller, await arrived)
                 return
             reply = await caller.answer()
             assert _STATUS[kind] == reply.status, (name, bytes(reply.body))
-            if kind is Exit.LATE:
+            if kind in (Exit.LATE, Exit.BROKEN):
                 await (await arrived).closed.wait()
 
     async def _leave(self, kind: Exit, caller: Wire, request: Request) -> None:
@@ -105,10 +138,54 @@ class Exits:
                 return fake.silence(self._never)
 
 
-def _request(kind: Exit, name: str, key: str) -> bytes:
-    lines = [f"x-request-id: {name}"]
+class _Breaking:
+    """`Upstreams` and `Upstream` that pass on what they are asked, and break what comes back where that is wanted."""
+
+    def __init__(self, real: Any, arrived: Mapping[str, asyncio.Future[Request]]) -> None:
+        self._real = real
+        self._arrived = arrived
+
+    @classmethod
+    def into(cls, pipeline: Pipeline, arrived: Mapping[str, asyncio.Future[Request]]) -> None:
+        real = pipeline.upstreams
+        pipeline.upstreams = cls(real._real if isinstance(real, cls) else real, arrived)
+
+    def find(self, provider: ProviderId) -> Self:
+        return type(self)(self._real.find(provider), self._arrived)
+
+    async def open(self, request: UpstreamRequest) -> LiveStream:
+        stream: LiveStream = await self._real.open(request)
+        name = dict(request.headers)[b"x-request-id"].decode()
+        return cast(LiveStream, _Broken(stream, self._arrived[name])) if name.startswith(Exit.BROKEN) else stream
+
+    async def close(self) -> None:
+        """The real ones are closed by their owner."""
+
+
+class _Broken:
+    """A stream whose reader fails, for a reason that nobody foresaw, once the provider has the request."""
+
+    headers = ()
+
+    def __init__(self, real: LiveStream, arrived: asyncio.Future[Request]) -> None:
+        self._arrived = arrived
+        self.abort = real.abort
+        self.nudge = real.nudge
+
+    async def read(self) -> list[Event]:
+        await self._arrived
+        raise ZeroDivisionError("says the test")
+
+
+def _request(kind: Exit, name: str, more: Sequence[str], key: str) -> bytes:
+    lines = [f"x-request-id: {name}", *more]
     if kind is Exit.INVALID:
         return post(*lines, body=b'{"model": "small", "messages": [', key=key)
     if kind is Exit.LATE:
         lines.append(f"x-checkrein-timeout: {_LATE_S}")
-    return post(*lines, body=request_of(200, max_completion_tokens=100, stream=kind in _STREAMED), key=key)
+    if kind is Exit.OVER_BUDGET:
+        lines = [line for line in lines if "agent" not in line] + [f"x-checkrein-agent: {POOR_AGENT}"]
+    members: dict[str, object] = {"max_completion_tokens": 100, "stream": kind in _STREAMED}
+    if kind is Exit.OVER_LIMIT:
+        members["model"] = CROWDED_MODEL
+    return post(*lines, body=request_of(200, **members), key=key)

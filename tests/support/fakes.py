@@ -13,6 +13,7 @@ from router.domain.pricing import PriceCard, Rates
 from router.domain.principal import Principal
 from router.domain.settlement import Settlement
 from router.domain.stream import END_EVENT, Event, EventKind
+from router.domain.webhook import DeliveryOutcome
 from router.ports.telemetry import Anomaly
 from router.ports.upstream import UpstreamFailed, UpstreamRequest
 
@@ -62,6 +63,7 @@ class RecordingTelemetry:
         self.anomalies: list[tuple[Anomaly, int]] = []
         self.crossed: list[Crossed] = []
         self.transitions: list[Transition] = []
+        self.webhooks: list[DeliveryOutcome] = []
 
     def call_settled(self, settlement: Settlement) -> None:
         self.settled.append(settlement)
@@ -74,6 +76,9 @@ class RecordingTelemetry:
 
     def breaker_changed(self, transition: Transition) -> None:
         self.transitions.append(transition)
+
+    def webhook_tried(self, outcome: DeliveryOutcome) -> None:
+        self.webhooks.append(outcome)
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         self.anomalies.append((anomaly, count))

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from router.domain.delegation import KeyGrants
+from router.domain.principal import Permission
 from router.ports.keys import (
     KEYS_MAX,
     AuditRow,
@@ -90,7 +92,18 @@ class PlainRules:
         if not isinstance(settings.get("name"), str):
             raise SettingsRefused("`name` is missing")
         return KeyTerms(
-            name=settings["name"], expires_ns=settings.get("expires"), revoked=settings.get("revoked", False)
+            name=settings["name"],
+            team=settings.get("team"),
+            expires_ns=settings.get("expires"),
+            revoked=settings.get("revoked", False),
+        )
+
+    def grants(self, settings_json: str) -> KeyGrants:
+        settings = msgspec.json.decode(settings_json)
+        return KeyGrants(
+            team=settings.get("team"),
+            permissions=frozenset(map(Permission, settings.get("permissions", ["inference"]))),
+            models=tuple(settings.get("models", ["*"])),
         )
 
     def limits(self, settings_json: str) -> Sequence[LimitFact]:

@@ -4,18 +4,23 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from textwrap import dedent
+from typing import Any, cast
 
 import httpx
 import yaml
 
+from router import bootstrap
 from router.bootstrap import Router, Running
 from router.config import Sources, load
 from router.domain.ids import CallId
 from router.lifecycle import Lifecycle
+from router.ports.clock import Clock
 from tests.support.fake_upstream import FakeUpstream
 from tests.support.waiting import until
 
@@ -53,6 +58,13 @@ class RunningRouter:
         assert 200 == reply.status_code, reply.text
         row: dict[str, object] = reply.json()
         return row
+
+    async def accounts(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Read how every account stands, by the kind and the value of its scope."""
+        async with self.client(ADMIN) as client:
+            page = (await client.get("/admin/v1/budgets", params={"limit": 1_000})).json()
+        assert page["next"] is None
+        return {(row["scope"]["kind"], row["scope"]["value"]): row for row in page["data"]}
 
     @property
     def lifecycle(self) -> Lifecycle:
@@ -128,8 +140,25 @@ def config_for(upstream: FakeUpstream, **sections: object) -> dict[str, object]:
     return config | sections
 
 
+class MovableClock:
+    """Its wall clock stands still until a test moves it; timers and deadlines go by real time."""
+
+    def __init__(self, wall: datetime) -> None:
+        self.move_to(wall)
+
+    monotonic_ns = staticmethod(time.monotonic_ns)
+
+    def wall_ns(self) -> int:
+        return self._wall_ns
+
+    def move_to(self, wall: datetime) -> None:
+        self._wall_ns = round(wall.timestamp()) * 10**9
+
+
 @contextlib.asynccontextmanager
-async def running_router(config: Mapping[str, object], folder: Path) -> AsyncIterator[RunningRouter]:
+async def running_router(
+    config: Mapping[str, object], folder: Path, *, clock: Clock | None = None
+) -> AsyncIterator[RunningRouter]:
     """Serve `config` from `folder` until the block is left, then drain."""
     file = folder / "checkrein.yaml"
     file.write_text(yaml.safe_dump(dict(config), sort_keys=False))
@@ -138,7 +167,8 @@ async def running_router(config: Mapping[str, object], folder: Path) -> AsyncIte
     sources = Sources(
         explicit=file, env=dict(os.environ), overrides=store, system=nowhere, user=nowhere, project=nowhere
     )
-    router = Router(load(sources), sources=sources, first_key="sk-unused")
+    with _clock_is(clock):
+        router = Router(load(sources), sources=sources, first_key="sk-unused")
     started: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(router.serve(started.set_result))
@@ -152,6 +182,18 @@ async def running_router(config: Mapping[str, object], folder: Path) -> AsyncIte
             running.stop()
             # Here, because the group would cancel the router of a test that failed instead of letting it drain.
             await asyncio.wait([serving])
+
+
+@contextlib.contextmanager
+def _clock_is(clock: Clock | None) -> Iterator[None]:
+    """Have what is put together in this block go by `clock`; None: by the system's."""
+    module = cast(Any, bootstrap)
+    own = module.SystemClock
+    module.SystemClock = own if clock is None else lambda: clock
+    try:
+        yield
+    finally:
+        module.SystemClock = own
 
 
 def chat(**members: object) -> dict[str, object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger
 from router.adapters.sql.sqlite_store import Durability
+from router.domain.ids import CallId
 from router.ports.ledger import LedgerUnavailable
 from tests.support.fakes import FakeClock, RecordingTelemetry
 from tests.support.ledger_facts import STARTED_NS, reservation
@@ -53,7 +54,7 @@ async def down(ledger: SqliteLedger, *, is_down: bool = True) -> None:
     """Return once a commit has failed, or one has succeeded; each round is a trip to the reader's thread."""
     async with asyncio.timeout(10):
         while ledger._down is not is_down:
-            await ledger._reader.usage("key", 0)
+            await ledger._reader.read_call(CallId(0))
 
 
 async def sealed(ledger: SqliteLedger) -> None:
@@ -61,7 +62,7 @@ async def sealed(ledger: SqliteLedger) -> None:
     ledger._wake.set()
     async with asyncio.timeout(10):
         while ledger._sealed is None:
-            await ledger._reader.usage("key", 0)
+            await ledger._reader.read_call(CallId(0))
 
 
 @asynccontextmanager

@@ -28,7 +28,9 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"checkrein {VERSION}\n" == capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["config"], ["serve", "--port", "x"], ["usage", "--by", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["nonsense"], ["config"], ["serve", "--port", "x"], ["usage", "--format", "x"]]
+)
 def test_a_command_line_that_says_nothing_is_a_usage_error(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(arguments)

@@ -8,12 +8,14 @@ import msgspec
 import pytest
 
 from router.config import Sources, load
-from router.configured import Configured
+from router.configured import Configured, Stored, read_stored
 from router.domain.catalog import Snapshot
-from router.domain.governance.budget import Budget
-from router.ports.keys import SecretDigest, SettingsRefused, StoredKey, StoredKeys
+from router.domain.governance.budget import Budget, BudgetId, TopUp
+from router.ports.keys import SecretDigest, SettingsRefused, StoredKey
+from router.ports.records import Record, RecordKind, TopUpTerms
 from tests.support.fakes import FakeClock
-from tests.support.keys import stored
+from tests.support.keys import MemoryKeys, change, stored
+from tests.support.records import MemoryRecords, record
 
 TEXT = """\
 version: 1
@@ -37,6 +39,7 @@ class Desk:
         sources = Sources(explicit=self.file, env={}, overrides={}, system=nowhere, user=nowhere, project=nowhere)
         self.followed: list[Snapshot] = []
         self.budgets: list[list[str]] = []
+        self.records: tuple[Record, ...] = ()
         self.refusal: Exception | None = None
         self.configured = Configured(
             load(sources), sources=sources, first_key="sk-unused", catalogue=nothing_known, clock=FakeClock()
@@ -46,7 +49,7 @@ class Desk:
         self.file.write_text(TEXT.replace("NAME", name) + more)
 
     def take(self, revision: int, *keys: StoredKey) -> None:
-        self.configured.take_keys(StoredKeys(revision=revision, keys=keys), self.set_budgets)
+        self.configured.take_stored(Stored(revision=revision, keys=keys, records=self.records), self.set_budgets)
 
     def set_budgets(self, budgets: Iterable[Budget]) -> None:
         self.budgets.append(sorted(budget.id for budget in budgets))
@@ -124,11 +127,11 @@ def test_a_change_of_the_file_is_seen_once(desk: Desk) -> None:
 
 def test_stored_keys_are_in_force_beside_the_files_and_their_budgets_before(desk: Desk) -> None:
     before = desk.configured.current
-    assert -1 == desk.configured.keys_revision
+    assert -1 == desk.configured.stored_revision
     desk.take(3, stored("ci", budget={"limit_usd": 1}))
 
     assert ["ci", "test"] == desk.key_names()
-    assert (2, 3) == (desk.configured.current.revision, desk.configured.keys_revision)
+    assert (2, 3) == (desk.configured.current.revision, desk.configured.stored_revision)
     assert [sorted(desk.configured.current.budgets)] == desk.budgets
     assert 1 == len(desk.configured.current.budgets)
     assert ["test"] == [entry.principal.key_id for entry in before.keys.values()]
@@ -148,7 +151,7 @@ def test_an_empty_store_is_no_news(desk: Desk) -> None:
     desk.take(0)
 
     assert before is desk.configured.current
-    assert 0 == desk.configured.keys_revision
+    assert 0 == desk.configured.stored_revision
 
 
 def test_only_changed_keys_are_compiled_again(desk: Desk) -> None:
@@ -215,5 +218,195 @@ def test_rules_know_the_keys_of_the_file(desk: Desk) -> None:
     (settings,) = desk.configured.file_keys().values()
 
     assert {"name": "test"} == msgspec.json.decode(settings)
-    assert ("test", None, False) == msgspec.structs.astuple(desk.configured.check(settings))
+    assert ("test", None, None, False) == msgspec.structs.astuple(desk.configured.check(settings))
     assert ["models", "mode"] == [one.limit for one in desk.configured.limits(settings)]
+
+
+# --- tenants, budgets and top-ups -------------------------------------------------------------------------------------
+
+LAB = record("acme/lab", RecordKind.TEAM, budget={"limit_usd": 1}, limits={"rpm": 9})
+ACME = record("acme")
+EVERY_KEY = record("all", RecordKind.BUDGET, scope={"key": "*"}, limit_requests=5)
+LAB_BUDGET = "team/acme/lab/usd/month@UTC"
+TOPPED = TopUpTerms(budget=LAB_BUDGET, amount=7, until_ns=1, value="acme/lab")
+
+
+def top_up(terms: TopUpTerms) -> Record:
+    return msgspec.structs.replace(record("t1", RecordKind.TOP_UP), settings_json=msgspec.json.encode(terms).decode())
+
+
+def accounts_of(desk: Desk, key: str) -> list[str]:
+    entries = desk.configured.current.keys.values()
+    return [budget for entry in entries if entry.principal.key_id == key for budget, _ in entry.principal.accounts]
+
+
+def test_stored_tenants_hold_for_keys_of_store_and_file(desk: Desk) -> None:
+    desk.records = (ACME, LAB, EVERY_KEY, record("ann", RecordKind.USER, limits={"rpm": 3}))
+    desk.take(1, stored(team="acme/lab"))
+
+    assert ["budget/all/key=*/requests/month@UTC", LAB_BUDGET] == accounts_of(desk, "ci")
+    assert ["budget/all/key=*/requests/month@UTC"] == accounts_of(desk, "test")
+    assert 3 == desk.configured.current.users["ann"].rate_limits[0].limit
+    assert {LAB_BUDGET, "budget/all/key=*/requests/month@UTC"} == set(desk.budgets[-1])
+
+
+def test_a_budget_that_calls_decide_on_is_in_their_tree(desk: Desk) -> None:
+    desk.records = (record("agents", RecordKind.BUDGET, scope={"agent": "*"}, limit_usd=1),)
+    desk.take(1)
+
+    assert ["budget/agents/agent=*/usd/month@UTC"] == [one.id for one in desk.configured.current.tree_budgets]
+
+
+def test_a_deleted_tenant_leaves_the_paths_of_all_keys(desk: Desk) -> None:
+    desk.records = (ACME, LAB, EVERY_KEY)
+    desk.take(1, stored(team="acme/lab"))
+    desk.records = (ACME,)
+    desk.take(2, stored(team="acme/lab"))
+
+    assert ([], []) == (accounts_of(desk, "ci"), accounts_of(desk, "test"))
+    assert {} == dict(desk.configured.current.budgets)
+    desk.records = ()
+    desk.take(3)
+    assert ["test"] == desk.key_names()
+
+
+def test_keys_are_compiled_again_when_tenants_change_and_only_then(desk: Desk) -> None:
+    desk.records = (ACME, LAB)
+    desk.take(1, stored(team="acme/lab"))
+    before = dict(desk.configured.current.keys)
+    desk.records = (ACME, LAB, top_up(TOPPED))
+    desk.take(2, stored(team="acme/lab"))
+    same = dict(desk.configured.current.keys)
+    desk.records = (ACME, msgspec.structs.replace(LAB, settings_json='{"name":"acme/lab"}'))
+    desk.take(3, stored(team="acme/lab"))
+
+    assert all(same[sha256] is before[sha256] for sha256 in before)
+    assert [] == accounts_of(desk, "ci")
+
+
+def test_a_top_up_is_part_of_the_budget_it_names_and_of_no_other(desk: Desk) -> None:
+    desk.records = (ACME, LAB, EVERY_KEY, top_up(TOPPED), msgspec.structs.replace(top_up(TOPPED), name="t2"))
+    desk.take(1)
+    budgets = desk.configured.current.budgets
+
+    assert (TopUp(amount=7, until_ns=1, value="acme/lab"),) * 2 == budgets[BudgetId(LAB_BUDGET)].top_ups
+    assert () == budgets[BudgetId("budget/all/key=*/requests/month@UTC")].top_ups
+
+
+async def test_stored_tenants_survive_a_reload_that_cannot_have_their_names(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.records = (ACME, LAB)
+    desk.take(1, stored(team="acme/lab"))
+    desk.write("second", "organizations: [{ name: acme, teams: [{ name: lab, budget: { limit_tokens: 3 } }] }]\n")
+    await desk.reload()
+
+    assert ["team/acme/lab/tokens/month@UTC"] == accounts_of(desk, "ci")
+    assert "the stored team acme/lab is not in force" in caplog.text
+
+
+@pytest.mark.parametrize("settings", ["{", "{}", '{"name":"acme/other"}', '{"name":"acme/lab","wrong":1}'])
+def test_a_broken_record_is_left_out_and_said(settings: str, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    desk.records = (ACME, msgspec.structs.replace(LAB, settings_json=settings), EVERY_KEY)
+    desk.take(1, stored(team="acme/lab"))
+
+    assert ["budget/all/key=*/requests/month@UTC"] == accounts_of(desk, "ci")
+    assert "the stored team acme/lab is left out" in caplog.text
+
+
+async def test_what_changed_between_two_reads_is_read_again(desk: Desk) -> None:
+    keys, records = MemoryKeys(), MemoryRecords()
+    await keys.insert(stored(), change())
+    await keys.insert(stored("b"), change())
+    await records.insert(ACME, change())
+
+    found = await read_stored(keys, records)
+    assert (1, 2, 1) == (found.revision, len(found.keys), len(found.records))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "said"),
+    [
+        (RecordKind.TEAM, '{"name":"nobody/lab"}', "'nobody' is not there"),
+        (RecordKind.BUDGET, '{"name":"b","limit_usd":1,"scope":{"team":"acme/none"}}', "names no team"),
+        (RecordKind.BUDGET, '{"name":"b","limit_usd":1,"scope":{"organization":"none"}}', "names no organization"),
+        (RecordKind.BUDGET, '{"name":"b","limit_usd":1,"scope":{"key":"none"}}', "names no key"),
+        (RecordKind.BUDGET, '{"name":"b","limit_usd":1,"scope":{"model":"none"}}', "names no model"),
+        (RecordKind.USER, '{"name":"sk-looks-like-one"}', "looks like a secret"),
+    ],
+)
+def test_a_record_that_mentions_what_is_not_there_cannot_be_stored(
+    kind: RecordKind, settings: str, said: str, desk: Desk
+) -> None:
+    desk.records = (ACME,)
+    desk.take(1)
+    with pytest.raises(SettingsRefused, match=said):
+        desk.configured.check_record(kind, settings)
+
+
+def test_a_record_may_mention_what_file_or_store_have(desk: Desk) -> None:
+    desk.records = (ACME, LAB)
+    desk.take(1, stored(team="acme/lab"))
+    scopes = ('{"team":"acme/lab"}', '{"key":"test"}', '{"key":"ci"}', '{"model":"first"}', '{"model":"*"}')
+    for scope in scopes:
+        settings = f'{{"name":"b","limit_usd":1,"scope":{scope}}}'
+        assert "b" == desk.configured.check_record(RecordKind.BUDGET, settings)
+
+    assert "acme/new" == desk.configured.check_record(RecordKind.TEAM, '{"name":"acme/new"}')
+    assert "ci" == desk.configured.check('{"name":"ci","team":"acme/lab"}').name
+
+
+async def test_rules_know_the_tenants_of_the_file_and_their_lines(desk: Desk) -> None:
+    desk.write("second", "users:\n  - name: ann\n    limits: { rpm: 3 }\n")
+    await desk.reload()
+    (filed,) = desk.configured.filed(RecordKind.USER).values()
+
+    assert {"name": "ann", "limits": {"rpm": 3}} == msgspec.json.decode(filed.settings_json)
+    assert filed.place.endswith("checkrein.yaml:6")
+    assert {} == desk.configured.filed(RecordKind.TOP_UP)
+
+
+def test_a_tenant_is_needed_by_keys_in_use_its_teams_and_budgets(desk: Desk) -> None:
+    desk.records = (ACME, LAB)
+    desk.take(1, stored(team="acme/lab", user="ann"))
+    needed = desk.configured.needed_by
+
+    assert "the key ci" == needed(RecordKind.USER, "ann") == needed(RecordKind.TEAM, "acme/lab")
+    desk.take(2, stored(team="acme/lab", user="ann", revoked=True))
+    assert needed(RecordKind.USER, "ann") is None
+    assert needed(RecordKind.TEAM, "acme/lab") is None
+    assert "the team acme/lab" == needed(RecordKind.ORGANIZATION, "acme")
+    assert needed(RecordKind.BUDGET, "acme") is None
+    desk.records = (ACME, record("b", RecordKind.BUDGET, scope={"organization": "acme"}, limit_usd=1))
+    desk.take(3)
+    assert "the budget b" == needed(RecordKind.ORGANIZATION, "acme")
+    assert LAB_BUDGET == desk.configured.budget_of(RecordKind.TEAM, LAB.settings_json)
+
+
+def test_only_keys_of_tenants_that_changed_are_compiled_again(desk: Desk) -> None:
+    keys = [
+        msgspec.structs.replace(stored(name, team=team, user=user), secrets=(SecretDigest(sha256=sha256 * 32),))
+        for name, team, user, sha256 in (
+            ("of-lab", "acme/lab", None, "01"),
+            ("of-other", "acme/other", None, "02"),
+            ("of-ann", None, "ann", "03"),
+            ("alone", None, None, "04"),
+        )
+    ]
+
+    def compiled_again(*records: Record) -> set[str]:
+        before = desk.configured.current.keys
+        desk.records = records
+        desk.take(desk.configured.stored_revision + 1, *keys)
+        after = desk.configured.current.keys
+        return {str(one.principal.key_id) for sha256, one in after.items() if before.get(sha256) is not one} - {"test"}
+
+    others = (ACME, record("acme/other", RecordKind.TEAM), record("ann", RecordKind.USER, limits={"rpm": 3}))
+    assert {"of-lab", "of-other", "of-ann", "alone"} == compiled_again(LAB, *others)
+    assert {"of-lab"} == compiled_again(msgspec.structs.replace(LAB, settings_json='{"name":"acme/lab"}'), *others)
+    assert {"of-lab"} == compiled_again(*others, LAB)
+    assert {"of-lab", "of-other"} == compiled_again(record("acme", limits={"rpm": 1}), LAB, *others[1:])
+    assert {"of-ann"} == compiled_again(record("acme", limits={"rpm": 1}), LAB, others[1])
+    assert {"of-lab"} == compiled_again(record("acme", limits={"rpm": 1}), others[1])
+    assert {"of-lab"} == compiled_again(record("acme", limits={"rpm": 1}), LAB, others[1])
+    assert {"of-lab", "of-other", "of-ann", "alone"} == compiled_again(EVERY_KEY)

@@ -8,9 +8,12 @@ import pytest
 
 from router.config import Loaded, Sources, load, tenants_of
 from router.domain.principal import Mode, Permission
-from router.keybook import entries_of, limits_of, read_key, write_key
+from router.keybook import entries_of, grants_of, limits_of, read_key, write_key
 from router.ports.keys import SecretDigest, SettingsRefused, StoredKey
+from router.ports.records import Record, RecordKind
+from router.tenantbook import read_book
 from tests.support.keys import NOW_NS, stored
+from tests.support.records import record
 
 TEXT = """\
 version: 1
@@ -50,8 +53,8 @@ def loaded(tmp_path: Path) -> Loaded:
     return load(Sources(explicit=file, env={}, overrides={}, system=nowhere, user=nowhere, project=nowhere))
 
 
-def limits(settings_json: str, loaded: Loaded, folder: Path) -> list[tuple[str, str, str, str]]:
-    found = limits_of(read_key(settings_json), loaded.settings, loaded.tree)
+def limits(settings_json: str, loaded: Loaded, folder: Path, *records: Record) -> list[tuple[str, str, str, str]]:
+    found = limits_of(read_key(settings_json), read_book(loaded.settings, records), loaded.settings, loaded.tree)
     return [(one.scope, one.limit, one.value, one.set_by.replace(f"{folder}/", "")) for one in found]
 
 
@@ -136,3 +139,49 @@ def test_a_key_of_the_file_is_looked_up_there(loaded: Loaded, tmp_path: Path) ->
 
     assert ("key:filed", "rpm", "7", "checkrein.yaml:26") in found
     assert ("budget:of-others", "budget", "5 requests, window month", "checkrein.yaml:19") in found
+
+
+def test_what_stored_tenants_say_is_set_by_the_store(loaded: Loaded, tmp_path: Path) -> None:
+    records = (
+        record("acme/lab", RecordKind.TEAM, limits={"rpm": 8}, budget={"limit_tokens": 5}),
+        record("every-key", RecordKind.BUDGET, scope={"key": "*"}, limit_usd=1, window="day"),
+    )
+    found = limits('{"name":"ci","team":"acme/lab"}', loaded, tmp_path, *records)
+
+    assert ("team:acme/lab", "rpm", "8", "store") in found
+    assert ("team:acme/lab", "budget", "5 tokens, window month", "store") in found
+    assert ("budget:every-key", "budget", "1 usd, window day", "store") in found
+
+
+@pytest.mark.parametrize(
+    ("settings", "urgency"),
+    [
+        ('{"name":"ci"}', 0),
+        ('{"name":"ci","profile":"standard"}', 1),
+        ('{"name":"ci","profile":"experimental"}', 2),
+        ('{"name":"ci","profile":"experimental","priority":{"default":"standard"}}', 1),
+        ('{"name":"ci","priority":{"default":"gone","max":"gone"}}', 3),
+    ],
+)
+def test_the_urgency_of_a_key_is_its_highest_class_that_is_there(settings: str, urgency: int, loaded: Loaded) -> None:
+    assert urgency == grants_of(read_key(settings), loaded.settings).urgency
+
+
+def test_grants_are_what_was_said_or_is_the_default(loaded: Loaded) -> None:
+    said = grants_of(
+        read_key(
+            '{"name":"ci","team":"acme/research","user":"ann","models":["a*"],"mode":"observe",'
+            '"allow":{"keep_partials":true,"set_attribution":false},"permissions":["team_admin"]}'
+        ),
+        loaded.settings,
+    )
+
+    assert ("acme/research", "ann", ("a*",), True) == (said.team, said.user, said.models, said.observed)
+    assert ({"substitution", "keep_partials"}, {Permission.TEAM_ADMIN}) == (said.allowed, said.permissions)
+    unsaid = grants_of(read_key('{"name":"ci"}'), loaded.settings)
+    assert (None, ("*",), False, {"substitution", "set_attribution"}) == (
+        unsaid.team,
+        unsaid.models,
+        unsaid.observed,
+        unsaid.allowed,
+    )

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from router.adapters.sql import sqlite_statements as sql
+from router.adapters.sql.sqlite_fold import add_late, late_of
 from router.adapters.sql.sqlite_rows import Row
 from router.adapters.sql.sqlite_store import roll_back
 from router.domain.governance.budget import BudgetId
@@ -69,6 +70,7 @@ def commit_group(connection: sqlite3.Connection, group: Group) -> Sequence[CallI
     """
     try:
         connection.execute(sql.BEGIN)
+        late = late_of(connection, group.settlements)
         try:
             _add(connection, group)
             rejected: list[CallId] = []
@@ -83,6 +85,7 @@ def commit_group(connection: sqlite3.Connection, group: Group) -> Sequence[CallI
         connection.executemany(sql.EXTEND_CALL, group.extended.values())
         connection.executemany(sql.UNBOOK_CALL, [(call_id,) for call_id in rejected if call_id in group.settlements])
         connection.executemany(sql.SET_BALANCE, group.balances)
+        add_late(connection, late)
         connection.execute(sql.COMMIT)
     except sqlite3.Error:
         roll_back(connection)

@@ -10,7 +10,6 @@ from router.adapters.sql.sqlite_rows import (
     read_call,
     read_calls_page,
     read_observed_totals,
-    read_usage_totals,
 )
 from router.adapters.sql.sqlite_store import (
     SqliteThread,
@@ -20,10 +19,12 @@ from router.adapters.sql.sqlite_store import (
     schema_version,
     sqlite_path,
 )
+from router.adapters.sql.sqlite_usage import read_usage_report
 from router.domain.ids import CallId
-from router.ports.ledger import CallRecord, LedgerUnavailable, UsageGroup, UsageTotal
+from router.ports.ledger import CallRecord, LedgerUnavailable
 from router.ports.ledger_pages import AttemptPlace, AttemptRecord, CallFilter
 from router.ports.observed import ObservedGroup, ObservedTotal
+from router.ports.usage import UsageQuery, UsageReport
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,8 +47,8 @@ class SqliteReader:
     async def read_attempts(self, sought: CallFilter, after: AttemptPlace, limit: int) -> Sequence[AttemptRecord]:
         return await self._read(read_attempts_page, sought, after, limit)
 
-    async def usage(self, group: UsageGroup, since_ns: int) -> Sequence[UsageTotal]:
-        return await self._read(read_usage_totals, group, since_ns)
+    async def usage(self, asked: UsageQuery) -> UsageReport:
+        return await self._read(read_usage_report, asked)
 
     async def observed(self, group: ObservedGroup, since_ns: int) -> Sequence[ObservedTotal]:
         return await self._read(read_observed_totals, group, since_ns)

@@ -7,10 +7,12 @@ that are still open then are posted in full: what they held may have been spent.
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from router.adapters.sql import sqlite_statements as sql
 from router.adapters.sql.sqlite_commit import ROW_ERRORS, Balance, Group
+from router.adapters.sql.sqlite_fold import add_late, late_of, open_late
 from router.adapters.sql.sqlite_rows import INTEGER_MAX, Row, read_amounts, read_booking
 from router.adapters.sql.sqlite_store import roll_back
 from router.domain.governance.budget import Amounts, BudgetId
@@ -34,11 +36,13 @@ def start_epoch(
     connection.execute(sql.BEGIN)
     try:
         posted: Counter[Key] = Counter()
+        late = late_of(connection, chain(left.settlements, left.opens, open_late(connection)))
         rejected = _replay(connection, left, posted)
         for booked, held in connection.execute(sql.OPEN_BOOKINGS).fetchall():
             _post(posted, booked, held)
         connection.execute(sql.RECOVER_CALLS)
         connection.execute(sql.FORGET_OPEN_CALLS)
+        add_late(connection, late)
         added = [(*key, min(amount, INTEGER_MAX)) for key, amount in sorted(posted.items()) if amount]
         connection.executemany(sql.ADD_TO_BALANCE, added)
         connection.execute(sql.FORGET_BALANCES, (started_ns - BALANCES_KEPT_NS, ROLLING_BUCKETS))

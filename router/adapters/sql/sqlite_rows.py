@@ -15,7 +15,7 @@ from router.domain.money import NanoUsd
 from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlement
 from router.domain.stream import ReplyMode
 from router.domain.usage import TokenUsage
-from router.ports.ledger import CallRecord, UsageGroup, UsageTotal
+from router.ports.ledger import CallRecord
 from router.ports.ledger_pages import AttemptPlace, AttemptRecord, CallFilter
 from router.ports.observed import ObservedGroup, ObservedTotal
 
@@ -198,11 +198,6 @@ def _records(cursor: sqlite3.Cursor) -> list[CallRecord]:
         fields["attempts"] = _read_attempts(fields["attempts"])
         records.append(CallRecord(**fields))
     return records
-
-
-def read_usage_totals(connection: sqlite3.Connection, group: UsageGroup, since_ns: int) -> list[UsageTotal]:
-    rows = connection.execute(sql.USAGE[group], (since_ns,))
-    return [UsageTotal(**dict(zip(UsageTotal.__struct_fields__, row, strict=True))) for row in rows]
 
 
 def read_observed_totals(connection: sqlite3.Connection, group: ObservedGroup, since_ns: int) -> list[ObservedTotal]:

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from router.ports.ledger import UsageGroup
 from router.ports.observed import ObservedGroup
 
 BEGIN: Final = "BEGIN IMMEDIATE"
@@ -143,19 +142,6 @@ ORDER BY call_id DESC, number LIMIT :limit
 """
 ATTEMPTS_PAGE: Final = _ATTEMPTS.format(asked=_ASKED, ended=_ENDED)
 
-_SUMS: Final = """
-    COUNT(*), SUM(outcome NOT IN ('completed', 'client_cancelled')),
-    SUM(input_tokens), SUM(cached_input_tokens), SUM(output_tokens),
-    SUM(COALESCE(cost_nano_usd, 0)), SUM(cost_nano_usd IS NULL)
-FROM calls WHERE started_ns >= ? GROUP BY 1 ORDER BY 7 DESC, 1
-"""
-
-USAGE: Final[dict[UsageGroup, str]] = {
-    "key": "SELECT key_id, " + _SUMS,
-    "model": "SELECT asked_model, " + _SUMS,
-    "agent": "SELECT COALESCE(agent, ''), " + _SUMS,
-}
-
 _LET_PASS: Final = """
     COUNT(*), SUM(COALESCE(cost_nano_usd, 0)), SUM(cost_nano_usd IS NULL)
 FROM calls WHERE would_refuse IS NOT NULL AND started_ns >= ? GROUP BY 1 ORDER BY 3 DESC, 2 DESC, 1
@@ -166,3 +152,65 @@ OBSERVED: Final[dict[ObservedGroup, str]] = {
     "agent": "SELECT COALESCE(agent, ''), " + _LET_PASS,
     "key": "SELECT key_id, " + _LET_PASS,
 }
+
+DAY_NS: Final = 86_400 * 10**9
+
+READ_FOLDED: Final = "SELECT up_to FROM usage_folded"
+SET_FOLDED: Final = "UPDATE usage_folded SET up_to = ?"
+NEXT_TO_FOLD: Final = """
+SELECT COUNT(*), MAX(id) FROM (SELECT id FROM calls WHERE id > ? AND id < ? ORDER BY id LIMIT ?)
+"""
+PASSED_OPEN_CALLS: Final = "SELECT id FROM open_calls WHERE id <= ?"
+
+_SUMS: Final = (
+    "calls",
+    "failed_calls",
+    "input_tokens",
+    "cached_input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost_nano_usd",
+    "unpriced_calls",
+)
+# Row by row, so that no sum can fail: one beyond what SQL's integers hold stays at the largest, as balances do.
+_ADD_TO_DAYS: Final = """
+INSERT INTO usage_days
+SELECT
+    started_ns / {day}, key_id, COALESCE(organization, ''), COALESCE(team, ''), COALESCE(user, ''),
+    COALESCE(agent, ''), asked_model, COALESCE(served_deployment, ''), COALESCE(tags, ''),
+    1, outcome NOT IN ('completed', 'client_cancelled'), input_tokens, cached_input_tokens, output_tokens,
+    reasoning_tokens, COALESCE(cost_nano_usd, 0), cost_nano_usd IS NULL
+FROM calls WHERE {which}
+ON CONFLICT DO UPDATE SET {added}
+"""
+_ADD_TO_SPANS: Final = """
+INSERT INTO usage_spans (day, first_id, last_id)
+SELECT started_ns / {day} AS its_day, MIN(id), MAX(id) FROM calls WHERE {which} GROUP BY its_day
+ON CONFLICT DO UPDATE SET first_id = MIN(first_id, excluded.first_id), last_id = MAX(last_id, excluded.last_id)
+"""
+_ADDED: Final = ", ".join(f"{name} = MIN({name} + excluded.{name}, 9223372036854775807)" for name in _SUMS)
+_STEP: Final = "id > ? AND id <= ?"
+_ONE: Final = "id = ?"
+FOLD_STEP: Final = (
+    _ADD_TO_DAYS.format(day=DAY_NS, which=_STEP, added=_ADDED),
+    _ADD_TO_SPANS.format(day=DAY_NS, which=_STEP),
+)
+FOLD_ONE: Final = (
+    _ADD_TO_DAYS.format(day=DAY_NS, which=_ONE, added=_ADDED),
+    _ADD_TO_SPANS.format(day=DAY_NS, which=_ONE),
+)
+
+# The lowest ids alone are looked at: ids are made from the clock, so old calls have them.
+_OLD: Final = """
+SELECT id FROM (
+    SELECT id, started_ns FROM calls WHERE id <= (SELECT up_to FROM usage_folded) ORDER BY id LIMIT ?
+) WHERE started_ns < ?
+"""
+FIND_OLD_CALL: Final = f"{_OLD} LIMIT 1"
+_MARK_DELETED: Final = """
+UPDATE usage_spans SET deleted = 1
+WHERE deleted = 0 AND day IN (SELECT started_ns / {day} FROM calls WHERE id IN ({old}))
+"""
+MARK_DELETED: Final = _MARK_DELETED.format(day=DAY_NS, old=_OLD)
+_DELETE_CALLS: Final = "DELETE FROM calls WHERE id IN ({})"
+DELETE_CALLS: Final = _DELETE_CALLS.format(_OLD)

@@ -162,8 +162,10 @@ def _first(details: list[_Detail], *members: str) -> str | None:
 
 def _delay_ms(delay: str | None) -> int | None:
     """Read Google's `retryDelay`, such as `28.5s`."""
-    seconds = _number(delay.removesuffix("s").encode()) if delay is not None and delay.endswith("s") else None
-    return None if seconds is None else math.ceil(min(seconds * 1_000, RETRY_AFTER_MS_MAX))
+    if delay is None or not delay.endswith("s"):
+        return None
+    span_ns = read_retry_after_ns({b"retry-after": delay.removesuffix("s").encode()}, 0)
+    return None if span_ns is None else -(-span_ns // NS_PER_MS)
 
 
 def _type_of(headers: Sequence[tuple[bytes, bytes]]) -> Raw:

@@ -117,6 +117,8 @@ class OpenAiReply:
             self._fail(self._errors.own(FailureKind.ABORTED, "was cut off by the router"))
 
     def _take(self, data: bytes) -> list[Event]:
+        if self._failure is not None:  # aborted as this arrived: whoever did that has counted what was read
+            return []
         body = self._body
         if body is None:
             if not self._reply.status:

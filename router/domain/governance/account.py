@@ -162,6 +162,9 @@ class Account:
         used = self.posted + self.pending
         return Standing(
             actions=tuple(dict.fromkeys(one.action for one in self._reached() if one.counts_pending)),
+            limit=self.limit,
+            used=self.posted,
+            reserved=self.pending,
             used_pct=used * 100 // self.limit if self.limit else 100,
             room=self.ceiling - used,
             resets_at_ns=self._resets_at(0),
@@ -192,6 +195,8 @@ class Account:
         excess = self.posted + self.pending + wanted - self.ceiling
         leaves_ns = None
         for bucket in self._counted():
+            if not bucket.posted + bucket.pending and bucket is not self.bucket:
+                continue  # no money leaves with it
             leaves_ns = leaves_at(self.terms.budget.window, bucket.start_ns)
             excess -= bucket.posted + bucket.pending
             if excess <= 0:

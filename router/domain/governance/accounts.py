@@ -234,13 +234,14 @@ class Accounts:
         hold = self._holds.get(rid)
         return NOTHING if hold is None else hold.amounts
 
-    def adopt(self, rid: int, path: Sequence[Account], amounts: Amounts, wall_ns: int) -> None:
+    def adopt(self, rid: int, path: Sequence[Account], amounts: Amounts, wall_ns: int) -> tuple[Crossed, ...]:
         """Hold whatever the limits say: an open row from before the start, or a call that is only observed.
 
-        A refused reservation may be adopted; one that pends or has ended stays as it is.
+        A refused reservation may be adopted; one that pends or has ended stays as it is. What an open row crosses was
+        told before the start.
         """
         if self.find(rid) not in (State.UNKNOWN, State.REFUSED):
-            return
+            return ()
         self._ended.pop(rid, None)
         starts = [bucket_at(account.terms.budget.window, wall_ns).start_ns for account in path]
         buckets = tuple(
@@ -249,8 +250,8 @@ class Accounts:
         )
         for bucket in buckets:
             bucket.add(0, amounts[bucket.account.column])
-            bucket.account.cross()  # told before the start
         self._holds[rid] = _Hold(buckets, amounts)
+        return tuple(crossed for bucket in buckets for crossed in bucket.account.cross())
 
     def _end(self, rid: int, usual: Settled, actual: Amounts) -> Settled | Stale:
         assert min(actual) >= 0, actual

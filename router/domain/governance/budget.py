@@ -151,6 +151,8 @@ class Exhausted:
     wanted: int
     resets_at_ns: int | None
     """When the window ends, or, if it rolls, enough of it will have left. None: waiting does not help."""
+    crossed: "tuple[Crossed, ...]" = ()
+    """What was crossed all the same, where the reservation was held though it is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +171,14 @@ class Standing:
 
     actions: tuple[ThresholdAction, ...]
     """In force now. Never NOTIFY: a notice is an event, not a state."""
+    limit: int
+    """Top-ups included."""
+    used: int
+    """Posted in this window."""
+    reserved: int
+    """Held by calls that are still open."""
     used_pct: int
-    """Rounded down; 100 of a limit of 0."""
+    """Of both together, rounded down; 100 of a limit of 0."""
     room: int
     """What a reservation can still get; below 0 after an overrun or a lowered limit."""
     resets_at_ns: int | None

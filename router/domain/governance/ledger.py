@@ -1,6 +1,7 @@
 """Apply reservations and settlements to accounts: what every ledger does, wherever it keeps its rows. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from router.domain.governance.account import AccountKey
 from router.domain.governance.accounts import Accounts
@@ -14,7 +15,7 @@ def hold(accounts: Accounts, reservation: Reservation, wall_ns: int) -> tuple[Cr
     path = accounts.path(reservation.path)
     answer = accounts.reserve(reservation.id, path, reservation.amounts, wall_ns)
     if isinstance(answer, Exhausted) and reservation.observed:
-        accounts.adopt(reservation.id, path, reservation.amounts, wall_ns)
+        answer = replace(answer, crossed=accounts.adopt(reservation.id, path, reservation.amounts, wall_ns))
     return answer
 
 

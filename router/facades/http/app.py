@@ -3,26 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from router import VERSION
-from router.admin.breakers import BreakerAdmin
-from router.admin.budgets import BudgetAdmin
-from router.admin.ledger import LedgerAdmin
-from router.admin.limits import LimitAdmin
 from router.domain.faults import Fault, Refusal, RouterError, refuse
 from router.domain.ids import ModelName, parse_call_id
 from router.domain.metadata import Metadata, read_metadata
 from router.domain.principal import Permission, Principal
 from router.domain.settlement import Labels
-from router.facades.http.admin.breakers import breaker_routes
-from router.facades.http.admin.budgets import budget_routes
-from router.facades.http.admin.keys import KeyDesk, key_routes
-from router.facades.http.admin.ledger import ledger_routes
-from router.facades.http.admin.limits import limit_routes
+from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.errors import error_body, error_headers
 from router.facades.http.health import health_router
 from router.facades.http.openapi import CHAT_PATH_ITEM, ERROR_SCHEMA
@@ -37,25 +29,14 @@ _BY_STATUS: Final = {
     405: Refusal(fault=Fault.METHOD_NOT_ALLOWED, message="This route does not take this method. See /docs."),
 }
 _INVALID: Final = Refusal(fault=Fault.INVALID_REQUEST, message="The request is not valid. See /docs.")
+_NOTHING_TO_ADMINISTER: Final = AdminDesks()
 _NO_CALL: Final = "No call of this key has this id. Take it from the `x-checkrein-call` header of a reply."
 
 
-def build_app(
-    *,
-    pipeline: Pipeline,
-    health: Health,
-    keys: KeyDesk | None = None,
-    ledger: LedgerAdmin | None = None,
-    budgets: BudgetAdmin | None = None,
-    limits: LimitAdmin | None = None,
-    breakers: BreakerAdmin | None = None,
-) -> FastAPI:
-    """Build the application behind the hot routes. Every route but health and documentation needs a key.
-
-    What is not given is not administered.
-    """
+def build_app(*, pipeline: Pipeline, health: Health, admin: AdminDesks = _NOTHING_TO_ADMINISTER) -> FastAPI:
+    """Build the application behind the hot routes. Every route but health and documentation needs a key."""
     app = FastAPI(title="Checkrein", version=VERSION, redoc_url=None, redirect_slashes=False)
-    _describe(app, {} if keys is None else keys.schemas())
+    _describe(app, *admin.schemas())
     _answer_errors(app, pipeline)
     app.include_router(health_router(health))
 
@@ -96,17 +77,9 @@ def build_app(
             raise refuse(Fault.NOT_FOUND, _NO_CALL)
         return view_call(record)
 
-    _include(app, None if keys is None else key_routes(keys, principal))
-    _include(app, None if ledger is None else ledger_routes(ledger, principal))
-    _include(app, None if budgets is None else budget_routes(budgets, principal))
-    _include(app, None if limits is None else limit_routes(limits, principal))
-    _include(app, None if breakers is None else breaker_routes(breakers, principal))
-    return app
-
-
-def _include(app: FastAPI, routes: APIRouter | None) -> None:
-    if routes is not None:
+    for routes in admin.routes(principal):
         app.include_router(routes)
+    return app
 
 
 def _view_model(pipeline: Pipeline, name: ModelName) -> ModelView:
@@ -154,7 +127,7 @@ def _answer_errors(app: FastAPI, pipeline: Pipeline) -> None:
     app.add_exception_handler(RequestValidationError, on_invalid)
 
 
-def _describe(app: FastAPI, schemas: Mapping[str, object]) -> None:
+def _describe(app: FastAPI, *schemas: Mapping[str, object]) -> None:
     """Add the hot routes, the error shape, the key and further schemas to the document that FastAPI makes."""
 
     def openapi() -> dict[str, object]:
@@ -162,7 +135,9 @@ def _describe(app: FastAPI, schemas: Mapping[str, object]) -> None:
             document = get_openapi(title=app.title, version=app.version, routes=app.routes)
             document["paths"]["/v1/chat/completions"] = CHAT_PATH_ITEM
             components = document.setdefault("components", {})
-            components.setdefault("schemas", {}).update({**schemas, "Error": ERROR_SCHEMA})
+            known = components.setdefault("schemas", {})
+            for one in (*schemas, {"Error": ERROR_SCHEMA}):
+                known.update(one)
             components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
             app.openapi_schema = document
         return app.openapi_schema

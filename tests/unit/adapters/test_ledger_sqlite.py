@@ -21,6 +21,7 @@ from router.ports.telemetry import Anomaly
 from tests.support.fakes import RecordingTelemetry
 from tests.support.ledger_facts import STARTED_NS, attempt, open_record, reservation, settled_record, settlement
 from tests.support.sqlite_ledger import down, fill, free, opened, refused_reservations, sealed, writer_held
+from tests.support.usage import totals_by
 
 DROPPED = Anomaly.LEDGER_ROW_DROPPED
 
@@ -36,7 +37,7 @@ def refusal(number: int) -> Settlement:
 
 
 async def totals(ledger: SqliteLedger) -> list[tuple[int, int, int]]:
-    return [(total.calls, total.failed_calls, total.cost_nano_usd) for total in await ledger.usage("key", 0)]
+    return [(total.calls, total.failed_calls, total.cost_nano_usd) for total in await totals_by(ledger.history, "key")]
 
 
 async def in_file(path: Path, number: int) -> bool:
@@ -89,7 +90,7 @@ async def test_rows_are_committed_soon_though_nobody_asks(path: Path) -> None:
                 pass
         ledger.settle(settlement(1))
         async with asyncio.timeout(10):
-            while [] == await ledger._reader.usage("key", 0):
+            while not await totals_by(ledger._reader, "key"):
                 pass
 
 
@@ -109,7 +110,7 @@ async def test_on_a_full_disk_calls_go_on_and_all_arrive_once_it_is_free(
         with pytest.raises(LedgerUnavailable):
             await ledger.read_call(CallId(1))
         with pytest.raises(LedgerUnavailable, match="cannot say"):
-            await ledger.usage("key", 0)
+            await totals_by(ledger.history, "key")
         assert [] == await refused_reservations(ledger, [201])
         assert await in_file(path, 100)
         assert not await in_file(path, 101)
@@ -149,7 +150,7 @@ async def test_a_call_that_came_while_a_commit_failed_is_refused_too(path: Path)
             first = tasks.create_task(refused_reservations(ledger, range(1, 101)))
             await sealed(ledger)
             late = tasks.create_task(refused_reservations(ledger, [101]))
-            await ledger._reader.usage("key", 0)
+            await ledger._reader.read_call(CallId(0))
         assert (list(range(1, 101)), [101]) == (first.result(), late.result())
         await free(ledger)
 
@@ -299,7 +300,7 @@ async def test_a_read_waits_for_a_commit_that_is_under_way(path: Path) -> None:
             await sealed(ledger)
             read = tasks.create_task(ledger.read_call(CallId(1)))
             for _ in range(3):  # time enough for a read that does not wait
-                await ledger._reader.usage("key", 0)
+                await ledger._reader.read_call(CallId(0))
             assert not read.done()
 
         assert settled_record(1, attempts=(attempt(1),)) == await read
@@ -377,7 +378,7 @@ async def test_a_cancelled_writer_loses_nothing_that_close_can_write(path: Path,
 
 async def test_a_writer_cancelled_at_rest_leaves_nobody_waiting(path: Path) -> None:
     async with opened(path, durability="power") as ledger, asyncio.timeout(10):
-        await ledger._reader.usage("key", 0)  # the writer has come to its rest
+        await ledger._reader.read_call(CallId(0))  # the writer has come to its rest
         asyncio.get_running_loop().call_soon(cancel_writer)
         with pytest.raises(LedgerUnavailable):
             await ledger.reserve(reservation(1), STARTED_NS)
@@ -389,7 +390,7 @@ async def test_a_writer_cancelled_at_work_loses_nothing_and_leaves_nobody_waitin
             reserves = [tasks.create_task(refused_reservations(ledger, [1]))]
             await sealed(ledger)
             reserves.append(tasks.create_task(refused_reservations(ledger, [2])))
-            await ledger._reader.usage("key", 0)
+            await ledger._reader.read_call(CallId(0))
             cancel_writer()
         assert [[1], [2]] == [reserve.result() for reserve in reserves]
         ledger.settle(settlement(1))

@@ -15,6 +15,7 @@ from tests.support.fakes import RecordingTelemetry
 from tests.support.ledger_facts import STARTED_NS, attempt, open_record, reservation, settled_record, settlement
 from tests.support.ledger_victim import BUDGETS, extension_of, hold_of, spent_of
 from tests.support.sqlite_ledger import opened
+from tests.support.usage import totals_by
 
 ROOT = Path(__file__).parents[3]
 
@@ -103,7 +104,7 @@ async def test_after_kill_9_nothing_promised_is_lost_or_doubled(
         assert [] == rows(path) + rows(path, "open_calls")
     async with opened(path) as ledger:
         records = {number: await ledger.read_call(CallId(number)) for number in promised}
-        (totals,) = await ledger.usage("key", 0)
+        (totals,) = await totals_by(ledger.history, "key")
 
     assert Epoch(2) == ledger.epoch
     # The last call may have been reserved, or settled, after its last report was read.

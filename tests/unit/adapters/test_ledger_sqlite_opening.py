@@ -20,6 +20,7 @@ from router.ports.telemetry import Anomaly
 from tests.support.fakes import RecordingTelemetry
 from tests.support.ledger_facts import STARTED_NS, attempt, open_record, reservation, settled_record, settlement
 from tests.support.sqlite_ledger import opened
+from tests.support.usage import totals_by
 
 
 def journal_of(path: Path) -> Path:
@@ -132,7 +133,7 @@ async def test_a_reader_reads_beside_the_server_and_cannot_write(path: Path) -> 
 
         ledger.settle(settlement(1))
         await ledger.read_call(CallId(1))
-        assert [1] == [total.calls for total in await reader.usage("model", 0)]
+        assert [1] == [total.calls for total in await totals_by(reader, "model")]
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             await reader._thread.run(lambda connection: connection.execute("DELETE FROM calls"))
 

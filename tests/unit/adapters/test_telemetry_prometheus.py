@@ -11,6 +11,7 @@ from router.domain.faults import Fault
 from router.domain.governance.budget import BudgetId, Crossed, ThresholdAction
 from router.domain.ids import DeploymentId, target_of
 from router.domain.settlement import Outcome
+from router.domain.webhook import DeliveryOutcome
 from router.ports.telemetry import Anomaly
 from tests.support.ledger_facts import settlement
 
@@ -114,4 +115,17 @@ def test_breakers_show_their_state_and_how_often_it_changed() -> None:
         'checkrein_breaker_state{credential="b",deployment="up/model"} 2.0',
         'checkrein_breaker_transitions_total{credential="b",deployment="up/model",to="open"} 2.0',
         'checkrein_breaker_transitions_total{credential="b",deployment="up/model",to="half_open"} 1.0',
+    } <= lines(telemetry)
+
+
+def test_deliveries_of_webhooks_are_counted_by_their_outcome() -> None:
+    telemetry = PrometheusTelemetry()
+    for outcome in (DeliveryOutcome.FAILED, DeliveryOutcome.FAILED, DeliveryOutcome.DELIVERED):
+        telemetry.webhook_tried(outcome)
+    telemetry.noticed(Anomaly.WEBHOOK_DROPPED)
+
+    assert {
+        'checkrein_webhook_deliveries_total{outcome="failed"} 2.0',
+        'checkrein_webhook_deliveries_total{outcome="delivered"} 1.0',
+        'checkrein_anomalies_total{kind="webhook_dropped"} 1.0',
     } <= lines(telemetry)

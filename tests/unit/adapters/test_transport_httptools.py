@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from router.adapters import transport_httptools
-from router.adapters.transport_httptools import transport_to
+from router.adapters.transport_httptools import transport_to, transport_to_receiver
 from router.domain.catalog import Provider, ProviderKind
 from router.domain.dispatch.failure import FailureKind
 from router.domain.ids import ProviderId
@@ -72,3 +72,15 @@ async def test_no_more_connections_are_kept_than_the_bound(monkeypatch: pytest.M
 async def test_a_missing_ca_file_is_an_error_at_once() -> None:
     with pytest.raises(OSError):
         transport_httptools._tls_context("no-such-file.pem")
+
+
+async def test_a_receiver_of_events_is_reached_by_its_address_which_no_error_quotes() -> None:
+    async with FakeUpstream() as receiver:
+        reply = await transport_to_receiver(f"{receiver.url}/hook").send(REQUEST)
+        while not reply.complete:
+            await reply.read()
+
+        assert 1 == len(receiver.requests)
+    with pytest.raises(ValueError, match="the url of a webhook must begin with http") as caught:
+        transport_to_receiver("ftp://h/hunter2")
+    assert "hunter2" not in str(caught.value)

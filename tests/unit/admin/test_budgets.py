@@ -11,10 +11,10 @@ from router.adapters.ledger_memory import MemoryLedger
 from router.admin.budgets import PAGE_ACCOUNTS_MAX, BudgetAdmin, window_name
 from router.domain.faults import Fault, RouterError
 from router.domain.governance.account import AccountKey, AccountState
-from router.domain.governance.budget import Budget, BudgetId
+from router.domain.governance.budget import Budget, BudgetId, Scope, ScopeKind, Unit
 from router.domain.governance.windows import Calendar, CalendarUnit, Lifetime, Rolling, Window
 from router.domain.ids import Epoch, KeyId
-from router.domain.principal import Permission, Principal
+from router.domain.principal import KeyEntry, Permission, Principal
 from tests.support.fakes import FakeClock, FixedSnapshots, principal, snapshot
 from tests.support.ledger_facts import STARTED_NS, budget
 
@@ -91,3 +91,42 @@ def test_only_administrators_look() -> None:
 )
 def test_a_window_has_the_name_that_the_configuration_gives_it(window: Window, name: str) -> None:
     assert name == window_name(window)
+
+
+def test_a_teams_administrator_sees_the_accounts_of_its_team_and_its_keys() -> None:
+    lead = Principal(
+        key_id=KeyId("lead"), organization="acme", team="lab", permissions=frozenset({Permission.TEAM_ADMIN})
+    )
+    ours, theirs = replace(lead, key_id=KeyId("ours")), replace(lead, key_id=KeyId("theirs"), team="other")
+    budgets = [
+        Budget(id=BudgetId(name), scope=Scope(kind=kind), unit=Unit.USD, limit=9, window=Lifetime())
+        for name, kind in (("a", ScopeKind.TEAM), ("b", ScopeKind.KEY), ("c", ScopeKind.ORGANIZATION))
+    ]
+    ledger = MemoryLedger(Epoch(1))
+    ledger.set_budgets(budgets)
+    values = {"a": ("acme/lab", "acme/other"), "b": ("ours", "theirs", "lead"), "c": ("acme",)}
+    for name, found in values.items():
+        for value in found:
+            ledger.standing((BudgetId(name), value), STARTED_NS)
+    entries = {str(one.key_id).encode(): KeyEntry(sha256=b"", principal=one) for one in (lead, ours, theirs)}
+    in_force = replace(snapshot(), budgets={one.id: one for one in budgets}, keys=entries)
+    admin = BudgetAdmin(accounts=ledger, snapshots=FixedSnapshots(in_force), clock=FakeClock())
+    first = admin.list(lead, limit=2)
+    second = admin.list(lead, limit=2, after=first.next)
+
+    assert ["acme/lab", "lead", "ours"] == [one.value for one in (*first.accounts, *second.accounts)]
+    assert second.next is None
+    assert 6 == len(admin.list(BOSS).accounts)
+    with pytest.raises(RouterError):
+        admin.list(ours.__class__(key_id=KeyId("x"), permissions=frozenset({Permission.TEAM_ADMIN})))
+
+
+def test_a_budget_with_one_account_has_a_state_and_others_have_none() -> None:
+    admin = admin_of(budget("agent", 9), budget("key", 7, value="ci"), values=("a",))
+    state = admin.state_of(BOSS, "key")
+
+    assert (7, "ci") == (state and state.limit, state and state.value)
+    assert admin.state_of(BOSS, "agent") is None
+    assert admin.state_of(BOSS, "never") is None
+    with pytest.raises(RouterError):
+        admin.state_of(principal(), "key")

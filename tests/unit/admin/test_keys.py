@@ -1,5 +1,6 @@
 """Keys are made, changed and ended as their administrators say; secrets are shown once and kept nowhere."""
 
+import asyncio
 import hashlib
 import json
 
@@ -10,6 +11,7 @@ from router.admin.keys import SECRETS_MAX, KeyAdmin, KeyState
 from router.domain.faults import Fault, RouterError
 from router.domain.ids import KeyId
 from router.domain.principal import Permission, Principal
+from router.ports.keys import SettingsRefused
 from tests.support.fakes import SECOND, FakeClock
 from tests.support.keys import MemoryKeys, PlainRules, stored
 
@@ -18,23 +20,27 @@ USER = Principal(key_id=KeyId("user"))
 
 
 class Desk:
-    """The service over fakes. `refreshed` counts how often what is stored was brought in force."""
+    """The service over fakes. `in_force` is the revision that was brought in force last."""
 
     def __init__(self) -> None:
         self.store = MemoryKeys()
         self.clock = FakeClock()
-        self.refreshed = 0
+        self.in_force = 0
+        self.rules = PlainRules(filed='{"name":"filed"}')
+        self.turn = asyncio.Lock()
         self._drawn = 0
         self.admin = KeyAdmin(
             store=self.store,
-            rules=PlainRules(filed='{"name":"filed"}'),
+            rules=self.rules,
             refresh=self._refresh,
             clock=self.clock,
             draw_bytes=self._draw,
+            turn=self.turn,
         )
 
     async def _refresh(self) -> None:
-        self.refreshed += 1
+        assert self.turn.locked()
+        self.in_force = self.store._revision
 
     def _draw(self, count: int) -> bytes:
         self._drawn += 1
@@ -74,7 +80,7 @@ async def test_a_new_key_is_in_force_and_only_its_digest_is_kept(desk: Desk) -> 
     assert ("sk", issued.key.public_id, 12, 52) == (prefix, public_id, len(public_id), len(hidden))
     assert [digest(issued.secret.reveal())] == desk.digests()
     assert {"name": "ci", "models": ["small"]} == json.loads(issued.key.settings_json)
-    assert 1 == desk.refreshed
+    assert 1 == desk.in_force
     kept = repr((desk.store.rows, desk.store.changes, issued))
     assert hidden not in kept
 
@@ -123,7 +129,7 @@ async def test_secrets_that_work_together_are_bounded(desk: Desk) -> None:
         await desk.rotate(60)
 
     fault, message = await refusal(desk.rotate(60))
-    assert (Fault.INVALID_REQUEST, True) == (fault, "overlap" in message)
+    assert (Fault.CONFLICT, True) == (fault, "overlap" in message)
     assert SECRETS_MAX == len(desk.digests())
     assert Fault.INVALID_REQUEST is (await refusal(desk.rotate(-1)))[0]
     assert Fault.INVALID_REQUEST is (await refusal(desk.rotate(91 * 86_400)))[0]
@@ -136,8 +142,8 @@ async def test_a_revoked_key_stays_so(desk: Desk) -> None:
 
     assert KeyState.REVOKED is (await desk.admin.revoke(BOSS, "ci")).state
     assert revision == await desk.store.revision()
-    assert Fault.INVALID_REQUEST is (await refusal(desk.admin.update(BOSS, "ci", b'{"revoked":false}')))[0]
-    assert Fault.INVALID_REQUEST is (await refusal(desk.rotate(1)))[0]
+    assert Fault.CONFLICT is (await refusal(desk.admin.update(BOSS, "ci", b'{"revoked":false}')))[0]
+    assert Fault.CONFLICT is (await refusal(desk.rotate(1)))[0]
     assert "used once" in (await refusal(desk.create()))[1]
 
 
@@ -177,7 +183,7 @@ async def test_keys_of_the_file_are_left_alone(desk: Desk) -> None:
     ]
     for attempt in attempts:
         fault, message = await refusal(attempt)
-        assert (Fault.INVALID_REQUEST, True) == (fault, "configuration file" in message)
+        assert (Fault.CONFLICT, True) == (fault, "configuration file" in message)
 
 
 async def test_only_administrators_get_anything(desk: Desk) -> None:
@@ -211,7 +217,7 @@ async def test_a_body_that_is_no_key_is_refused(body: bytes, said: str, desk: De
     fault, message = await refusal(desk.admin.create(BOSS, body))
 
     assert (Fault.INVALID_REQUEST, True) == (fault, said in message), message
-    assert 0 == desk.refreshed
+    assert {} == desk.store.rows
 
 
 async def test_a_key_keeps_its_name(desk: Desk) -> None:
@@ -244,6 +250,140 @@ async def test_settings_that_somebody_broke_are_shown_as_such_and_can_be_revoked
     desk.store.rows["ci"] = msgspec.structs.replace(stored("ci"), settings_json="{}")
     facts, limits = await desk.admin.show(BOSS, "ci")
     assert (KeyState.BROKEN, ()) == (facts.state, limits)
-    assert Fault.INVALID_REQUEST is (await refusal(desk.rotate(1)))[0]
+    assert Fault.CONFLICT is (await refusal(desk.rotate(1)))[0]
 
     assert KeyState.REVOKED is (await desk.admin.revoke(BOSS, "ci")).state
+
+
+# --- administrators of a team -----------------------------------------------------------------------------------------
+
+LEAD = Principal(key_id=KeyId("lead"), organization="acme", team="lab", permissions=frozenset({Permission.TEAM_ADMIN}))
+LEAD_SETTINGS = '{"name":"lead","team":"acme/lab","models":["small"],"permissions":["team_admin"]}'
+
+
+@pytest.fixture
+async def lab(desk: Desk) -> Desk:
+    """Keys of the lab and of others, in file and store."""
+    desk.rules.of_file = {
+        "lead": LEAD_SETTINGS,
+        "filed": '{"name":"filed","team":"acme/lab"}',
+        "theirs-filed": '{"name":"theirs-filed","team":"acme/other"}',
+    }
+    await desk.create(name="plain", team="acme/lab", models=["small"])
+    await desk.create(name="wide", team="acme/lab", models=["*"])
+    await desk.create(name="boss-of-lab", team="acme/lab", models=["small"], permissions=["admin"])
+    await desk.create(name="theirs", team="acme/other", models=["small"])
+    await desk.create(name="nobodys")
+    return desk
+
+
+async def test_a_teams_administrator_makes_changes_rotates_and_revokes_its_keys(lab: Desk) -> None:
+    issued = await lab.admin.create(LEAD, b'{"name":"ci"}')
+    assert {"name": "ci", "team": "acme/lab", "models": ["small"]} == json.loads(issued.key.settings_json)
+    updated = await lab.admin.update(LEAD, "ci", b'{"limits":{"rpm":1}}')
+    assert {"rpm": 1} == json.loads(updated.settings_json)["limits"]
+    await lab.admin.rotate(LEAD, "plain", overlap_ns=0)
+
+    assert KeyState.REVOKED is (await lab.admin.revoke(LEAD, "ci")).state
+    assert KeyState.REVOKED is (await lab.admin.revoke(LEAD, "wide")).state
+    rows = await lab.admin.history(BOSS, "ci")
+    assert ["lead"] * 3 == [row.change.actor for row in rows]
+    listed = (await lab.admin.list(LEAD)).keys
+    assert ["boss-of-lab", "ci", "filed", "lead", "plain", "wide"] == [key.name for key in listed]
+    assert "filed" == (await lab.admin.show(LEAD, "filed"))[0].name
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"name":"x","team":"acme/other"}',
+        b'{"name":"x","team":null}',
+        b'{"name":"x","permissions":["admin"]}',
+        b'{"name":"x","permissions":["team_admin"]}',
+        b'{"name":"x","models":["*"]}',
+        b'{"name":"x","models":["small","large"]}',
+    ],
+)
+async def test_a_teams_administrator_makes_no_key_that_may_more(body: bytes, lab: Desk) -> None:
+    assert Fault.PERMISSION_DENIED is (await refusal(lab.admin.create(LEAD, body)))[0]
+    assert "x" not in lab.store.rows
+
+
+@pytest.mark.parametrize(
+    ("name", "patch"),
+    [
+        ("plain", b'{"team":"acme/other"}'),
+        ("plain", b'{"team":null}'),
+        ("plain", b'{"permissions":["inference","admin"]}'),
+        ("plain", b'{"models":null}'),
+        ("plain", b'{"models":["small","*"]}'),
+        ("wide", b'{"limits":{"rpm":9}}'),
+        ("boss-of-lab", b'{"permissions":null}'),
+        ("boss-of-lab", b"{}"),
+    ],
+)
+async def test_a_teams_administrator_makes_no_key_more_by_changing_it(name: str, patch: bytes, lab: Desk) -> None:
+    before = dict(lab.store.rows)
+
+    assert Fault.PERMISSION_DENIED is (await refusal(lab.admin.update(LEAD, name, patch)))[0]
+    assert before == lab.store.rows
+
+
+async def test_a_teams_administrator_gets_no_secret_of_a_key_that_may_more(lab: Desk) -> None:
+    before = dict(lab.store.rows)
+    for name in ("wide", "boss-of-lab"):
+        assert Fault.PERMISSION_DENIED is (await refusal(lab.admin.rotate(LEAD, name, overlap_ns=0)))[0]
+    assert Fault.PERMISSION_DENIED is (await refusal(lab.admin.revoke(LEAD, "boss-of-lab")))[0]
+    assert Fault.PERMISSION_DENIED is (await refusal(lab.admin.history(LEAD, "plain")))[0]
+
+    assert before == lab.store.rows
+
+
+async def test_keys_of_others_are_as_unknown_as_those_that_never_were(lab: Desk) -> None:
+    async def answers(handle: str) -> set[tuple[Fault, str]]:
+        return {
+            await refusal(lab.admin.show(LEAD, handle)),
+            await refusal(lab.admin.update(LEAD, handle, b"{}")),
+            await refusal(lab.admin.rotate(LEAD, handle, overlap_ns=0)),
+            await refusal(lab.admin.revoke(LEAD, handle)),
+        }
+
+    never = await answers("never")
+    assert [Fault.NOT_FOUND] == [fault for fault, _ in never]
+    for handle in ("theirs", "nobodys", "theirs-filed", lab.store.rows["theirs"].public_id):
+        assert never == await answers(handle), handle
+
+
+async def test_a_teams_administrator_whose_own_key_is_gone_gets_nothing(lab: Desk) -> None:
+    lab.rules.of_file = {}
+
+    assert Fault.PERMISSION_DENIED is (await refusal(lab.admin.list(LEAD)))[0]
+    assert Fault.PERMISSION_DENIED is (await refusal(lab.admin.create(LEAD, b'{"name":"x"}')))[0]
+
+
+async def test_a_teams_administrator_of_no_team_sees_nothing(lab: Desk) -> None:
+    lab.rules.of_file = {"lead": '{"name":"lead"}'}
+
+    assert () == (await lab.admin.list(LEAD)).keys
+    assert Fault.PERMISSION_DENIED is (await refusal(lab.admin.create(LEAD, b'{"name":"x"}')))[0]
+
+
+async def test_changes_are_checked_and_made_one_after_the_other(desk: Desk) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        made = [tasks.create_task(desk.admin.create(BOSS, b'{"name":"n%d"}' % number)) for number in range(5)]
+
+    assert 5 == len({one.result().key.revision for one in made})
+    assert not desk.turn.locked()
+    assert 5 == desk.in_force
+
+
+async def test_who_may_not_name_another_team_does_not_learn_whether_it_is_there(
+    lab: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(_settings_json: str) -> object:
+        raise SettingsRefused("`team` is not there, make it first")
+
+    monkeypatch.setattr(lab.rules, "check", check)
+
+    assert Fault.PERMISSION_DENIED is (await refusal(lab.admin.create(LEAD, b'{"name":"x","team":"acme/none"}')))[0]
+    assert Fault.INVALID_REQUEST is (await refusal(lab.admin.create(LEAD, b'{"name":"x"}')))[0]

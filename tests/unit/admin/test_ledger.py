@@ -17,7 +17,6 @@ from tests.support.pages import ListedPages, attempt_record
 
 BOSS = Principal(key_id=KeyId("boss"), permissions=frozenset({Permission.ADMIN}))
 DAY_NS = 86_400 * 10**9
-NEW_YEAR_NS = 1_798_761_600 * 10**9  # 2027-01-01T00:00:00Z
 
 
 class BrokenPages:
@@ -63,29 +62,6 @@ async def test_a_limit_is_brought_into_its_bounds(limit: int, rows: int) -> None
     page = await LedgerAdmin(pages_of(PAGE_ROWS_MAX + 1)).calls(BOSS, Asked(limit=limit))
 
     assert rows == len(page.rows)
-
-
-@pytest.mark.parametrize(
-    ("text", "instant_ns"),
-    [
-        ("2027-01-01T00:00:00Z", NEW_YEAR_NS),
-        ("2027-01-01 00:00:00Z", NEW_YEAR_NS),
-        ("2027-01-01T02:00:00+02:00", NEW_YEAR_NS),
-        ("2027-01-01T02:00:00 02:00", NEW_YEAR_NS),
-        ("2027-01-01T00:00:00.000001Z", NEW_YEAR_NS + 1_000),
-        ("1798761600", NEW_YEAR_NS),
-        ("1798761600.000000007", NEW_YEAR_NS + 7),
-        ("0", 0),
-        ("0001-01-01T00:00:00Z", 0),
-        ("9999-12-31T23:59:59Z", 2**63 - 1),
-        ("9999999999", 2**63 - 1),
-    ],
-)
-async def test_a_moment_is_read_exactly(text: str, instant_ns: int) -> None:
-    pages = pages_of(0)
-    await LedgerAdmin(pages).calls(BOSS, Asked(since=text, until=text))
-
-    assert (instant_ns, instant_ns) == (pages.sought[0].since_ns, pages.sought[0].until_ns)
 
 
 async def test_what_is_asked_for_is_looked_for() -> None:

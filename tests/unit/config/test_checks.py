@@ -56,3 +56,28 @@ def test_two_keys_with_one_secret_are_a_problem_however_they_are_written() -> No
 @pytest.mark.parametrize(("url", "count"), [("postgresql://h/d", 1), ("postgres://h/d", 1), ("sqlite:///./a.db", 0)])
 def test_a_store_that_this_release_has_not_is_a_problem(url: str, count: int) -> None:
     assert count == len(messages({"store": {"url": url}}))
+
+
+@pytest.mark.parametrize(
+    ("webhook", "told"),
+    [
+        ({"url": "https://h:1/a?b=c", "secret": "whsec_YWJj", "events": ["budget.threshold", "loop.blocked"]}, []),
+        ({"url": "http://h"}, []),
+        ({"url": "h/hunter2"}, ["webhooks[0].url: is not an address of http or https"]),
+        ({"url": "https://me:hunter2@h"}, ["webhooks[0].url: holds a user's name, which is not sent"]),
+        ({"url": "https://h", "secret": "whsec_hunter2"}, ["webhooks[0].secret: is not base64 after whsec_"]),
+        ({"url": "https://h", "secret": ""}, ["webhooks[0].secret: is empty"]),
+    ],
+)
+def test_a_webhook_that_cannot_be_sent_is_a_problem_that_does_not_quote_it(
+    webhook: dict[str, Plain], told: list[str]
+) -> None:
+    assert told == messages({"webhooks": [webhook]})
+
+
+def test_two_webhooks_of_one_address_and_secret_are_a_problem() -> None:
+    one: Plain = {"url": "https://h", "secret": "a"}
+    other: Plain = {"url": "https://h", "secret": "b"}
+
+    assert [] == messages({"webhooks": [one, other]})
+    assert ["webhooks[1]: is the same as an earlier webhook"] == messages({"webhooks": [one, one]})

@@ -8,11 +8,14 @@ from router.config import ConfigInvalid, Loaded, compile_snapshot, load
 from router.domain.catalog import ProviderKind, Script, Snapshot, Strategy, Substitute, UnknownPrices
 from router.domain.dispatch.breaker import BreakerTerms
 from router.domain.dispatch.retry import RetryTerms
+from router.domain.events import EventType
 from router.domain.governance.input_bound import PartKind
 from router.domain.ids import ModelName, ProviderId
 from router.domain.money import NanoUsd
 from router.domain.pricing import ModelFacts, PriceCard, Rates
 from router.domain.principal import Mode, Permission
+from router.domain.secret import Secret
+from router.domain.webhook import Webhook
 from tests.unit.config.conftest import Load, sources
 
 CARD = PriceCard(version="litellm-1", base=Rates(input=1, cached_input=2, cache_write=3, output=4))
@@ -356,3 +359,11 @@ def test_the_snapshot_says_what_refusals_and_prices_the_operator_asked_for(load_
     assert ["user/ann/rpm"] == [limit.id for limit in snapshot.users["ann"].rate_limits]
     assert ["workflow/*/usd/lifetime"] == list(snapshot.budgets) == [budget.id for budget in snapshot.tree_budgets]
     assert [Mode.OBSERVE] == [entry.principal.mode for entry in snapshot.keys.values()]
+
+
+def test_a_webhook_without_types_wants_all_of_them(load_text: Load) -> None:
+    text = "webhooks: [{ url: 'https://a', secret: s }, { url: 'https://b', events: [loop.blocked] }]"
+    first, second = build(load_text(text)).webhooks
+
+    assert Webhook(url=Secret("https://a"), secret=Secret("s"), events=frozenset(EventType)) == first
+    assert Webhook(url=Secret("https://b"), events=frozenset({EventType.LOOP_BLOCKED})) == second

@@ -13,12 +13,13 @@ from tests.unit.config.conftest import Load
         ("server: { workers: 2 }", ("server.workers",)),
         ("store: { url: 'sqlite:///./b.db' }", ("store.url",)),
         ("store: { durability: power }", ("store.durability",)),
+        ("retention: { ledger: 2d, partial_outputs: 1h }", ("retention.ledger",)),
         ("server: { drain: { grace: 1s } }", ()),
         ("providers: [{ name: a, kind: scripted }]", ()),
         ("keys: [{ name: a, key: sk-12345678 }]\nlogging: { level: debug }", ()),
     ],
 )
-def test_listeners_stores_and_workers_need_a_restart_and_nothing_else(
+def test_listeners_stores_workers_and_the_age_of_rows_need_a_restart_and_nothing_else(
     load_text: Load, text: str, paths: tuple[str, ...]
 ) -> None:
     old, new = load_text("version: 1").settings, load_text(text).settings

@@ -35,3 +35,10 @@ def test_a_key_shows_neither_its_secret_nor_its_digest() -> None:
 
     assert "hunter2" not in shown
     assert "abab" not in shown
+
+
+def test_a_teams_administrator_has_a_team() -> None:
+    with pytest.raises(ValidationError, match="no team"):
+        KeySettings.model_validate({"name": "k", "permissions": ["team_admin"]})
+
+    assert "acme/lab" == KeySettings(name="k", permissions=("team_admin",), team="acme/lab").team

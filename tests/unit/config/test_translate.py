@@ -30,7 +30,7 @@ from tests.unit.config.conftest import Problems
         ("models: [{ name: a }]", "models[0].deployments: is missing; add it"),
         (
             "keys: [{ name: a, key: sk-12345678, permissions: [root] }]",
-            "keys[0].permissions[0]: 'root' is not one of the permissions; use one of inference or admin",
+            "keys[0].permissions[0]: 'root' is not one of the permissions; use one of inference, admin or team_admin",
         ),
         (
             "providers: [{ name: opnai }]",

@@ -27,10 +27,11 @@ def test_an_operator_may_have_an_exhausted_budget_sent_as_402() -> None:
     assert 429 == Refusal(fault=Fault.BUDGET_EXHAUSTED, message="no").status
 
 
-def test_an_sdk_retries_a_rate_and_neither_a_budget_nor_an_unknown_price() -> None:
+def test_an_sdk_retries_a_rate_and_no_budget_no_unknown_price_and_no_conflict() -> None:
     assert WIRE[Fault.RATE_LIMITED].retryable
     assert not WIRE[Fault.BUDGET_EXHAUSTED].retryable
     assert not WIRE[Fault.PRICE_UNKNOWN].retryable
+    assert not WIRE[Fault.CONFLICT].retryable
 
 
 def test_the_error_carries_its_refusal() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.domain.ids import CallId, CallIds, Epoch, format_call_id, parse_call_id
+from router.domain.ids import CallId, CallIds, Epoch, first_call_id, format_call_id, parse_call_id
 
 ORIGIN_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 WALL_NS = st.integers(min_value=0, max_value=ORIGIN_NS + 60 * 366 * 86_400 * 10**9)
@@ -68,3 +68,17 @@ def test_a_written_id_reads_back(value: int) -> None:
 )
 def test_anything_else_is_no_id(text: str) -> None:
     assert parse_call_id(text) is None
+
+
+@given(WALL_NS, WALL_NS, st.integers(1, 10**6))
+def test_the_first_id_of_a_moment_is_at_most_any_that_is_taken_then(wall: int, later: int, epoch: int) -> None:
+    assert first_call_id(wall) <= CallIds(Epoch(epoch)).take(max(wall, later))
+    assert first_call_id(wall) <= first_call_id(max(wall, later))
+
+
+def test_the_first_id_of_a_moment_is_above_all_that_were_taken_before() -> None:
+    ids = CallIds(Epoch(255))
+    taken = [ids.take(ORIGIN_NS + 4_999_999) for _ in range(3)]
+
+    assert taken[-1] < first_call_id(ORIGIN_NS + 5_000_000)
+    assert 0 == first_call_id(0)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.domain.instants import format_duration, parse_duration_ns
+from router.domain.instants import format_duration, parse_duration_ns, parse_moment_ns
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,25 @@ def test_a_span_is_written_in_its_largest_whole_unit(expected: str, span_ns: int
 @given(st.integers(min_value=0, max_value=10**17))
 def test_a_written_span_reads_back(span_ns: int) -> None:
     assert span_ns == parse_duration_ns(format_duration(span_ns))
+
+
+@pytest.mark.parametrize(
+    ("text", "instant_ns"),
+    [
+        ("1800000000", 1_800_000_000 * 10**9),
+        ("1800000000.5", 1_800_000_000 * 10**9 + 500_000_000),
+        ("2027-01-15T08:00:00Z", 1_800_000_000 * 10**9),
+        ("2027-01-15T09:00:00 01:00", 1_800_000_000 * 10**9),
+        ("1960-01-01T00:00:00Z", 0),
+        ("0001-01-01T00:00:00+05:00", 0),
+        ("9999-12-31T00:00:00-05:00", (1 << 63) - 1),
+    ],
+)
+def test_a_moment_is_unix_nanoseconds_within_what_a_store_holds(text: str, instant_ns: int) -> None:
+    assert instant_ns == parse_moment_ns(text)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2027-01-15T08:00:00", "2027-13-01T00:00:00Z"])
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_moment_ns(text)

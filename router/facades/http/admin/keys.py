@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Final
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
@@ -10,22 +10,23 @@ from pydantic import BaseModel, Field, JsonValue
 
 from router.admin.keys import Issued, KeyAdmin, KeyFacts
 from router.domain.faults import Fault, refuse
-from router.domain.instants import NS_PER_MS, parse_duration_ns
+from router.domain.instants import parse_duration_ns
 from router.domain.principal import Principal
-from router.facades.http.body import check_body_headers, read_body
-from router.ports.keys import AuditRow
+from router.facades.http.admin.resource import (
+    ERRORS,
+    NEXT,
+    ChangeView,
+    components_of,
+    described_body,
+    ms,
+    read_change,
+    view_change,
+)
 
-BODY_BYTES_MAX: Final = 64 * 1024
 _OVERLAP_DEFAULT: Final = "24h"
 _NO_STORE: Final = "no-store"
 _SECRET_MEMBERS: Final = ("key", "key_file", "key_sha256")
 _SETTINGS: Final = "KeySettings"
-_ERRORS: Final[dict[int | str, dict[str, object]]] = {
-    "default": {
-        "description": "Any failure, in the one error shape.",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-    }
-}
 
 
 class KeyView(BaseModel):
@@ -48,7 +49,7 @@ class KeyView(BaseModel):
 class KeyList(BaseModel):
     object: str = "list"
     data: list[KeyView]
-    next: str | None = Field(description="Send it as `after` for the next page; null: this is the last.")
+    next: str | None = Field(description=NEXT)
 
 
 class IssuedKeyView(KeyView):
@@ -72,15 +73,6 @@ class RotateBody(BaseModel):
     overlap: str = Field(default=_OVERLAP_DEFAULT, description="0s to 90d.", examples=["24h", "0s"])
 
 
-class ChangeView(BaseModel):
-    at_ms: int
-    actor: str = Field(description="Name of the key that made the change.")
-    action: str
-    revision: int
-    before: dict[str, JsonValue] | None
-    after: dict[str, JsonValue] | None
-
-
 class ChangeList(BaseModel):
     object: str = "list"
     data: list[ChangeView]
@@ -90,25 +82,17 @@ class ChangeList(BaseModel):
 class KeyDesk:
     """What the routes stand on: the service, and the JSON Schema of a key's settings for the documentation."""
 
-    REF_TEMPLATE: ClassVar[str] = "#/components/schemas/{model}"
-
     keys: KeyAdmin
     schema: Mapping[str, object] = field(default_factory=dict)
 
     def schemas(self) -> dict[str, object]:
         """Return the components of the OpenAPI document that the settings need."""
-        schema = dict(self.schema)
-        inner = schema.pop("$defs", {})
-        properties = schema.get("properties", {})
-        assert isinstance(inner, dict)
-        assert isinstance(properties, dict)
-        schema["properties"] = {name: one for name, one in properties.items() if name not in _SECRET_MEMBERS}
-        return {**inner, _SETTINGS: schema}
+        return components_of(_SETTINGS, self.schema, _SECRET_MEMBERS)
 
 
 def key_routes(desk: KeyDesk, principal: Callable[[Request], Principal]) -> APIRouter:
     """Build the routes. `principal` recognises the caller, before any of its body is read."""
-    routes = APIRouter(prefix="/admin/v1/keys", tags=["keys"], responses=_ERRORS)
+    routes = APIRouter(prefix="/admin/v1/keys", tags=["keys"], responses=ERRORS)
     keys = desk.keys
     Caller = Annotated[Principal, Depends(principal)]  # noqa: N806 - a type
 
@@ -121,11 +105,11 @@ def key_routes(desk: KeyDesk, principal: Callable[[Request], Principal]) -> APIR
         "",
         status_code=201,
         summary="Make a key; its secret is in this reply only.",
-        openapi_extra=_body({"$ref": f"#/components/schemas/{_SETTINGS}"}),
+        openapi_extra=described_body({"$ref": f"#/components/schemas/{_SETTINGS}"}),
     )
     async def create_key(caller: Caller, request: Request, response: Response) -> IssuedKeyView:
         keys.require_admin(caller)
-        return _issued(await keys.create(caller, await _read(request)), response)
+        return _issued(await keys.create(caller, await read_change(request)), response)
 
     @routes.get("/{key}", summary="Show a key and all that it must keep to, with where each limit was set.")
     async def show_key(key: str, caller: Caller) -> KeyDetailView:
@@ -136,20 +120,20 @@ def key_routes(desk: KeyDesk, principal: Callable[[Request], Principal]) -> APIR
     @routes.patch(
         "/{key}",
         summary="Change settings by a JSON merge patch; null sets a member back to its default.",
-        openapi_extra=_body({"type": "object", "description": f"Members of {_SETTINGS}."}),
+        openapi_extra=described_body({"type": "object", "description": f"Members of {_SETTINGS}."}),
     )
     async def update_key(key: str, caller: Caller, request: Request) -> KeyView:
         keys.require_admin(caller)
-        return KeyView(**_view(await keys.update(caller, key, await _read(request))))
+        return KeyView(**_view(await keys.update(caller, key, await read_change(request))))
 
     @routes.post(
         "/{key}/rotate",
         summary="Give a key a new secret; those before it work for `overlap` more.",
-        openapi_extra=_body(RotateBody.model_json_schema(), required=False),
+        openapi_extra=described_body(RotateBody.model_json_schema(), required=False),
     )
     async def rotate_key(key: str, caller: Caller, request: Request, response: Response) -> IssuedKeyView:
         keys.require_admin(caller)
-        overlap_ns = _overlap_ns(await _read(request))
+        overlap_ns = _overlap_ns(await read_change(request))
         return _issued(await keys.rotate(caller, key, overlap_ns=overlap_ns), response)
 
     @routes.post("/{key}/revoke", summary="Refuse a key from now on, for good. What it is being served is finished.")
@@ -158,18 +142,9 @@ def key_routes(desk: KeyDesk, principal: Callable[[Request], Principal]) -> APIR
 
     @routes.get("/{key}/changes", summary="List who changed a key, how and when, newest first.")
     async def list_changes(key: str, caller: Caller, limit: int = 100) -> ChangeList:
-        return ChangeList(data=[_change(row) for row in await keys.history(caller, key, limit=limit)])
+        return ChangeList(data=[ChangeView(**view_change(row)) for row in await keys.history(caller, key, limit=limit)])
 
     return routes
-
-
-def _body(schema: dict[str, object], *, required: bool = True) -> dict[str, object]:
-    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
-
-
-async def _read(request: Request) -> bytes:
-    check_body_headers(request.scope["headers"], max_bytes=BODY_BYTES_MAX)
-    return await read_body(request.receive, max_bytes=BODY_BYTES_MAX)
 
 
 def _overlap_ns(body: bytes) -> int:
@@ -193,10 +168,10 @@ def _view(key: KeyFacts) -> dict[str, object]:
         "id": key.public_id,
         "source": key.source.value,
         "state": key.state.value,
-        "created_at_ms": _ms(key.created_ns),
-        "updated_at_ms": _ms(key.updated_ns),
+        "created_at_ms": ms(key.created_ns),
+        "updated_at_ms": ms(key.updated_ns),
         "revision": key.revision,
-        "secrets_until_ms": [_ms(until_ns) for until_ns in key.secrets_until_ns],
+        "secrets_until_ms": [ms(until_ns) for until_ns in key.secrets_until_ns],
         "settings": msgspec.json.decode(key.settings_json),
     }
 
@@ -204,19 +179,3 @@ def _view(key: KeyFacts) -> dict[str, object]:
 def _issued(issued: Issued, response: Response) -> IssuedKeyView:
     response.headers["cache-control"] = _NO_STORE
     return IssuedKeyView(**_view(issued.key), secret=issued.secret.reveal())
-
-
-def _change(row: AuditRow) -> ChangeView:
-    change = row.change
-    return ChangeView(
-        at_ms=change.at_ns // NS_PER_MS,
-        actor=change.actor,
-        action=change.action,
-        revision=row.revision,
-        before=None if change.before is None else msgspec.json.decode(change.before),
-        after=None if change.after is None else msgspec.json.decode(change.after),
-    )
-
-
-def _ms(instant_ns: int | None) -> int | None:
-    return None if instant_ns is None else instant_ns // NS_PER_MS

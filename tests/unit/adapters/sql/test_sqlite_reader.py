@@ -9,6 +9,7 @@ from router.adapters.sql.sqlite_reader import open_sqlite_reader
 from router.adapters.sql.sqlite_store import StoreUnusable, latest_version, migrate
 from router.domain.ids import CallId
 from router.ports.ledger import LedgerUnavailable
+from tests.support.usage import totals_by
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 async def test_an_empty_store_has_no_call_and_no_usage(path: Path) -> None:
     async with await open_sqlite_reader(f"sqlite:///{path}") as reader:
         assert await reader.read_call(CallId(1)) is None
-        assert [] == list(await reader.usage("key", 0))
+        assert () == await totals_by(reader, "key")
 
 
 async def test_a_store_of_an_older_release_is_refused(path: Path) -> None:
@@ -45,4 +46,4 @@ async def test_a_store_that_lost_its_tables_is_unavailable(path: Path) -> None:
         with pytest.raises(LedgerUnavailable, match="cannot be read"):
             await reader.read_call(CallId(1))
         with pytest.raises(LedgerUnavailable, match="cannot be read"):
-            await reader.usage("key", 0)
+            await totals_by(reader, "key")

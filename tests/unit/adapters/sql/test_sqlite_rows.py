@@ -15,14 +15,13 @@ from router.adapters.sql.sqlite_rows import (
     read_booking,
     read_call,
     read_observed_totals,
-    read_usage_totals,
     settled_row,
 )
 from router.domain.faults import Fault
 from router.domain.governance.accounts import Accounts
 from router.domain.governance.budget import NOTHING, Amounts, BudgetId
 from router.domain.ids import CallId, Epoch
-from router.domain.settlement import Labels, Reservation
+from router.domain.settlement import Reservation
 from tests.support.ledger_facts import (
     STARTED_NS,
     attempt,
@@ -117,17 +116,6 @@ def test_texts_of_paths_are_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) 
         accounts.reserve(number, [accounts.of(BudgetId("key"), str(number))], NOTHING, STARTED_NS)
         assert f'[["key","{number}",0,0]]' == texts.of(accounts.buckets(number))
         assert len(texts._texts) <= 2
-
-
-def test_totals_are_read_by_group(connection: sqlite3.Connection) -> None:
-    for number, labels in ((1, Labels(agent="a")), (2, Labels(agent="a")), (3, Labels())):
-        connection.execute(
-            sql.SETTLE_CALLS[1], settled_row(settlement(number, cost=number, labels=labels), EPOCH, 0, None)
-        )
-
-    assert [("", 1, 3), ("a", 2, 3)] == [
-        (total.group, total.calls, total.cost_nano_usd) for total in read_usage_totals(connection, "agent", 0)
-    ]
 
 
 def test_a_call_takes_at_most_600_bytes(connection: sqlite3.Connection) -> None:

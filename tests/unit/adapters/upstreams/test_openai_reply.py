@@ -15,6 +15,7 @@ from router.domain.stream import END_EVENT, Event, EventKind, ReplyMode
 from router.ports.transport import TransportFailed
 from router.ports.upstream import UpstreamFailed
 from tests.support.fakes import FakeClock, snapshot
+from tests.support.waiting import turn
 
 SECOND = 1_000_000_000
 TIMEOUTS = snapshot().providers[ProviderId("up")].timeouts
@@ -98,6 +99,33 @@ async def test_abort_after_the_end_does_not_touch_the_connection() -> None:
     assert [END_EVENT] == await reply.read()
     reply.abort()
     assert 0 == played.aborted
+
+
+class LateReply(PlayedReply):
+    """It has arrived whole, and its reader has not had its turn yet."""
+
+    def __init__(self, *news: bytes) -> None:
+        super().__init__(*news)
+        self.wakes = asyncio.Event()
+
+    async def read(self) -> bytes:
+        await self.wakes.wait()
+        return await super().read()
+
+
+@pytest.mark.parametrize(
+    ("mode", "body"), [(ReplyMode.UNARY, b"{}"), (ReplyMode.STREAM, b"data: {}\n\ndata: [DONE]\n\n")]
+)
+async def test_a_reply_that_is_aborted_as_it_arrives_is_not_read(mode: ReplyMode, body: bytes) -> None:
+    played = LateReply(body)
+    reply = live(played, mode)
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(failed(reply))
+        await turn()
+        played.wakes.set()
+        reply.abort()
+
+    assert FailureKind.ABORTED is reading.result()[0]
 
 
 async def test_a_reply_without_content_type_is_taken_for_a_stream() -> None:

@@ -107,3 +107,12 @@ def test_a_standing_says_what_is_left_and_when_the_oldest_money_leaves() -> None
     standing = account.standing()
 
     assert (70, 30, 11 * HOUR_NS) == (standing.used_pct, standing.room, standing.resets_at_ns)
+
+
+def test_an_account_is_reset_when_its_money_leaves_and_not_when_an_empty_part_does() -> None:
+    """Somebody looked at the account (a moment of no money) an hour before the first call."""
+    account = used(Rolling(span_ns=60 * HOUR_NS), 9 * HOUR_NS)
+    account.advance(10 * HOUR_NS)
+    account.bucket.add(1, 0)
+
+    assert 70 * HOUR_NS == account.state().resets_at_ns == account.standing().resets_at_ns

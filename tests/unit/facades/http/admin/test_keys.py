@@ -1,5 +1,6 @@
 """The routes of keys decode and encode; whoever may not administer is stopped before its body is read."""
 
+import asyncio
 import hashlib
 import json
 from dataclasses import replace
@@ -10,7 +11,9 @@ from fastapi import FastAPI
 from router.admin.keys import KeyAdmin
 from router.domain.ids import KeyId
 from router.domain.principal import KeyEntry, Permission, Principal
-from router.facades.http.admin.keys import BODY_BYTES_MAX, KeyDesk
+from router.facades.http.admin.desks import AdminDesks
+from router.facades.http.admin.keys import KeyDesk
+from router.facades.http.admin.resource import BODY_BYTES_MAX
 from router.facades.http.app import build_app
 from router.lifecycle import Phase
 from tests.support.asgi import Exchange
@@ -38,9 +41,12 @@ class Site:
             refresh=self._refresh,
             clock=rig.clock,
             draw_bytes=bytes,
+            turn=asyncio.Lock(),
         )
         schema = {"properties": {"name": {}, "key": {}}, "$defs": {"Inner": {"type": "string"}}}
-        self.app: FastAPI = build_app(pipeline=rig.pipeline, health=Phase(), keys=KeyDesk(keys=admin, schema=schema))
+        self.app: FastAPI = build_app(
+            pipeline=rig.pipeline, health=Phase(), admin=AdminDesks(keys=KeyDesk(keys=admin, schema=schema))
+        )
 
     async def _refresh(self) -> None:
         """Nothing is in force here."""
@@ -109,7 +115,7 @@ async def test_changes_say_who_and_what(site: Site) -> None:
     ("method", "path", "body", "status", "param"),
     [
         ("POST", "", b"{", 400, None),
-        ("POST", "", b'{"name":"filed"}', 400, "name"),
+        ("POST", "", b'{"name":"filed"}', 409, "name"),
         ("POST", "", b'{"name":"x","key":"sk-mine-1234"}', 400, "key"),
         ("POST", "", b" " * (BODY_BYTES_MAX + 1), 413, None),
         ("GET", "/nobody", b"", 404, None),

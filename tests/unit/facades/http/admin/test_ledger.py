@@ -9,6 +9,7 @@ import pytest
 from router.admin.ledger import LedgerAdmin
 from router.domain.ids import KeyId
 from router.domain.principal import KeyEntry, Permission, Principal
+from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.app import build_app
 from router.lifecycle import Phase
 from router.ports.ledger_pages import CallFilter
@@ -33,7 +34,7 @@ class Site:
             calls=[open_record(9, hold=5), settled_record(8, hold=7, attempts=(attempt(1),))],
             attempts=[attempt_record(8, 1), attempt_record(8, 2)],
         )
-        self.app = build_app(pipeline=rig.pipeline, health=Phase(), ledger=LedgerAdmin(self.pages))
+        self.app = build_app(pipeline=rig.pipeline, health=Phase(), admin=AdminDesks(ledger=LedgerAdmin(self.pages)))
 
     async def ask(self, path: str, key: str = "admin") -> Exchange:
         path, _, query = path.partition("?")

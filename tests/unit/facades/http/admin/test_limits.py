@@ -12,6 +12,7 @@ from router.domain.governance.rate import RateLimit, Smoothing, Unit, costs_of
 from router.domain.ids import KeyId
 from router.domain.metering import Meter
 from router.domain.principal import KeyEntry, Permission, Principal
+from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.app import build_app
 from router.lifecycle import Phase
 from router.pipeline.attempt import Attempt
@@ -47,7 +48,7 @@ class Site:
         self.gate, self.book = rig.pipeline.gate, rig.pipeline.upstream_limits
         states = LiveLimits(gate=self.gate, book=self.book, snapshots=rig.snapshots, clock=rig.clock)
         admin = LimitAdmin(states=states, snapshots=rig.snapshots)
-        self.app = build_app(pipeline=rig.pipeline, health=Phase(), limits=admin)
+        self.app = build_app(pipeline=rig.pipeline, health=Phase(), admin=AdminDesks(limits=admin))
 
     async def ask(self, path: str = PATH, query: str = "", key: str = "admin") -> Exchange:
         exchange = Exchange(path, method="GET", headers={"authorization": f"Bearer {key}"})

@@ -1,4 +1,4 @@
-"""Serve `/admin/v1/budgets`: decode, ask the control plane, encode."""
+"""Serve `/admin/v1/accounts`: decode, ask the control plane, encode."""
 
 from collections.abc import Callable
 from typing import Annotated, Final
@@ -28,7 +28,7 @@ class BudgetScopeView(BaseModel):
 class AccountView(BaseModel):
     """How one account of a budget stands. Amounts are in its unit, and nano-USD (1e-9) where that is `usd`."""
 
-    object: str = "budget"
+    object: str = "account"
     budget: str = Field(description="The budget's id.")
     scope: BudgetScopeView
     unit: str = Field(description="`usd`, `tokens`, `requests`, `seconds`.")
@@ -45,13 +45,13 @@ class AccountList(BaseModel):
     next: str | None = Field(description="Send it as `after` for the next page; null: this is the last.")
 
 
-def budget_routes(budgets: BudgetAdmin, principal: Callable[[Request], Principal]) -> APIRouter:
+def account_routes(budgets: BudgetAdmin, principal: Callable[[Request], Principal]) -> APIRouter:
     """Build the route. `principal` recognises the caller, before its question is read."""
-    routes = APIRouter(prefix="/admin/v1/budgets", tags=["budgets"], responses=_ERRORS)
+    routes = APIRouter(prefix="/admin/v1/accounts", tags=["budgets"], responses=_ERRORS)
     Caller = Annotated[Principal, Depends(principal)]  # noqa: N806 - a type
 
     @routes.get("", response_model=AccountList, summary="List the accounts of the budgets in force.")
-    async def list_budgets(
+    async def list_accounts(
         caller: Caller,
         after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
         limit: Annotated[
@@ -65,10 +65,10 @@ def budget_routes(budgets: BudgetAdmin, principal: Callable[[Request], Principal
 
 
 def _encoded(page: AccountPage) -> str:
-    return AccountList(data=[_view(state) for state in page.accounts], next=page.next).model_dump_json()
+    return AccountList(data=[view_account(state) for state in page.accounts], next=page.next).model_dump_json()
 
 
-def _view(state: AccountState) -> AccountView:
+def view_account(state: AccountState) -> AccountView:
     budget, resets_at_ns = state.budget, state.resets_at_ns
     return AccountView(
         budget=budget.id,

@@ -1,4 +1,4 @@
-"""The route of budgets decodes and encodes; every refusal has the one shape."""
+"""The route of accounts decodes and encodes; every refusal has the one shape."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ import pytest
 from router.admin.budgets import BudgetAdmin
 from router.domain.ids import KeyId
 from router.domain.principal import KeyEntry, Permission, Principal
+from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.app import build_app
 from router.lifecycle import Phase
 from tests.support.asgi import Exchange
@@ -29,9 +30,9 @@ class Site:
         in_force = budget("key/ci", 100)
         self.rig = Rig(replace(snapshot(), keys=entries, budgets={in_force.id: in_force}))
         admin = BudgetAdmin(accounts=self.rig.ledger, snapshots=self.rig.snapshots, clock=self.rig.clock)
-        self.app = build_app(pipeline=self.rig.pipeline, health=Phase(), budgets=admin)
+        self.app = build_app(pipeline=self.rig.pipeline, health=Phase(), admin=AdminDesks(budgets=admin))
 
-    async def ask(self, query: str = "", key: str = "admin", path: str = "/admin/v1/budgets") -> Exchange:
+    async def ask(self, query: str = "", key: str = "admin", path: str = "/admin/v1/accounts") -> Exchange:
         exchange = Exchange(path, method="GET", headers={"authorization": f"Bearer {key}"})
         exchange.scope["query_string"] = query.encode()
         return await exchange.through(self.app)
@@ -51,7 +52,7 @@ async def test_an_account_is_shown_as_it_stands(site: Site) -> None:
     assert (200, "list", None) == (reply.status, page["object"], page["next"])
     assert [
         {
-            "object": "budget",
+            "object": "account",
             "budget": "key/ci",
             "scope": {"kind": "key", "value": "ci"},
             "unit": "usd",
@@ -92,5 +93,5 @@ async def test_a_refusal_has_the_one_shape(site: Site, query: str, key: str, sta
 async def test_the_route_is_documented(site: Site) -> None:
     document = json.loads((await site.ask(path="/openapi.json")).body)
 
-    assert "/admin/v1/budgets" in document["paths"]
+    assert "/admin/v1/accounts" in document["paths"]
     assert "AccountView" in document["components"]["schemas"]

@@ -1,0 +1,34 @@
+"""Read JSON from the store or an administrator as a section of the configuration, and name what is wrong with it."""
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+from pydantic import ValidationError
+
+from router.config.section import Section
+from router.config.tree import format_path
+from router.ports.keys import SettingsRefused
+
+S = TypeVar("S", bound=Section)
+
+
+def read_section(section: type[S], settings_json: str) -> S:
+    """Type what is stored, or to be stored, as a section of the configuration.
+
+    Raises `SettingsRefused`, with every problem and no value.
+    """
+    try:
+        return section.model_validate(msgspec.json.decode(settings_json))
+    except msgspec.DecodeError:
+        raise SettingsRefused("no JSON") from None
+    except ValidationError as error:
+        # Not `from error`: a traceback of pydantic's holds the values.
+        raise SettingsRefused("; ".join(_problems(error))) from None
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    for found in error.errors(include_url=False, include_input=False):
+        fix = found.get("ctx", {}).get("fix")
+        path = format_path(tuple(found["loc"]))
+        yield f"`{path}` {found['msg']}" + (f", {fix}" if fix else "")
