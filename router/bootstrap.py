@@ -149,6 +149,7 @@ class Router:
                 telemetry=FanOutTelemetry(self._prometheus, self._log, self._event_telemetry(ledger)),
                 upstreams=self._registry,
                 snapshots=self.configured,
+                breakers=self._breakers,
             )
             limits = LiveLimits(
                 gate=pipeline.gate, book=pipeline.upstream_limits, snapshots=self.configured, clock=self._clock

@@ -161,7 +161,7 @@ class _Compiler:
             compiled = self._compile(deployment, ("models", row, "deployments", column))
             weight = compiled.weight / len(provider.credentials)
             for credential in provider.credentials:
-                yield replace(compiled, credential=credential.name, weight=weight)
+                yield replace(compiled, model=ModelName(model.name), credential=credential.name, weight=weight)
 
     def _compile(self, deployment: DeploymentSettings, path: KeyPath) -> Deployment:
         facts = self._facts(deployment, path)

@@ -19,6 +19,7 @@ from router.domain.secret import Secret
 from router.domain.webhook import Webhook
 
 ROLE_PREFIX: Final = "role:"
+_NO_NAME: Final = ModelName("")
 
 
 class ProviderKind(StrEnum):
@@ -120,6 +121,8 @@ class Deployment:
     id: DeploymentId
     provider: ProviderId
     upstream_model: str
+    model: ModelName = _NO_NAME
+    """The name behind which clients find it."""
     credential: str = ""
     tier: int = 1
     price: PriceCard | None = None

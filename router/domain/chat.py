@@ -1,11 +1,13 @@
 """Read the little of a chat request that the router must know, and write it for the upstream otherwise unchanged."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 from msgspec import Raw
 
 from router.domain.faults import Fault, Refusal
+from router.domain.scoped import without_scoped
 from router.domain.stream import Event, EventKind, ReplyMode
 
 _fields: Final = msgspec.json.Decoder(dict[str, Raw])
@@ -72,12 +74,20 @@ def read_chat_request(body: bytes | bytearray) -> ChatRequest | Refusal:
     )
 
 
-def upstream_body(request: ChatRequest, upstream_model: str, write_max_tokens: tuple[str, int] | None = None) -> bytes:
+def upstream_body(
+    request: ChatRequest,
+    upstream_model: str,
+    write_max_tokens: tuple[str, int] | None = None,
+    leave_out: Iterable[str] = (),
+) -> bytes:
     """Write the request for one deployment: its model name, and on a stream a request for the usage.
 
     `write_max_tokens` is a member and its number; the one member stands for all in which the caller said as much.
+    `leave_out`: members that were meant for the router.
     """
     fields = dict(request.fields)
+    for name in leave_out:
+        fields.pop(name, None)
     if write_max_tokens is not None:
         fields = _limit(fields, *write_max_tokens)
     fields["model"] = Raw(_encoder.encode(upstream_model))
@@ -86,6 +96,12 @@ def upstream_body(request: ChatRequest, upstream_model: str, write_max_tokens: t
         options["include_usage"] = _YES
         fields["stream_options"] = Raw(_encoder.encode(options))
     return _encoder.encode(fields)
+
+
+def for_another_provider(request: ChatRequest) -> ChatRequest:
+    """Return the request without what only the provider that wrote it can read."""
+    messages = without_scoped(request.fields["messages"])
+    return msgspec.structs.replace(request, fields={**request.fields, "messages": messages})
 
 
 def restamp_event(event: Event, model: str) -> Event:

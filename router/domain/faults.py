@@ -19,6 +19,7 @@ class Fault(StrEnum):
     HEADERS_TOO_LARGE = "headers_too_large"
     CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
     CONTENT_FILTER = "content_filter"
+    CAPABILITY_MISSING = "capability_missing"
     INVALID_KEY = "invalid_api_key"
     PERMISSION_DENIED = "permission_denied"
     MODEL_NOT_ALLOWED = "model_not_allowed"
@@ -67,6 +68,9 @@ WIRE: Final[Mapping[Fault, Wire]] = {
     Fault.HEADERS_TOO_LARGE: Wire(http=431, grpc="INVALID_ARGUMENT", type=_CALLER, code="headers_too_large"),
     Fault.CONTEXT_LENGTH_EXCEEDED: Wire(
         http=400, grpc="INVALID_ARGUMENT", type=_CALLER, code="context_length_exceeded"
+    ),
+    Fault.CAPABILITY_MISSING: Wire(
+        http=400, grpc="FAILED_PRECONDITION", type=_CALLER, code="capability_missing", retryable=False
     ),
     Fault.CONTENT_FILTER: Wire(http=400, grpc="FAILED_PRECONDITION", type=_CALLER, code="content_filter"),
     Fault.INVALID_KEY: Wire(http=401, grpc="UNAUTHENTICATED", type="authentication_error", code="invalid_api_key"),

@@ -16,6 +16,7 @@ from router.domain.settlement import Labels
 
 LABEL_CHARS_MAX: Final = 128
 _TIMEOUT_S_MAX: Final = 86_400
+_COUNT_DIGITS_MAX: Final = 4
 
 SPELLINGS: Final = {
     "workflow": (
@@ -33,6 +34,7 @@ SPELLINGS: Final = {
     "tags": (b"x-checkrein-tags", b"x-litellm-tags"),
     "user": (b"x-checkrein-user", b"x-litellm-customer-id", b"x-litellm-end-user-id", b"x-openwebui-user-id"),
     "timeout": (b"x-checkrein-timeout", b"x-litellm-timeout", b"x-request-timeout"),
+    "retries": (b"x-stainless-retry-count",),
     "request-id": (b"x-request-id",),
     "traceparent": (b"traceparent",),
     "credential": (b"authorization", b"x-api-key", b"api-key"),
@@ -56,6 +58,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     """For whom the caller says that it calls."""
     timeout_ns: int | None = None
+    retries: int = 0
+    """How often the caller's SDK has sent this request before."""
     forwarded: bool = False
     """A proxy stands between the caller and us, so the peer's address says nothing about the caller."""
 
@@ -65,7 +69,9 @@ def read_metadata(pairs: Iterable[tuple[bytes, bytes]]) -> Metadata | Refusal:
     found: dict[str, tuple[int, bytes]] = {}
     for name, value in pairs:
         where = _WHERE.get(name)
-        if where is not None and (where[0] not in found or where[1] < found[where[0]][0]):
+        if where is None or (where[0] == "retries" and value == b"0"):  # as every first try of an SDK says
+            continue
+        if where[0] not in found or where[1] < found[where[0]][0]:
             found[where[0]] = (where[1], value)
     if found.keys() == _USUAL:
         return Metadata(credential=_credential(found["credential"][1].decode("latin-1").strip()), labels=_NO_LABELS)
@@ -91,6 +97,7 @@ def read_metadata(pairs: Iterable[tuple[bytes, bytes]]) -> Metadata | Refusal:
         ),
         user=texts.get("user"),
         timeout_ns=timeout_ns,
+        retries=_count(texts.get("retries", "")),
         forwarded="forwarded" in texts,
     )
 
@@ -104,6 +111,11 @@ def _credential(text: str | None) -> str | None:
 
 def _keepable(text: str) -> bool:
     return 0 < len(text) <= LABEL_CHARS_MAX and text.isascii() and text.isprintable()
+
+
+def _count(text: str) -> int:
+    """Read a small number; anything else says nothing."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _COUNT_DIGITS_MAX else 0
 
 
 def _seconds_ns(text: str) -> int | None:

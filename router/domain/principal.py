@@ -59,6 +59,8 @@ class Principal:
     """Its callers may name agent, user and tags."""
     may_substitute: bool = True
     """Stand-in models may serve its calls."""
+    priority: str = "standard"
+    """The class of its calls."""
     budget_mode: BudgetMode = BudgetMode.STRICT
     """Of the narrowest budget in USD among `accounts`, as `clamp`."""
     clamp: bool = False

@@ -1,6 +1,8 @@
 """Let an attempt start: charge its limits and hold its money in one step without a wait, or refuse and keep nothing.
 
-What is taken here is given back by `Gate.leave`, which every call passes as it closes, however it ends.
+The caller's own limits are charged once a call, those of a deployment once an attempt. Each attempt holds its worst
+case beside what the attempts before it have spent. What is taken here is given back by `Gate.vacate` as an attempt
+ends, and by `Gate.leave`, which every call passes as it closes, however it ends.
 """
 
 from typing import Final
@@ -8,72 +10,82 @@ from typing import Final
 from router.domain.catalog import Deployment, UnknownPrices
 from router.domain.faults import Fault, Refusal, RouterError
 from router.domain.governance.account import AccountKey
-from router.domain.governance.budget import EACH, Amounts, Budget, Crossed, Exhausted, ScopeKind
+from router.domain.governance.budget import EACH, NOTHING, Amounts, Budget, Crossed, Exhausted, ScopeKind
 from router.domain.governance.output_estimate import TOP_UP_TOKENS, OutputClass, OutputEstimates, class_of, top_up
 from router.domain.governance.permits import ConcurrencyLimit, Permit, Permits, Saturated
-from router.domain.governance.rate import NOTHING, Costs, CostTooLarge, RateLimit, RateLimited, Rates, Standing
+from router.domain.governance.rate import NOTHING as NO_COSTS
+from router.domain.governance.rate import Costs, CostTooLarge, RateLimit, RateLimited, Rates, Standing
 from router.domain.governance.refusals import refuse_exhausted, refuse_limited, refuse_saturated, refuse_too_large
 from router.domain.governance.sizing import NO_ACCOUNT, Room, Sized, Terms, size_call
 from router.domain.ids import CallId
 from router.domain.pricing import PriceCard
 from router.domain.principal import Mode
 from router.domain.settlement import Outcome, Reservation, Settlement, tag_values
-from router.domain.usage import BYTES_PER_TOKEN
+from router.domain.usage import BYTES_PER_TOKEN, TokenUsage
 from router.pipeline.call import Call
 from router.ports.clock import Clock
 from router.ports.ledger import Ledger, LedgerUnavailable
 from router.ports.telemetry import Telemetry
 
 _STORE_RETRY_MS: Final = 1_000
+_DEPLOYMENT: Final = "deployment"
+"""The kind of scope whose limits keep a call from one deployment and not from all."""
 NOTHING_HELD: Final = Amounts()
 """Where no account counts, a crash must not invent a cost."""
 
 
+class Declined(Exception):
+    """This deployment cannot take the call now, or the call cannot pay for it. Another one may."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class Taken:
+    """Places and charges under some limits, until they are given back."""
+
+    __slots__ = ("costs", "limits", "permit")
+
+    def __init__(self, limits: tuple[RateLimit, ...]) -> None:
+        self.limits = limits
+        self.costs = NO_COSTS
+        self.permit: Permit | None = None
+
+
 class Admission:
-    """What one attempt has taken, and how far its reply may go."""
+    """What a call has taken, and how far the reply of its present attempt may go."""
 
     __slots__ = (
         "_beyond_tokens",
         "_call_id",
         "_gate",
-        "_shown",
-        "costs",
+        "at_deployment",
+        "held",
         "kind",
-        "limits",
+        "of_caller",
         "output_held",
-        "permit",
         "price",
         "sized",
         "truncated",
-        "usd_held",
     )
 
-    def __init__(
-        self,
-        gate: "Gate",
-        call_id: CallId,
-        sized: Sized,
-        *,
-        kind: OutputClass,
-        limits: tuple[RateLimit, ...],
-        shown: tuple[RateLimit, ...],
-        price: PriceCard | None,
-    ) -> None:
-        """`shown`: those of the limits that are the caller's own."""
+    def __init__(self, gate: "Gate", call_id: CallId, *, kind: OutputClass, limits: tuple[RateLimit, ...]) -> None:
+        """`limits`: the caller's own."""
         self._gate = gate
         self._beyond_tokens: int | None = None
         # Its id only: a call holds its admission, and a circle of the two would wait for the collector.
         self._call_id = call_id
-        self._shown = shown
-        self.sized = sized
         self.kind = kind
-        self.limits = limits
-        self.costs = NOTHING
-        self.permit: Permit | None = None
-        self.price = price
+        self.of_caller = Taken(limits)
+        self.at_deployment: Taken | None = None
+        self.sized: Sized
+        self.price: PriceCard | None = None
         """What the deployment is taken to cost; None: nobody counts it."""
-        self.output_held = sized.output_tokens
-        self.usd_held = sized.amounts.usd
+        self.output_held = 0
+        """Output tokens that are held for the present attempt."""
+        self.held = NOTHING
+        """In the accounts, for the whole call."""
         self.truncated = False
         """The reply was ended by us: what it took says nothing of others of its kind."""
 
@@ -91,11 +103,11 @@ class Admission:
         """Return by how much a call cost more than was held; at worst, where its provider did not say."""
         if self._beyond_tokens is not None:
             spent_usd = max(spent_usd, self.sized.ceiling.usd(self._beyond_tokens))
-        return spent_usd - self.usd_held
+        return spent_usd - self.held.usd
 
     def standings(self) -> list[Standing]:
         """Say how the caller's limits stand, for `x-ratelimit-*`."""
-        return self._gate.standings(self._shown)
+        return self._gate.standings(self.of_caller.limits)
 
     def has_enough(self, output_tokens: int) -> bool:
         """Tell whether a reply that ends here has ended within what is held for it."""
@@ -137,36 +149,85 @@ class Gate:
         self.permits = Permits()
         self._estimates = OutputEstimates()
 
-    async def admit(self, call: Call, deployment: Deployment) -> PriceCard | None:
-        """Return when the call is on record with everything it may use; and what it is taken to cost.
+    def is_full(self, deployment: Deployment) -> bool:
+        """Tell whether a deployment has as many calls as it may."""
+        return any(self.permits.in_use(limit.id) >= limit.limit for limit in deployment.concurrency_limits)
 
-        Raises `RouterError`.
+    async def admit(self, call: Call, deployment: Deployment) -> PriceCard | None:
+        """Return when the call is on record with everything that this attempt may use; and what it is taken to cost.
+
+        Raises `RouterError`, or `Declined` where another deployment may do.
         """
         principal = call.principal
-        wall_ns = self._clock.wall_ns()
         path = path_of(call)
-        limits = principal.rate_limits + deployment.rate_limits
-        places = principal.concurrency_limits + deployment.concurrency_limits
-        if path or limits or places:
-            admission = self._size(call, deployment, path, limits, wall_ns)
-            self._take(call, admission, places)
-            await self._reserve(call, path, admission.sized.amounts if path else NOTHING_HELD, wall_ns)
-            return admission.price
-        await self._reserve(call, path, NOTHING_HELD, wall_ns)
-        return deployment.price
+        admission = call.admission
+        if admission is None:
+            limited = principal.rate_limits or principal.concurrency_limits
+            if not (path or limited or deployment.rate_limits or deployment.concurrency_limits):
+                await self._hold(call, path, NOTHING_HELD, self._clock.wall_ns())
+                return deployment.price
+            kind = class_of(call.request.model, call.labels.agent or principal.key_id, call.request.size)
+            admission = Admission(self, call.id, kind=kind, limits=principal.rate_limits)
+        wall_ns = self._clock.wall_ns()
+        self._size(call, admission, deployment, path, wall_ns)
+        if call.admission is None:
+            call.admission = admission  # from here on what it takes is given back
+            self._take(call, admission.of_caller, principal.concurrency_limits, admission.sized.costs)
+        try:
+            if deployment.rate_limits or deployment.concurrency_limits:
+                admission.at_deployment = Taken(deployment.rate_limits)
+                self._take(call, admission.at_deployment, deployment.concurrency_limits, admission.sized.costs)
+            await self._hold(call, path, admission.sized.amounts if path else NOTHING_HELD, wall_ns)
+        except Declined:
+            self.vacate(call, None)
+            raise
+        return admission.price
+
+    def extend(self, admission: Admission, call_id: CallId, more: int) -> bool:
+        """Hold `more` output tokens for a stream; False if an account has no room for them."""
+        amounts = admission.sized.extension(admission.output_held, more)
+        try:
+            answer = self._ledger.extend(call_id, amounts, self._clock.wall_ns())
+        except LedgerUnavailable:
+            return False
+        if not isinstance(answer, tuple):
+            return False
+        self._tell(answer)
+        admission.output_held += more
+        admission.held = admission.held.plus(amounts)
+        return True
+
+    def vacate(self, call: Call, usage: TokenUsage | None) -> None:
+        """Give back what the call's present attempt took at its deployment. `usage`: None if it was not dispatched."""
+        admission = call.admission
+        if admission is not None and admission.at_deployment is not None:
+            self._give_back(admission.at_deployment, NO_COSTS if usage is None else _costs_of(usage))
+            admission.at_deployment = None
+
+    def leave(self, call: Call, settlement: Settlement) -> None:
+        """Give back what a call took and did not use, and learn what it did."""
+        admission = call.admission
+        if admission is None:
+            return
+        attempts, usage = settlement.attempts, settlement.usage
+        self._give_back(admission.of_caller, _costs_of(usage) if attempts else NO_COSTS)
+        if admission.at_deployment is not None:
+            # An attempt that was not dispatched has no row.
+            dispatched = len(attempts) == len(call.attempts) and attempts
+            self.vacate(call, attempts[-1].usage if dispatched else None)
+        if not (usage.estimated or admission.truncated) and settlement.outcome is Outcome.COMPLETED:
+            self._estimates.learn(admission.kind, attempts[-1].usage.output)
+
+    def standings(self, limits: tuple[RateLimit, ...]) -> list[Standing]:
+        return self.rates.standings(limits, self._clock.monotonic_ns()) if limits else []
 
     def _size(
-        self,
-        call: Call,
-        deployment: Deployment,
-        path: tuple[AccountKey, ...],
-        limits: tuple[RateLimit, ...],
-        wall_ns: int,
-    ) -> Admission:
+        self, call: Call, admission: Admission, deployment: Deployment, path: tuple[AccountKey, ...], wall_ns: int
+    ) -> None:
+        """Size the attempt with what its accounts have left, for which the call's own hold is as good as room."""
         principal = call.principal
         assumed = _assumed(call, deployment)
-        kind = class_of(call.request.model, call.labels.agent or principal.key_id, call.request.size)
-        estimate = self._estimates.estimate(kind)
+        estimate = self._estimates.estimate(admission.kind)
 
         def size_for(room: Room) -> Sized | Refusal:
             return size_call(
@@ -180,83 +241,75 @@ class Gate:
                 assumed_price=assumed,
             )
 
-        sized = size_for(self._ledger.room(path, wall_ns) if path else NO_ACCOUNT)
+        room = self._ledger.room(path, wall_ns) if path else NO_ACCOUNT
+        if call.attempts:
+            room = room.beside(admission.held, call.spent)
+        sized = size_for(room)
         if principal.mode is Mode.OBSERVE:
             if isinstance(sized, Refusal):
                 _refuse(call, sized)
             # It is sent as it came, with no maximum from us, and so holds all that it may become.
             sized = size_for(NO_ACCOUNT)
         if isinstance(sized, Refusal):
-            raise RouterError(sized)
-        call.admission = admission = Admission(
-            self,
-            call.id,
-            sized,
-            kind=kind,
-            limits=limits,
-            shown=principal.rate_limits,
-            price=deployment.price or assumed,
-        )
-        return admission
+            raise Declined(sized)
+        admission.sized = sized
+        admission.price = deployment.price or assumed
+        admission.output_held = sized.output_tokens
 
-    def extend(self, admission: Admission, call_id: CallId, more: int) -> bool:
-        """Hold `more` output tokens for a stream; False if an account has no room for them."""
-        amounts = admission.sized.extension(admission.output_held, more)
-        try:
-            answer = self._ledger.extend(call_id, amounts, self._clock.wall_ns())
-        except LedgerUnavailable:
-            return False
-        if not isinstance(answer, tuple):
-            return False
-        self._tell(answer)
-        admission.output_held += more
-        admission.usd_held += amounts.usd
-        return True
-
-    def _tell(self, crossings: tuple[Crossed, ...]) -> None:
-        for crossed in crossings:
-            self._telemetry.budget_crossed(crossed)
-
-    def leave(self, call: Call, settlement: Settlement) -> None:
-        """Give back what a call took and did not use, and learn what it did."""
-        admission = call.admission
-        if admission is None:
-            return
-        if admission.permit is not None:
-            admission.permit.release()
-        usage = settlement.usage
-        actual = NOTHING
-        if settlement.attempts:
-            actual = Costs(1, usage.input, usage.output, usage.input + usage.output)
-        if admission.costs is not NOTHING:
-            self.rates.correct(admission.limits, admission.costs, actual, self._clock.monotonic_ns())
-        if not (usage.estimated or admission.truncated) and settlement.outcome is Outcome.COMPLETED:
-            self._estimates.learn(admission.kind, usage.output)
-
-    def standings(self, limits: tuple[RateLimit, ...]) -> list[Standing]:
-        return self.rates.standings(limits, self._clock.monotonic_ns()) if limits else []
-
-    def _take(self, call: Call, admission: Admission, places: tuple[ConcurrencyLimit, ...]) -> None:
-        """Take permits and charge limits, those of the deployment too."""
+    def _take(self, call: Call, taken: Taken, places: tuple[ConcurrencyLimit, ...], costs: Costs) -> None:
+        """Take permits and charge limits."""
         if places:
             permit = self.permits.acquire(places)
             if isinstance(permit, Saturated):
-                _refuse(call, refuse_saturated(permit))
+                _refuse(call, refuse_saturated(permit), of_deployment=permit.scope_kind == _DEPLOYMENT)
             else:
-                admission.permit = permit
-        if not admission.limits:
+                taken.permit = permit
+        if not taken.limits:
             return
-        costs = admission.sized.costs
-        match self.rates.charge(admission.limits, costs, self._clock.monotonic_ns()):
+        match self.rates.charge(taken.limits, costs, self._clock.monotonic_ns()):
             case RateLimited() as limited:
-                _refuse(call, refuse_limited(limited, self._clock.wall_ns()))
+                refusal = refuse_limited(limited, self._clock.wall_ns())
+                _refuse(call, refusal, of_deployment=limited.scope_kind == _DEPLOYMENT)
             case CostTooLarge() as too_large:
-                _refuse(call, refuse_too_large(too_large))
+                _refuse(call, refuse_too_large(too_large), of_deployment=too_large.scope_kind == _DEPLOYMENT)
             case None:
-                admission.costs = costs
+                taken.costs = costs
 
-    async def _reserve(self, call: Call, path: tuple[AccountKey, ...], amounts: Amounts, wall_ns: int) -> None:
-        reservation = Reservation(
+    def _give_back(self, taken: Taken, used: Costs) -> None:
+        if taken.permit is not None:
+            taken.permit.release()
+        if taken.costs is not NO_COSTS:
+            self.rates.correct(taken.limits, taken.costs, used, self._clock.monotonic_ns())
+
+    async def _hold(self, call: Call, path: tuple[AccountKey, ...], amounts: Amounts, wall_ns: int) -> None:
+        """Have the ledger hold what this attempt may use, beside what those before it have spent."""
+        admission = call.admission
+        held = NOTHING if admission is None else admission.held
+        again = call.on_record
+        try:
+            if again:
+                amounts = call.spent.plus(amounts).beyond(held)
+                answer = self._ledger.extend(call.id, amounts, wall_ns) if path and any(amounts) else ()
+            else:
+                answer = await self._ledger.reserve(self._reservation(call, path, amounts), wall_ns)
+        except LedgerUnavailable as exc:
+            refusal = Refusal(
+                fault=Fault.OVERLOADED,
+                message="The router cannot record this call now, so it is not sent. Try again shortly.",
+                retry_after_ms=_STORE_RETRY_MS,
+            )
+            raise RouterError(refusal) from exc
+        if isinstance(answer, Exhausted):
+            _refuse(call, refuse_exhausted(answer, wall_ns, call.snapshot.budget_status), of_deployment=again)
+            self._tell(answer.crossed)
+        elif isinstance(answer, tuple):
+            self._tell(answer)
+        call.on_record = True
+        if admission is not None and not (again and isinstance(answer, Exhausted)):
+            admission.held = held.plus(amounts) if again else amounts
+
+    def _reservation(self, call: Call, path: tuple[AccountKey, ...], amounts: Amounts) -> Reservation:
+        return Reservation(
             id=call.id,
             request_id=call.request_id,
             key_id=call.principal.key_id,
@@ -267,20 +320,10 @@ class Gate:
             amounts=amounts,
             observed=call.principal.mode is Mode.OBSERVE,
         )
-        try:
-            answer = await self._ledger.reserve(reservation, wall_ns)
-        except LedgerUnavailable as exc:
-            refusal = Refusal(
-                fault=Fault.OVERLOADED,
-                message="The router cannot record this call now, so it is not sent. Try again shortly.",
-                retry_after_ms=_STORE_RETRY_MS,
-            )
-            raise RouterError(refusal) from exc
-        if isinstance(answer, Exhausted):
-            _refuse(call, refuse_exhausted(answer, wall_ns, call.snapshot.budget_status))
-            self._tell(answer.crossed)
-        else:
-            self._tell(answer)
+
+    def _tell(self, crossings: tuple[Crossed, ...]) -> None:
+        for crossed in crossings:
+            self._telemetry.budget_crossed(crossed)
 
     def _duration_ns_max(self, call: Call, deployment: Deployment) -> int:
         total_ns = call.snapshot.providers[deployment.provider].timeouts.total_ns
@@ -334,9 +377,15 @@ def _assumed(call: Call, deployment: Deployment) -> PriceCard | None:
     return max(cards, key=lambda card: (card.base.output, card.base.input), default=None)
 
 
-def _refuse(call: Call, refusal: Refusal) -> None:
+def _costs_of(usage: TokenUsage) -> Costs:
+    return Costs(1, usage.input, usage.output, usage.input + usage.output)
+
+
+def _refuse(call: Call, refusal: Refusal, *, of_deployment: bool = False) -> None:
     """Refuse, or, for a key that is only observed, put on record that it would have been refused."""
     if call.principal.mode is Mode.OBSERVE:
         call.would_refuse.append(refusal.fault)
         return
+    if of_deployment:
+        raise Declined(refusal)
     raise RouterError(refusal)

@@ -3,8 +3,11 @@
 from typing import Final
 
 from router.domain.catalog import Deployment
-from router.domain.dispatch.failure import Failure, FailureKind, fault_of
+from router.domain.dispatch.breakers import Passage
+from router.domain.dispatch.failure import Failure, FailureKind, Verdict, fault_of, verdict_of
+from router.domain.instants import NS_PER_MS
 from router.domain.money import NanoUsd
+from router.domain.planning.load import Started
 from router.domain.pricing import PriceCard, bill
 from router.domain.settlement import AttemptRow
 from router.domain.usage import NO_USAGE, TokenUsage, estimate_usage
@@ -19,33 +22,90 @@ _UNBILLED: Final = frozenset(
 class Attempt:
     """One attempt, from the moment before it is dispatched. Times: `started_ns` wall, the others monotonic."""
 
-    __slots__ = ("_begun", "_card", "deployment", "failure", "first_token", "flight", "number", "started_ns")
+    __slots__ = (
+        "_begun",
+        "_card",
+        "_ended",
+        "_load",
+        "_passage",
+        "_row",
+        "deployment",
+        "failure",
+        "first_token",
+        "flight",
+        "number",
+        "started_ns",
+    )
 
     def __init__(
-        self, number: int, deployment: Deployment, *, card: PriceCard | None, started_ns: int, begun: int
+        self,
+        number: int,
+        deployment: Deployment,
+        *,
+        passage: Passage,
+        load: Started,
+        card: PriceCard | None,
+        started_ns: int,
+        begun: int,
     ) -> None:
         """`card`: what it costs, which is assumed where the deployment has no price of its own."""
         self.number = number
         self.deployment = deployment
+        self._passage = passage
+        self._load = load
         self._card = card
         self.started_ns = started_ns
         self._begun = begun
+        self._ended: int | None = None
+        self._row: AttemptRow | None = None
         self.first_token: int | None = None
         """When the reply became real."""
         self.failure: Failure | None = None
         self.flight: Flight | None = None
 
-    def fail(self, failure: Failure) -> None:
-        """Record why the attempt failed. The first failure is the cause, later ones are its echo."""
+    def began(self, now: int) -> None:
+        """Record that the reply became real, which says that the deployment is well. The first time counts."""
+        if self.first_token is None:
+            self.first_token = now
+            self._passage.began(now)
+            self._load.began(now)
+
+    def fail(self, failure: Failure, now: int, *, again: bool = False) -> Verdict:
+        """Record why the attempt failed. The first failure is the cause, later ones are its echo.
+
+        `again`: the call has failed at this deployment before, with another credential.
+        """
+        verdict = verdict_of(failure)
         if self.failure is None:
             self.failure = failure
+            self._ended = now
+            after = failure.retry_after_ms
+            self._passage.failed(
+                verdict, now=now, retry_after_ns=None if after is None else after * NS_PER_MS, again=again
+            )
+            self._load.ended(now, failed=verdict.counts)
+        return verdict
+
+    def leave(self, now: int) -> None:
+        """Let go of all that the attempt holds, however it ended. Any number of times."""
+        if self._ended is None:
+            self._ended = now
+        self._passage.left()
+        self._load.ended(now)
+        if self.flight is not None:
+            self.flight.leave()
 
     def row(self, now: int, input_bytes: int) -> AttemptRow:
-        """Price the attempt as it stands and write its row. `input_bytes` is for estimates only."""
+        """Price the attempt as it stands and write its row, which stays the same once it has ended.
+
+        `input_bytes` is for estimates only.
+        """
+        if self._row is not None:
+            return self._row
         card = self._card
         usage = self._usage(input_bytes)
-        duration_ns = now - self._begun
-        return AttemptRow(
+        duration_ns = (now if self._ended is None else self._ended) - self._begun
+        row = AttemptRow(
             number=self.number,
             deployment=self.deployment.id,
             provider=self.deployment.provider,
@@ -59,6 +119,9 @@ class Attempt:
             cost_nano_usd=_cost(card, usage, duration_ns),
             price_version=None if card is None else card.version,
         )
+        if self._ended is not None:
+            self._row = row
+        return row
 
     def _usage(self, input_bytes: int) -> TokenUsage:
         meter = None if self.flight is None else self.flight.meter

@@ -1,16 +1,21 @@
 """Carry one call through the steps and make sure that it ends exactly once."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from router.domain.catalog import Snapshot
 from router.domain.chat import ChatRequest
 from router.domain.faults import Fault, Refusal
+from router.domain.governance.budget import NOTHING, Amounts
 from router.domain.ids import CallId
+from router.domain.instants import NS_PER_S
 from router.domain.planning.plan import RoutePlan
 from router.domain.principal import Principal
 from router.domain.settlement import Labels, Outcome, Settlement
 from router.pipeline.attempt import Attempt
+
+DEADLINE_NS: Final = 600 * NS_PER_S
+"""How long a call whose caller names no timeout may be tried; the SDKs of OpenAI give up then."""
 
 if TYPE_CHECKING:
     from router.pipeline.admit import Admission
@@ -28,17 +33,21 @@ class Call:
         "id",
         "labels",
         "named_user",
+        "on_record",
         "outcome",
         "plan",
         "principal",
         "refusal",
         "request",
         "request_id",
+        "retries",
         "route",
         "settlement",
         "snapshot",
+        "spent",
         "timeout_ns",
         "traceparent",
+        "wake",
         "would_refuse",
     )
 
@@ -56,6 +65,7 @@ class Call:
         arrived_ns: int,
         arrived: int,
         timeout_ns: int | None,
+        retries: int,
         traceparent: str | None,
         settle: "Callable[[Call], Settlement]",
     ) -> None:
@@ -70,6 +80,7 @@ class Call:
         self.arrived_ns = arrived_ns
         self.arrived = arrived
         self.timeout_ns = timeout_ns
+        self.retries = retries
         self.traceparent = traceparent
         self.plan: RoutePlan | None = None
         self.attempts: list[Attempt] = []
@@ -77,9 +88,26 @@ class Call:
         self.refusal: Refusal | None = None
         self.settlement: Settlement | None = None
         self.admission: Admission | None = None
+        self.on_record = False
+        """The ledger has a row of it."""
+        self.spent: Amounts = NOTHING
+        """By attempts that have failed: what the next one holds comes beside it."""
+        self.wake: Callable[[], None] | None = None
+        """Ends a pause between two attempts, if one is being made."""
         self.would_refuse: list[Fault] = []
         """What would have refused this call of a key that is only observed."""
         self._settle = settle
+
+    @property
+    def deadline(self) -> int:
+        """The monotonic moment after which nothing is begun for it any more."""
+        return self.arrived + (DEADLINE_NS if self.timeout_ns is None else self.timeout_ns)
+
+    @property
+    def input_bytes(self) -> int:
+        """What an estimate of the input goes by, so that it stays within what is held."""
+        size = self.request.size
+        return size if self.admission is None else min(size, self.admission.input_bytes_max)
 
     def close(self, outcome: Outcome, refusal: Refusal | None = None) -> None:
         """Record how the call ended and settle it. The first outcome wins; never waits, never fails.
@@ -90,7 +118,9 @@ class Call:
             return
         self.outcome = outcome
         self.refusal = refusal
-        self.settlement = self._settle(self)
+        self.settlement = settlement = self._settle(self)
+        now = self.arrived + settlement.duration_ns
         for attempt in self.attempts:
-            if attempt.flight is not None:
-                attempt.flight.leave()
+            attempt.leave(now)
+        if self.wake is not None:
+            self.wake()

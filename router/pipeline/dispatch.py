@@ -1,34 +1,34 @@
 """Send one attempt to its deployment. Retries and fallbacks are further attempts of the same kind."""
 
-from router.domain.chat import upstream_body
+from router.domain.chat import for_another_provider, upstream_body
 from router.domain.metering import Meter
 from router.pipeline.attempt import Attempt
 from router.pipeline.call import Call
 from router.pipeline.flight import Flight
-from router.ports.upstream import Upstream, UpstreamFailed, UpstreamRequest
+from router.ports.upstream import Upstream, UpstreamRequest
 
 
 async def dispatch(call: Call, attempt: Attempt, upstream: Upstream) -> Flight:
-    """Open the upstream and return the flight of its reply. Raises `UpstreamFailed`, recorded in the attempt."""
+    """Open the upstream and return the flight of its reply. Raises `UpstreamFailed`."""
     headers: tuple[tuple[bytes, bytes], ...] = ((b"x-request-id", call.request_id.encode()),)
     if call.traceparent is not None:
         headers += ((b"traceparent", call.traceparent.encode("latin-1")),)
+    plan, asked = call.plan, call.request
+    if plan is not None and plan.home not in (None, attempt.deployment.provider):
+        asked = for_another_provider(asked)
     request = UpstreamRequest(
         deployment=attempt.deployment,
         body=upstream_body(
-            call.request,
+            asked,
             attempt.deployment.upstream_model,
             None if call.admission is None else call.admission.sized.write_max_tokens,
+            () if plan is None else plan.directives.consumed,
         ),
         mode=call.request.mode,
         headers=headers,
         total_ns=call.timeout_ns,
     )
-    try:
-        stream = await upstream.open(request)
-    except UpstreamFailed as exc:
-        attempt.fail(exc.failure)
-        raise
+    stream = await upstream.open(request)
     meter = Meter(wants_usage=call.request.wants_usage)
     admission = call.admission
     if admission is not None and admission.sized.output_tokens_max is not None:

@@ -2,24 +2,22 @@
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final
 
-from router.domain.catalog import ReplyModel, Snapshot
+from router.domain.catalog import Snapshot
 from router.domain.chat import ChatRequest
-from router.domain.dispatch.failure import refusal_of
-from router.domain.faults import Fault, Refusal, RouterError
+from router.domain.dispatch.breakers import Breakers
+from router.domain.faults import Refusal, RouterError
 from router.domain.ids import CallId, CallIds
 from router.domain.metadata import Metadata
-from router.domain.planning.plan import plan_route
 from router.domain.principal import Principal
 from router.domain.settlement import Outcome
 from router.domain.stream import Event, ReplyMode
 from router.pipeline.admit import Gate
-from router.pipeline.attempt import Attempt
+from router.pipeline.attempts import INTERNAL, Attempts, Means
 from router.pipeline.authenticate import authenticate
 from router.pipeline.call import Call
-from router.pipeline.dispatch import dispatch
 from router.pipeline.lookup import lookup
+from router.pipeline.plan import Planner
 from router.pipeline.relay import Relay
 from router.pipeline.screen import count_for_user, screen
 from router.pipeline.settle import Settler
@@ -28,12 +26,9 @@ from router.ports.clock import Clock, Draw
 from router.ports.ledger import Ledger
 from router.ports.snapshots import Snapshots
 from router.ports.telemetry import Telemetry
-from router.ports.upstream import UpstreamFailed, Upstreams
+from router.ports.upstream import Upstreams
 
-INTERNAL: Final = Refusal(
-    fault=Fault.INTERNAL,
-    message="The router failed on this call. Tell its operator the request id.",
-)
+__all__ = ["INTERNAL", "OpenCall", "Pipeline"]
 
 
 class Pipeline:
@@ -48,15 +43,19 @@ class Pipeline:
         telemetry: Telemetry,
         upstreams: Upstreams,
         snapshots: Snapshots,
+        breakers: Breakers,
     ) -> None:
         self.clock = clock
         self.ledger = ledger
         self.telemetry = telemetry
-        self.upstreams = upstreams
         self._draw = draw
         self._snapshots = snapshots
         self._ids = CallIds(ledger.epoch)
         self.gate = Gate(clock=clock, ledger=ledger, telemetry=telemetry)
+        self.planner = Planner(clock=clock, draw=draw, ledger=ledger, gate=self.gate, breakers=breakers)
+        self.means = Means(
+            clock=clock, draw=draw, gate=self.gate, planner=self.planner, breakers=breakers, upstreams=upstreams
+        )
         self.upstream_limits = UpstreamLimitBook(clock)
         self._settler = Settler(
             clock=clock, ledger=ledger, gate=self.gate, telemetry=telemetry, book=self.upstream_limits
@@ -105,6 +104,7 @@ class Pipeline:
             arrived_ns=wall_ns - (self.clock.monotonic_ns() - arrived),
             arrived=arrived,
             timeout_ns=metadata.timeout_ns,
+            retries=metadata.retries,
             traceparent=metadata.traceparent,
             settle=self._settler,
         )
@@ -180,41 +180,18 @@ class OpenCall:
             raise RouterError(stopped)
         if call.named_user is not None:
             count_for_user(call, call.named_user)
-        plan = plan_route(call.request.model, call.principal, call.snapshot)
+        plan = pipeline.planner.plan(call)
         if isinstance(plan, Refusal):
             raise RouterError(plan)
         call.plan = plan
         lookup(call)
-        deployment = plan.candidates[0]
-        card = await pipeline.gate.admit(call, deployment)
-        _go_on(call)
-        attempt = Attempt(
-            1,
-            deployment,
-            card=card,
-            started_ns=pipeline.clock.wall_ns(),
-            begun=pipeline.clock.monotonic_ns(),
-        )
-        call.attempts.append(attempt)
-        try:
-            flight = await dispatch(call, attempt, pipeline.upstreams.find(attempt.deployment.provider))
-        except UpstreamFailed as exc:
-            raise RouterError(call.refusal or refusal_of(exc.failure)) from exc
-        if call.outcome is not None:  # closed before it had this flight to leave
-            flight.leave()
-        _go_on(call)
+        attempts = Attempts(call, pipeline.planner.dispatch_of(call, plan), pipeline.means)
+        first = await attempts.first()
         return Relay(
             call,
-            attempt,
-            flight,
+            attempts,
+            first,
             clock=pipeline.clock,
-            ping_ns=self._ping_ns,
             book=pipeline.upstream_limits,
-            stamp=call.request.model if plan.model.reply_model is ReplyModel.ALIAS else None,
+            ping_ns=self._ping_ns,
         )
-
-
-def _go_on(call: Call) -> None:
-    """Stop after a wait during which somebody else ended the call, as a drain does. Raises `RouterError`."""
-    if call.outcome is not None:
-        raise RouterError(call.refusal or INTERNAL)

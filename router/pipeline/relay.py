@@ -1,22 +1,24 @@
 """Bring a reply to the façade honestly: nothing before it is real, nothing after it broke, one end.
 
 The status of a stream is committed only when its first real event is known, or when the caller has waited so long
-that a proxy between us would hang up; from then on silence is filled with comments.
+that a proxy between us would hang up; from then on silence is filled with comments. Until the first real event an
+attempt that fails is followed by the next one, also behind a status that is committed; after it, none is.
 """
 
 from asyncio import TimerHandle, get_running_loop
 from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import Final
 
+from router.domain.catalog import ReplyModel
 from router.domain.chat import restamp_event
-from router.domain.dispatch.failure import Failure, FailureKind, interruption_of, refusal_of
-from router.domain.faults import Fault, Refusal, RouterError
+from router.domain.dispatch.failure import Failure, FailureKind, interruption_of
+from router.domain.faults import Fault, Refusal
 from router.domain.settlement import Outcome
 from router.domain.stream import END_EVENT, ERROR_EVENT, KEEP_ALIVE, TRUNCATED, Event, EventKind, length_event
 from router.pipeline.admit import Admission
 from router.pipeline.attempt import Attempt
+from router.pipeline.attempts import Attempts
 from router.pipeline.call import Call
-from router.pipeline.flight import Flight
 from router.pipeline.upstream_limit_book import UpstreamLimitBook
 from router.ports.clock import Clock
 from router.ports.upstream import UpstreamFailed
@@ -34,14 +36,17 @@ _EMPTY: Final = Failure(kind=FailureKind.EMPTY, message="The provider's reply en
 
 
 class Relay:
-    """Pass one flight on to one call. `stamp`: the name to put into the reply's `model`, or None to leave it."""
+    """Pass on to one call what the attempt brings that is to serve it."""
 
     __slots__ = (
         "_admission",
         "_attempt",
+        "_attempts",
+        "_begun",
         "_book",
         "_call",
         "_clock",
+        "_early",
         "_flight",
         "_held",
         "_last_event",
@@ -54,21 +59,22 @@ class Relay:
     def __init__(
         self,
         call: Call,
-        attempt: Attempt,
-        flight: Flight,
+        attempts: Attempts,
+        first: Attempt,
         *,
         clock: Clock,
         book: UpstreamLimitBook,
         ping_ns: int | None,
-        stamp: str | None,
     ) -> None:
         self._book = book
         self._call = call
-        self._admission = call.admission
-        self._attempt = attempt
-        self._flight = flight
+        self._attempts = attempts
         self._clock = clock
-        self._stamp = stamp
+        self._take_up(first)
+        self._begun = False
+        """There is a reply that the caller may see, so no other attempt follows."""
+        self._early: list[Event] = []
+        """What the attempt began with, until it is known to be real. Bounded by `_HELD_BYTES_MAX`."""
         self._held: list[Event] = []
         self._overdue = False
         self._last_event = clock.monotonic_ns()
@@ -77,35 +83,30 @@ class Relay:
         if ping_ns is not None:
             self._arm(ping_ns)
 
-    async def start(self) -> None:
-        """Wait until the reply is known to be real, or until its caller needs a sign of life.
+    def _take_up(self, attempt: Attempt) -> None:
+        assert attempt.flight is not None, "what was sent has a flight"
+        self._attempt = attempt
+        self._flight = attempt.flight
+        self._admission = self._call.admission
+        model = self._call.snapshot.models.get(attempt.deployment.model)
+        alias = model is not None and model.reply_model is ReplyModel.ALIAS
+        self._stamp = self._call.request.model if alias else None
 
-        Raises `RouterError` for a reply that fails before that.
+    async def start(self) -> None:
+        """Wait until a reply is known to be real, or until its caller needs a sign of life.
+
+        Raises `RouterError` when no attempt brings one.
         """
-        meter = self._flight.meter
-        held_bytes = 0
-        while held_bytes < _HELD_BYTES_MAX:
-            try:
-                batch = await self._flight.read()
-            except UpstreamFailed as exc:
-                self._refuse(exc.failure)
-            if meter.failure is not None:
-                self._refuse(meter.failure)
-            # With its comments: which of them came before the first real event depends on how the network cut it.
-            self._held += batch
-            if meter.started:
-                break
-            if batch and batch[-1].kind is EventKind.END:
-                self._refuse(_EMPTY)
-            held_bytes += sum([len(event.raw) for event in batch])
-            if self._overdue:
-                self._held.append(KEEP_ALIVE)
-                break
+        while not self._held:
+            self._held = await self._advance()
 
     async def read(self) -> list[Event]:
         """Return the next batch; the last one ends with COMPLETE, END or ERROR, after which there is none."""
         batch, self._held = self._held, []
-        while not batch and self._flight.meter.failure is None:
+        while not batch and (not self._begun or self._flight.meter.failure is None):
+            if not self._begun:
+                batch = await self._advance()
+                continue
             try:
                 batch = self._due(await self._flight.read())
             except UpstreamFailed as exc:
@@ -115,6 +116,9 @@ class Relay:
     async def each(self, take: Callable[[list[Event]], bool]) -> None:
         """Do `while take(await self.read()): pass`, without waking a task for each batch; begin with a `read`."""
         assert not self._held
+        while not self._begun:
+            if not take(await self.read()):
+                return
         meter = self._flight.meter
 
         def arrived(batch: list[Event]) -> bool:
@@ -126,6 +130,36 @@ class Relay:
             await self._flight.each(arrived)
         except UpstreamFailed as exc:
             take([self._broken(exc.failure)])
+
+    async def _advance(self) -> list[Event]:
+        """Go on towards the beginning: return all there is once a reply has begun, a sign of life, or nothing yet.
+
+        An attempt that fails is followed by the next one. Raises `RouterError` when there is none.
+        """
+        if self._overdue:
+            return [KEEP_ALIVE]
+        meter = self._flight.meter
+        try:
+            batch = await self._flight.read()
+        except UpstreamFailed as exc:
+            return await self._go_on_after(exc.failure)
+        if not meter.started:
+            if meter.failure is not None:
+                return await self._go_on_after(meter.failure)
+            if batch and batch[-1].kind is EventKind.END:
+                return await self._go_on_after(_EMPTY)
+        # With its comments: which of them came before the first real event depends on how the network cut it.
+        self._early += batch
+        if not meter.started and sum([len(event.raw) for event in self._early]) < _HELD_BYTES_MAX:
+            return []
+        self._begun = True
+        early, self._early = self._early, []
+        return early
+
+    async def _go_on_after(self, failure: Failure) -> list[Event]:
+        self._early.clear()
+        self._take_up(await self._attempts.next(self._attempt, failure))
+        return []
 
     def close(self) -> None:
         """Stop the timer. The flight is the call's to leave."""
@@ -143,7 +177,7 @@ class Relay:
         self._overdue = False
         self._last_event = now = self._clock.monotonic_ns()
         if meter.started and self._attempt.first_token is None:
-            self._attempt.first_token = now
+            self._attempt.began(now)
             self._book.learn(self._attempt)
         if meter.failure is not None:
             return [*batch, self._broken(meter.failure)]
@@ -170,7 +204,7 @@ class Relay:
         """End a stream that has used all that could be held for it: well, unless its upstream ignored its maximum."""
         admission.truncated = True
         if admission.overrun:
-            self._attempt.fail(_OVERRAN)
+            self._attempt.fail(_OVERRAN, self._last_event)
             self._call.close(Outcome.INTERRUPTED, _BEYOND)
             return [ERROR_EVENT]
         self._call.close(Outcome.COMPLETED)
@@ -181,14 +215,9 @@ class Relay:
         if self._flight.meter.finished:
             self._call.close(Outcome.COMPLETED)
             return END_EVENT
-        self._attempt.fail(failure)
+        self._attempt.fail(failure, self._clock.monotonic_ns())
         self._call.close(Outcome.INTERRUPTED, interruption_of(failure))
         return ERROR_EVENT
-
-    def _refuse(self, failure: Failure) -> NoReturn:
-        self._attempt.fail(failure)
-        # A call that was ended from elsewhere (a drain) aborted its flight: its own reason counts, not the abort.
-        raise RouterError(self._call.refusal or refusal_of(failure))
 
     def _arm(self, delay_ns: int) -> None:
         self._timer = get_running_loop().call_later(delay_ns / 1e9, self._tick)

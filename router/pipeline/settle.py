@@ -56,9 +56,7 @@ def settlement_of(call: Call, now: int) -> Settlement:
     """Add up what the attempts of a closed call used and cost. Pure."""
     outcome = call.outcome
     assert outcome is not None, "only a closed call is settled"
-    input_bytes = call.request.size
-    if call.admission is not None:
-        input_bytes = min(input_bytes, call.admission.input_bytes_max)
+    input_bytes = call.input_bytes
     attempts = tuple([attempt.row(now, input_bytes) for attempt in call.attempts])
     last = call.attempts[-1] if call.attempts else None
     flight = None if last is None else last.flight

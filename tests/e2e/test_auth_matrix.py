@@ -22,7 +22,15 @@ from router.facades.http.app import build_app
 from router.facades.http.front import CHAT_PATHS
 from router.lifecycle import Phase
 from router.pipeline.open import Pipeline
-from tests.support.fakes import FakeClock, FakeDraw, FedUpstreams, FixedSnapshots, RecordingTelemetry, snapshot
+from tests.support.fakes import (
+    FakeClock,
+    FakeDraw,
+    FedUpstreams,
+    FixedSnapshots,
+    RecordingTelemetry,
+    breakers,
+    snapshot,
+)
 from tests.support.running import ADMIN, KEY, chat
 from tests.support.stage import Stage
 from tests.support.wire import BODY, CHAT, exchange, head, post, wire
@@ -122,6 +130,7 @@ def routes_of_the_app() -> set[str]:
         telemetry=RecordingTelemetry(),
         upstreams=FedUpstreams(),
         snapshots=FixedSnapshots(snapshot()),
+        breakers=breakers(),
     )
     found = {f"POST {path}" for path in CHAT_PATHS}
     keys = KeyDesk(keys=Unasked())  # type: ignore[arg-type]  # as above

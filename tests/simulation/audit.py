@@ -54,7 +54,7 @@ def _check_permits(life: Life) -> None:
     """A permit is held by each call that has one and is open, and by nothing else."""
     wanted: Counter[str] = Counter()
     for call in life.calls.values():
-        if call.outcome is None and call.admission is not None and call.admission.permit is not None:
+        if call.outcome is None and call.admission is not None and call.admission.of_caller.permit is not None:
             wanted.update(limit.id for limit in call.principal.concurrency_limits)
     found = life.pipeline.gate.permits.gauges()
     law(dict(wanted) == found, f"permits: {dict(wanted)} wanted, {found} found")

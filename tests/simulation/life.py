@@ -61,6 +61,7 @@ class Life:
             telemetry=self.telemetry,
             upstreams=self.provider,
             snapshots=fakes.FixedSnapshots(scenario.snapshot),
+            breakers=fakes.breakers(),
         )
         if scenario.learned is not None:
             for subject in (*AGENTS, *KEYS):

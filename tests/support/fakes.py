@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from router.domain.catalog import Deployment, Model, Provider, ProviderKind, ReplyModel, Snapshot, Timeouts
-from router.domain.dispatch.breakers import Transition
+from router.domain.dispatch.breakers import Breakers, Transition
 from router.domain.dispatch.failure import Failure, FailureKind
+from router.domain.dispatch.retry import RetryTerms
 from router.domain.faults import Fault
 from router.domain.governance.budget import Crossed
 from router.domain.ids import DeploymentId, KeyId, ModelName, ProviderId
@@ -182,7 +183,13 @@ def usage_chunk(prompt: int, completion: int) -> Event:
 
 
 def deployment(price: PriceCard | None = PRICE) -> Deployment:
-    return Deployment(id=DeploymentId("up/model"), provider=ProviderId("up"), upstream_model="model", price=price)
+    return Deployment(
+        id=DeploymentId("up/model"),
+        provider=ProviderId("up"),
+        upstream_model="model",
+        model=ModelName("small"),
+        price=price,
+    )
 
 
 def snapshot(
@@ -190,8 +197,9 @@ def snapshot(
     price: PriceCard | None = PRICE,
     reply_model: ReplyModel = ReplyModel.UPSTREAM,
     direct: Sequence[Model] = (),
+    attempts: int = 1,
 ) -> Snapshot:
-    """One provider, one deployment, models `small` and `hidden`, no keys."""
+    """One provider, one deployment, models `small` and `hidden`, no keys, no second attempts."""
     timeouts = Timeouts(connect_ns=SECOND, stream_first_event_ns=SECOND, stream_idle_ns=SECOND, total_ns=SECOND)
     deployments = (deployment(price),)
     names = (ModelName("small"), ModelName("hidden"))
@@ -202,8 +210,14 @@ def snapshot(
         models={name: Model(name=name, deployments=deployments, reply_model=reply_model) for name in names},
         keys={},
         created_s=1_800_000_000,
+        retry=RetryTerms(attempts_total=attempts, backoff_base_ns=0),
         direct={model.name: model for model in direct},
     )
+
+
+def breakers() -> Breakers:
+    """Know nothing of any deployment, and tell nobody."""
+    return Breakers(uniform=FakeDraw().uniform, changed=lambda _: None)
 
 
 def principal(*models: str) -> Principal:

@@ -42,6 +42,7 @@ class Rig:
             telemetry=self.telemetry,
             upstreams=self.upstreams,
             snapshots=self.snapshots,
+            breakers=fakes.breakers(),
         )
 
     def upstream(self) -> fakes.FedStream:

@@ -136,6 +136,9 @@ def config_for(upstream: FakeUpstream, **sections: object) -> dict[str, object]:
             {"name": "test", "key": KEY, "models": ["*"]},
             {"name": "admin", "key": ADMIN, "models": ["*"], "permissions": ["admin"]},
         ],
+        # One attempt a call, and no breaker: what becomes of it is told without what comes after.
+        "retry": {"attempts_total": 1},
+        "breaker": {"min_calls": 1_000_000, "consecutive_failures": 1_000_000},
     }
     return config | sections
 

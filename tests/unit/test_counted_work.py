@@ -41,7 +41,17 @@ from router.facades.http.front import Front
 from router.facades.http.limits import HttpLimits
 from router.facades.http.protocol import FrontProtocol
 from router.pipeline.open import Pipeline
-from tests.support.fakes import SECOND, FakeClock, FakeDraw, FixedSnapshots, chunk, principal, snapshot, usage_chunk
+from tests.support.fakes import (
+    SECOND,
+    FakeClock,
+    FakeDraw,
+    FixedSnapshots,
+    breakers,
+    chunk,
+    principal,
+    snapshot,
+    usage_chunk,
+)
 from tests.support.sqlite_ledger import opened
 from tests.support.waiting import turns
 
@@ -188,6 +198,7 @@ async def router_on(folder: Path, who: Principal | None = None) -> AsyncIterator
                 telemetry=FanOutTelemetry(prometheus, lines),
                 upstreams=OneProvider(OpenAiCompatible(provider, transport, FakeClock())),
                 snapshots=FixedSnapshots(replace(snapshot(), keys=keys)),
+                breakers=breakers(),
             )
             yield Router(pipeline, transport)
         lines.close()

@@ -92,8 +92,13 @@ class Dispatch:
         saved: RetryBudget,
         deadline: int,
         attempts_before: int = 0,
+        otherwise: Refusal | None = None,
+        free_at: int | None = None,
     ) -> None:
-        """`attempts_before`: those that the caller's SDK says it has made already; one is left all the same."""
+        """`attempts_before`: those that the caller's SDK says it has made already; one is left all the same.
+
+        `otherwise`: what to say if nobody is asked at all; None: that nobody is free before `free_at`.
+        """
         self._candidates = list(reversed(candidates))
         self._terms = terms
         self._saved = saved
@@ -103,8 +108,8 @@ class Dispatch:
         self._current: _Tried | None = None
         self._tried: dict[TargetId, _Tried] = {}
         self._first: Refusal | None = None
-        self._declined: Refusal | None = None
-        self._free_at: int | None = None
+        self._declined = otherwise
+        self._free_at = free_at
         self._kind = Fallback.ANY
         """Which models may take the place of the one asked for, after all that is known of the request."""
         self._widened: set[Fallback] = set()

@@ -44,6 +44,14 @@ class Room(NamedTuple):
     """nano-USD"""
     tokens: int | None = None
 
+    def beside(self, held: Amounts, spent: Amounts) -> "Room":
+        """Return the room of a further attempt: what the call holds is its own, but for what it has spent of it."""
+        usd, tokens = self
+        return Room(
+            None if usd is None else max(0, usd + held.usd - spent.usd),
+            None if tokens is None else max(0, tokens + held.tokens - spent.tokens),
+        )
+
 
 NO_ACCOUNT: Final = Room()
 

@@ -29,11 +29,11 @@ class Sifted(NamedTuple):
     kept: list[Deployment]
     dropped: list[Dropped]
 
-    @property
-    def free_at(self) -> int | None:
-        """When the first of those that rest may be asked again."""
-        ends = [one.detail for one in self.dropped if one.reason is DropReason.RESTING and isinstance(one.detail, int)]
-        return min(ends, default=None)
+
+def free_at(dropped: Iterable[Dropped]) -> int | None:
+    """Return when the first of those that rest may be asked again; None: nobody knows."""
+    ends = [one.detail for one in dropped if one.reason is DropReason.RESTING and isinstance(one.detail, int)]
+    return min(ends, default=None)
 
 
 def sift(
@@ -42,10 +42,11 @@ def sift(
     *,
     rests_until: Callable[[TargetId], int | None],
     is_full: Callable[[Deployment], bool],
+    keep_one: bool = True,
 ) -> Sifted:
     """Tell who may be asked from who may not.
 
-    A prompt that seems too long for all of them is left to the largest: an estimate refuses nobody.
+    `keep_one`: a prompt that seems too long for all of them is left to the largest, for an estimate refuses nobody.
     """
     kept: list[Deployment] = []
     dropped: list[Dropped] = []
@@ -55,7 +56,7 @@ def sift(
             kept.append(one)
         else:
             dropped.append(why)
-    if not kept and dropped:
+    if keep_one and not kept:
         kept = _largest(dropped)
         dropped = [one for one in dropped if one.deployment not in kept]
     return Sifted(kept, dropped)

@@ -24,8 +24,15 @@ _ABSENT: Final = Raw(b"null")
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     capabilities: frozenset[str]
-    tokens: int
-    """An estimate of the input, and the reply that is allowed. No bound: who guesses high refuses the healthy."""
+    input_tokens: int
+    """An estimate and no bound: who guesses high refuses the healthy."""
+    output_tokens: int | None
+    """All that the caller allows; None: it does not say."""
+
+    @property
+    def tokens(self) -> int:
+        """What must fit in a context window."""
+        return self.input_tokens + (self.output_tokens or 0)
 
 
 def needs_of(request: ChatRequest) -> Needs:
@@ -37,7 +44,9 @@ def needs_of(request: ChatRequest) -> Needs:
     text = bytes(messages)
     if any(part in text for part in _PARTS):
         wanted.update(_OF_PARTS[kind] for kind in kinds_in(messages))
-    return Needs(capabilities=frozenset(wanted), tokens=_input_tokens(fields) + (bound_output(fields).tokens or 0))
+    return Needs(
+        capabilities=frozenset(wanted), input_tokens=_input_tokens(fields), output_tokens=bound_output(fields).tokens
+    )
 
 
 def _input_tokens(fields: Mapping[str, Raw]) -> int:

@@ -1,20 +1,40 @@
-"""Decide which deployments may serve a call, in which order."""
+"""Say which model a caller means, and what was decided about where its call goes."""
+
+from collections.abc import Sequence
 
 import msgspec
 
 from router.domain.catalog import Deployment, Model, Snapshot
 from router.domain.faults import Fault, Refusal
+from router.domain.ids import ProviderId
+from router.domain.planning.affinity import Conversation
+from router.domain.planning.directives import NO_DIRECTIVES, Directives
+from router.domain.planning.eligibility import Dropped
+from router.domain.planning.prefix import Chain
+from router.domain.planning.substitution import Reason
 from router.domain.principal import Principal
 
 
 class RoutePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """At least one candidate, best first."""
+    """Where a call may go, and what the choice went by."""
 
+    asked: Model
+    """What the caller's name means."""
     model: Model
-    candidates: tuple[Deployment, ...]
+    """That, or its stand-in."""
+    stands_in: Reason | None = None
+    """Why there is a stand-in."""
+    candidates: Sequence[Deployment]
+    """Best first. Empty: nobody can serve it now, and its fallbacks are next."""
+    dropped: Sequence[Dropped] = ()
+    home: ProviderId | None = None
+    """Whose the conversation is, as far as we know: what it wrote for itself is not sent to another provider."""
+    directives: Directives = NO_DIRECTIVES
+    conversation: Conversation | None = None
+    chain: Chain = ()
 
 
-def plan_route(asked: str, principal: Principal, snapshot: Snapshot) -> RoutePlan | Refusal:
+def resolve_model(asked: str, principal: Principal, snapshot: Snapshot) -> Model | Refusal:
     """Resolve the name that the caller used. A model that exists but is not granted is told apart from none."""
     model = snapshot.find_model(asked)
     if model is None:
@@ -29,4 +49,4 @@ def plan_route(asked: str, principal: Principal, snapshot: Snapshot) -> RoutePla
             message=f"This key may not use the model {asked!r}. See GET /v1/models, or ask for the grant.",
             param="model",
         )
-    return RoutePlan(model=model, candidates=model.deployments)
+    return model

@@ -21,6 +21,7 @@ def label(metadata: Metadata, idea: str) -> object:
         "tags": metadata.labels.tags,
         "user": metadata.user,
         "timeout": metadata.timeout_ns,
+        "retries": str(metadata.retries),
         "request-id": metadata.request_id,
         "traceparent": metadata.traceparent,
         "credential": metadata.credential,

@@ -8,11 +8,12 @@ from router.domain.metering import Meter
 from router.domain.usage import NO_USAGE, TokenUsage
 from router.pipeline.attempt import Attempt
 from router.pipeline.flight import Flight
-from tests.support.fakes import PRICE, FedStream, chunk, deployment, usage_chunk
+from tests.support.attempts import attempt as begun_attempt
+from tests.support.fakes import PRICE, FedStream, chunk, usage_chunk
 
 
 def attempt(*, priced: bool = True) -> Attempt:
-    made = Attempt(1, deployment(), card=PRICE if priced else None, started_ns=5, begun=100)
+    made = begun_attempt(card=PRICE if priced else None, started_ns=5, begun=100)
     made.flight = Flight(FedStream(), Meter(wants_usage=False))
     return made
 
@@ -42,7 +43,7 @@ def test_without_a_price_the_cost_is_unknown_not_zero() -> None:
 @pytest.mark.parametrize("kind", [FailureKind.CONNECT, FailureKind.CONNECT_TIMEOUT, FailureKind.STATUS])
 def test_a_failure_that_no_provider_bills_is_free(kind: FailureKind) -> None:
     failed = attempt()
-    failed.fail(Failure(kind=kind, message="no", status=429))
+    failed.fail(Failure(kind=kind, message="no", status=429), 200)
 
     row = failed.row(150, input_bytes=9)
 
@@ -52,7 +53,7 @@ def test_a_failure_that_no_provider_bills_is_free(kind: FailureKind) -> None:
 @pytest.mark.parametrize("kind", [FailureKind.RESET, FailureKind.FIRST_EVENT_TIMEOUT, FailureKind.ABORTED])
 def test_a_failure_after_the_request_was_sent_is_estimated(kind: FailureKind) -> None:
     failed = attempt()
-    failed.fail(Failure(kind=kind, message="no"))
+    failed.fail(Failure(kind=kind, message="no"), 200)
 
     assert TokenUsage(input=3, estimated=True) == failed.row(150, input_bytes=9).usage
 
@@ -61,20 +62,20 @@ def test_an_error_event_after_tokens_is_billed_for_them() -> None:
     failed = attempt()
     assert failed.flight is not None
     failed.flight.meter.take([chunk("a"), chunk("b")])
-    failed.fail(Failure(kind=FailureKind.ERROR_EVENT, message="no"))
+    failed.fail(Failure(kind=FailureKind.ERROR_EVENT, message="no"), 200)
 
     assert 2 == failed.row(150, input_bytes=9).usage.output
 
 
 def test_the_first_failure_is_the_cause() -> None:
     failed = attempt()
-    failed.fail(Failure(kind=FailureKind.IDLE_TIMEOUT, message="first"))
-    failed.fail(Failure(kind=FailureKind.ABORTED, message="its echo"))
+    failed.fail(Failure(kind=FailureKind.IDLE_TIMEOUT, message="first"), 200)
+    failed.fail(Failure(kind=FailureKind.ABORTED, message="its echo"), 300)
 
     assert Fault.TIMEOUT is failed.row(150, input_bytes=9).fault
 
 
 def test_an_attempt_cancelled_before_its_upstream_was_open_may_still_have_been_sent() -> None:
-    cancelled = Attempt(1, deployment(), card=PRICE, started_ns=5, begun=100)
+    cancelled = begun_attempt(started_ns=5, begun=100)
 
     assert TokenUsage(input=3, estimated=True) == cancelled.row(150, input_bytes=9).usage

@@ -3,9 +3,9 @@
 from router.domain.faults import Fault, Refusal
 from router.domain.metering import Meter
 from router.domain.settlement import Outcome
-from router.pipeline.attempt import Attempt
 from router.pipeline.flight import Flight
-from tests.support.fakes import PRICE, FedStream, deployment
+from tests.support.attempts import attempt as begun_attempt
+from tests.support.fakes import FedStream
 from tests.support.pipeline import Rig
 
 
@@ -22,7 +22,7 @@ def test_the_first_outcome_wins() -> None:
 def test_closing_leaves_the_flight() -> None:
     call = Rig().call()
     stream = FedStream()
-    attempt = Attempt(1, deployment(), card=PRICE, started_ns=1, begun=1)
+    attempt = begun_attempt()
     attempt.flight = Flight(stream, Meter(wants_usage=False))
     call.attempts.append(attempt)
     call.close(Outcome.CLIENT_CANCELLED)

@@ -9,12 +9,12 @@ from router.domain.stream import ReplyMode
 from router.pipeline.attempt import Attempt
 from router.pipeline.dispatch import dispatch
 from router.ports.upstream import UpstreamFailed
-from tests.support.fakes import PRICE, deployment
+from tests.support.attempts import attempt as begun_attempt
 from tests.support.pipeline import Rig
 
 
 def attempt() -> Attempt:
-    return Attempt(1, deployment(), card=PRICE, started_ns=1, begun=1)
+    return begun_attempt()
 
 
 async def test_the_upstream_gets_its_own_model_name_and_the_request_id() -> None:
@@ -39,12 +39,11 @@ async def test_a_trace_is_passed_on() -> None:
     assert (b"traceparent", b"00-1-2-01") in rig.upstreams.requests[0].headers
 
 
-async def test_a_failure_is_kept_in_the_attempt() -> None:
+async def test_who_cannot_be_reached_has_no_flight() -> None:
     rig = Rig()
-    failure = Failure(kind=FailureKind.CONNECT, message="no")
-    rig.upstreams.replies.append(failure)
-    made = attempt()
+    rig.upstreams.replies.append(Failure(kind=FailureKind.CONNECT, message="no"))
+    made = begun_attempt()
     with pytest.raises(UpstreamFailed):
         await dispatch(rig.call(), made, rig.upstreams)
 
-    assert failure == made.failure
+    assert made.flight is None

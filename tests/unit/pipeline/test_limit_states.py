@@ -6,11 +6,11 @@ from router.domain.governance.rate import Unit
 from router.domain.governance.upstream_limits import UpstreamState
 from router.domain.ids import DeploymentId
 from router.domain.metering import Meter
-from router.pipeline.attempt import Attempt
 from router.pipeline.flight import Flight
 from router.pipeline.limit_states import LiveLimits
 from router.pipeline.upstream_limit_book import Payer, UpstreamLimitBook
-from tests.support.fakes import PRICE, SECOND, FakeClock, FedStream, deployment
+from tests.support.attempts import attempt as begun_attempt
+from tests.support.fakes import SECOND, FakeClock, FedStream, deployment
 from tests.support.pipeline import Rig
 
 HEADERS = (
@@ -32,7 +32,7 @@ class TwoCredentials(UpstreamLimitBook):
 
 
 def heard(book: UpstreamLimitBook, name: str = "up/model") -> None:
-    attempt = Attempt(1, replace(deployment(), id=DeploymentId(name)), card=PRICE, started_ns=1, begun=1)
+    attempt = begun_attempt(at=replace(deployment(), id=DeploymentId(name)))
     attempt.flight = Flight(FedStream(HEADERS), Meter(wants_usage=False))
     book.learn(attempt)
 

@@ -231,7 +231,7 @@ class SlowLedger(BreakableLedger):
 async def test_a_call_that_was_ended_while_it_was_recorded_is_not_dispatched() -> None:
     rig = Rig()
     why = Refusal(fault=Fault.OVERLOADED, message="stopping")
-    rig.pipeline.gate = Gate(
+    rig.pipeline.means.gate = Gate(
         clock=rig.clock, ledger=SlowLedger(lambda: rig.pipeline.interrupt_all(why)), telemetry=rig.telemetry
     )
     with rig.pipeline.open(rig.call()) as reply, pytest.raises(RouterError) as caught:

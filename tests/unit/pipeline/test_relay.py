@@ -89,16 +89,36 @@ async def test_a_caller_who_waited_long_for_the_first_event_gets_a_sign_of_life(
         assert [chunk("a")] == await reply.read()
 
 
-async def test_a_failure_after_a_sign_of_life_is_an_error_event() -> None:
+async def test_a_failure_after_a_sign_of_life_is_told_as_one_before_the_reply() -> None:
     rig = Rig()
     upstream = rig.upstream()
+
+    async def serve() -> None:
+        with rig.pipeline.open(rig.call(), ping_ns=PING_NS) as reply:
+            asyncio.get_running_loop().call_soon(rig.clock.pass_ns, PING_NS)
+            await reply.read()
+            upstream.fail(Failure(kind=FailureKind.FIRST_EVENT_TIMEOUT, message="slow"))
+            await reply.read()
+
+    with pytest.raises(RouterError):
+        await serve()
+    assert [(Outcome.FAILED, Fault.TIMEOUT)] == [(one.outcome, one.fault) for one in rig.telemetry.settled]
+
+
+async def test_behind_a_sign_of_life_another_attempt_may_serve() -> None:
+    rig = Rig(snapshot(attempts=2))
+    first, second = rig.upstream(), rig.upstream()
     with rig.pipeline.open(rig.call(), ping_ns=PING_NS) as reply:
         asyncio.get_running_loop().call_soon(rig.clock.pass_ns, PING_NS)
-        await reply.read()
-        upstream.fail(Failure(kind=FailureKind.FIRST_EVENT_TIMEOUT, message="slow"))
-        assert [ERROR_EVENT] == await reply.read()
+        assert [KEEP_ALIVE] == await reply.read()
+        first.feed(ROLE)
+        first.fail(Failure(kind=FailureKind.STATUS, status=500, message="down"))
+        second.chunk("a")
+        seen: list[Event] = []
+        await reply.each(lambda batch: seen.extend(batch) or len(seen) < 1)
 
-    assert [Fault.TIMEOUT] == [settled.fault for settled in rig.telemetry.settled]
+    assert [chunk("a")] == seen
+    assert [500, None] == [row.upstream_status for row in rig.telemetry.settled[0].attempts]
 
 
 async def test_no_comment_is_sent_while_events_come() -> None:

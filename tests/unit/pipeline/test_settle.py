@@ -7,18 +7,18 @@ from router.domain.metering import Meter
 from router.domain.money import NanoUsd
 from router.domain.settlement import Outcome
 from router.domain.stream import Event, EventKind
-from router.pipeline.attempt import Attempt
 from router.pipeline.call import Call
 from router.pipeline.flight import Flight
 from router.pipeline.settle import settlement_of
 from router.ports.telemetry import Anomaly
-from tests.support.fakes import PRICE, FedStream, chunk, deployment, usage_chunk
+from tests.support.attempts import attempt as begun_attempt
+from tests.support.fakes import PRICE, FedStream, chunk, usage_chunk
 from tests.support.pipeline import Rig
 
 
 def attempted(call: Call, *events: Event, priced: bool = True) -> None:
     card = PRICE if priced else None
-    attempt = Attempt(len(call.attempts) + 1, deployment(), card=card, started_ns=1, begun=1)
+    attempt = begun_attempt(len(call.attempts) + 1, card=card)
     attempt.flight = Flight(FedStream(), Meter(wants_usage=False))
     attempt.flight.meter.take(events)
     call.attempts.append(attempt)

@@ -14,7 +14,8 @@ from router.domain.stream import END_EVENT, KEEP_ALIVE, Event, EventKind
 from router.pipeline.attempt import Attempt
 from router.pipeline.flight import Flight
 from router.pipeline.upstream_limit_book import CREDENTIAL, STATES_MAX, UpstreamLimitBook
-from tests.support.fakes import PRICE, SECOND, FakeClock, FedStream, chunk, deployment
+from tests.support.attempts import attempt as begun_attempt
+from tests.support.fakes import SECOND, FakeClock, FedStream, chunk, deployment
 from tests.support.pipeline import Rig
 
 LIMITED = ((b"x-ratelimit-limit-requests", b"60"), (b"x-ratelimit-remaining-requests", b"0"))
@@ -25,7 +26,7 @@ REFUSED = Failure(kind=FailureKind.STATUS, status=429, message="slow down")
 
 
 def attempt(name: str, *headers: tuple[bytes, bytes]) -> Attempt:
-    asked = Attempt(1, replace(deployment(), id=DeploymentId(name)), card=PRICE, started_ns=1, begun=1)
+    asked = begun_attempt(at=replace(deployment(), id=DeploymentId(name)))
     asked.flight = Flight(FedStream(headers), Meter(wants_usage=False))
     return asked
 
@@ -111,19 +112,21 @@ async def test_a_whole_reply_is_heard() -> None:
 async def test_a_refusal_is_heard_also_after_its_caller_was_sent_a_sign_of_life(late: bool) -> None:
     rig = Rig()
     stream = rig.upstream()
-    if not late:
+
+    def refuse() -> None:
         stream.headers = ((b"retry-after", b"7"),)
         stream.fail(REFUSED)
-        with pytest.raises(RouterError), rig.pipeline.open(rig.call()) as reply:
-            await reply.read()
-    else:
+
+    async def serve() -> None:
         with rig.pipeline.open(rig.call(), ping_ns=PING_NS) as reply:
-            asyncio.get_running_loop().call_later(0.001, rig.clock.pass_ns, PING_NS)
-            assert [KEEP_ALIVE] == await reply.read()
-            stream.headers = ((b"retry-after", b"7"),)
-            stream.fail(REFUSED)
+            if late:
+                asyncio.get_running_loop().call_later(0.001, rig.clock.pass_ns, PING_NS)
+                assert [KEEP_ALIVE] == await reply.read()
+            refuse()
             await reply.read()
 
+    with pytest.raises(RouterError):
+        await serve()
     assert 7 * SECOND == wait_ns(rig.pipeline.upstream_limits, "up/model", rig.clock.monotonic)
 
 

@@ -5,7 +5,7 @@ import pytest
 from router.domain.catalog import Deployment
 from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.ids import DeploymentId, ProviderId
-from router.domain.planning.eligibility import Dropped, DropReason, Sifted, sift
+from router.domain.planning.eligibility import Dropped, DropReason, Sifted, free_at, sift
 from router.domain.planning.needs import Needs
 
 LIMIT = ConcurrencyLimit(id="l", scope_kind="deployment", scope_value="f", limit=1)
@@ -27,7 +27,7 @@ def sifted(
 ) -> Sifted:
     return sift(
         deployments,
-        Needs(capabilities=frozenset(wants.split()), tokens=tokens),
+        Needs(capabilities=frozenset(wants.split()), input_tokens=tokens, output_tokens=None),
         rests_until=(resting or {}).get,  # type: ignore[arg-type]  # a target is a string
         is_full=lambda one: one.id == "full",
     )
@@ -69,5 +69,5 @@ def test_when_nobody_is_left_the_first_that_will_be_free_is_known() -> None:
     blind = deployment("b", lacks="vision")
     found = sifted(deployment("x"), deployment("y"), blind, wants="vision", resting={"x": 9, "y": 4})
 
-    assert ([], 4) == (found.kept, found.free_at)
-    assert sifted(PLAIN).free_at is None
+    assert ([], 4) == (found.kept, free_at(found.dropped))
+    assert free_at(sifted(PLAIN).dropped) is None

@@ -9,10 +9,10 @@ from router.domain.settlement import Outcome
 from router.domain.stream import END_EVENT, ERROR_EVENT, Event, EventKind
 from router.facades.http.outlet import AsgiOutlet
 from router.facades.http.reply_writer import ReplyWriter, write_refusal
-from router.pipeline.attempt import Attempt
 from router.pipeline.call import Call
 from tests.support.asgi import Exchange
-from tests.support.fakes import PRICE, chunk, deployment
+from tests.support.attempts import attempt as begun_attempt
+from tests.support.fakes import chunk
 from tests.support.pipeline import Rig
 
 BROKEN = Refusal(fault=Fault.UPSTREAM_STREAM_INTERRUPTED, message="it was cut")
@@ -20,7 +20,7 @@ BROKEN = Refusal(fault=Fault.UPSTREAM_STREAM_INTERRUPTED, message="it was cut")
 
 def started() -> tuple[Exchange, ReplyWriter, AsgiOutlet, Call]:
     call = Rig().call()
-    call.attempts.append(Attempt(1, deployment(), card=PRICE, started_ns=0, begun=0))
+    call.attempts.append(begun_attempt(started_ns=0, begun=0))
     exchange = Exchange()
     outlet = AsgiOutlet(exchange.send, None)
     return exchange, ReplyWriter(outlet, call), outlet, call

@@ -13,6 +13,7 @@ from router.domain.dispatch.failure import Park, Verdict
 from router.domain.faults import Fault
 from router.domain.ids import KeyId
 from router.domain.principal import KeyEntry, Permission, Principal
+from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.app import build_app
 from router.lifecycle import Phase
 from tests.support.asgi import Exchange
@@ -34,7 +35,7 @@ class Site:
         self.breakers = Breakers(uniform=lambda: 0.5, changed=lambda _transition: None)
         self.breakers.follow(BreakerTerms(), [deployment()])
         admin = BreakerAdmin(breakers=self.breakers, clock=self.rig.clock)
-        self.app = build_app(pipeline=self.rig.pipeline, health=Phase(), breakers=admin)
+        self.app = build_app(pipeline=self.rig.pipeline, health=Phase(), admin=AdminDesks(breakers=admin))
 
     async def ask(self, way: str = "", body: bytes | None = None, key: str = "admin", path: str = PATH) -> Exchange:
         headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}

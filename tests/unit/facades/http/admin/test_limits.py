@@ -15,11 +15,11 @@ from router.domain.principal import KeyEntry, Permission, Principal
 from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.app import build_app
 from router.lifecycle import Phase
-from router.pipeline.attempt import Attempt
 from router.pipeline.flight import Flight
 from router.pipeline.limit_states import LiveLimits
 from tests.support.asgi import Exchange
-from tests.support.fakes import PRICE, SECOND, FedStream, deployment, principal, snapshot
+from tests.support.attempts import attempt as begun_attempt
+from tests.support.fakes import SECOND, FedStream, principal, snapshot
 from tests.support.pipeline import Rig
 
 RPM = RateLimit(
@@ -105,7 +105,7 @@ async def test_what_a_provider_said_is_shown(site: Site) -> None:
         (b"anthropic-ratelimit-input-tokens-remaining", b"5"),
         (b"retry-after", b"20"),
     )
-    attempt = Attempt(1, deployment(), card=PRICE, started_ns=1, begun=1)
+    attempt = begun_attempt()
     attempt.flight = Flight(FedStream(headers), Meter(wants_usage=False))
     site.book.learn(attempt)
     site.rig.clock.pass_ns(10 * SECOND)

@@ -1,0 +1,256 @@
+"""Choose where a call may go: whom its name means, who can serve it now, and in which order to ask them.
+
+The decisions are in `domain/planning`; this is where they meet what is known of the deployments at the moment.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from router.domain.catalog import Deployment, Model, Snapshot, Strategy
+from router.domain.dispatch.breakers import Breakers
+from router.domain.dispatch.failure import Fallback
+from router.domain.dispatch.machine import Dispatch
+from router.domain.dispatch.retry import RetryBudget
+from router.domain.faults import Fault, Refusal
+from router.domain.governance.budget import ThresholdAction
+from router.domain.ids import ModelName, TargetId
+from router.domain.planning.affinity import Affinities, Conversation, conversation_of
+from router.domain.planning.directives import FIELDS, NO_DIRECTIVES, read_directives
+from router.domain.planning.eligibility import Dropped, DropReason, free_at, sift
+from router.domain.planning.load import Loads
+from router.domain.planning.needs import needs_of
+from router.domain.planning.plan import RoutePlan, resolve_model
+from router.domain.planning.prefix import Chain, Prefixes, chain_of
+from router.domain.planning.ranking import Ask, Known, rank
+from router.domain.planning.substitution import Circumstances, Reason, may_change, stand_in
+from router.domain.usage import estimate_tokens
+from router.pipeline.admit import Gate, path_of
+from router.pipeline.call import Call
+from router.ports.clock import Clock, Draw
+from router.ports.ledger import Ledger
+
+_PREFIX_FIELDS: Final = ("tools", "messages")
+_OUTPUT_TOKENS: Final = 512
+"""What a reply is taken to have where prices are compared and the caller says no maximum."""
+
+
+class Planner:
+    """Plans of all calls of a process, over what it has learned of its deployments."""
+
+    def __init__(self, *, clock: Clock, draw: Draw, ledger: Ledger, gate: Gate, breakers: Breakers) -> None:
+        self._clock = clock
+        self._draw = draw
+        self._ledger = ledger
+        self._gate = gate
+        self._breakers = breakers
+        self.loads = Loads()
+        self._prefixes = Prefixes()
+        self._affinities = Affinities()
+        self._saved: dict[ModelName, RetryBudget] = {}
+        """Bounded by the models of the configurations that were in force."""
+        self._revision = 0
+        """Of the latest snapshot whose deployments are known."""
+
+    def plan(self, call: Call) -> RoutePlan | Refusal:
+        """Decide before anything is sent. Changes nothing but what the plan says."""
+        request, snapshot = call.request, call.snapshot
+        asked = resolve_model(request.model, call.principal, snapshot)
+        if isinstance(asked, Refusal):
+            return asked
+        directives = NO_DIRECTIVES
+        if any(name in request.fields for name in FIELDS):
+            read = read_directives(request.fields, request.model, snapshot)
+            if isinstance(read, Refusal):
+                return read
+            directives = read
+        model, reason = self._stand_in(call, asked)
+        if len(model.deployments) == 1 and not model.deployments[0].lacks and not model.context_window_fallbacks:
+            return RoutePlan(
+                asked=asked,
+                model=model,
+                stands_in=reason,
+                candidates=model.deployments,
+                home=model.deployments[0].provider,
+                directives=directives,
+            )
+        conversation = self._conversation(call, model)
+        home = self._home(call, conversation)
+        chain = self._chain(call, model)
+        keep_one = not model.context_window_fallbacks
+        candidates, dropped = self._order(call, model, conversation, home, chain, keep_one=keep_one)
+        at_home = [one for one in model.deployments if one.target == home] or candidates[:1]
+        return RoutePlan(
+            asked=asked,
+            model=model,
+            stands_in=reason,
+            candidates=candidates,
+            dropped=dropped,
+            home=at_home[0].provider if at_home else None,
+            directives=directives,
+            conversation=conversation,
+            chain=chain,
+        )
+
+    def dispatch_of(self, call: Call, plan: RoutePlan) -> Dispatch:
+        """Set the machine up that takes the call through its plan."""
+        terms, name = call.snapshot.retry, plan.model.name
+        saved = self._saved.get(name)
+        if saved is None:
+            saved = self._saved[name] = RetryBudget()
+        saved.called(terms.ratio_pct)
+        return Dispatch(
+            plan.candidates,
+            terms=terms,
+            saved=saved,
+            deadline=call.deadline,
+            attempts_before=call.retries,
+            otherwise=_nobody(plan),
+            free_at=free_at(plan.dropped),
+        )
+
+    def widen(self, call: Call, kind: Fallback) -> Sequence[Deployment]:
+        """Return the deployments of the models that may take the place of the one asked for, in the order to ask."""
+        plan = call.plan
+        assert plan is not None, "planned before it is sent"
+        found: list[Deployment] = []
+        for name in self._fallbacks(call, plan, kind):
+            model = call.snapshot.find_model(name)
+            if model is None or not call.principal.may_use(model.name):
+                continue
+            found += self._order(call, model, None, None, self._chain(call, model), keep_one=False)[0]
+        return found
+
+    def sent(self, call: Call, deployment: Deployment, now: int) -> int:
+        """Remember where a call goes now; return how much of its prompt has yet to be read there."""
+        plan, tokens = call.plan, estimate_tokens(call.request.size)
+        assert plan is not None, "planned before it is sent"
+        ttl_ns = call.snapshot.affinity_ttl_ns
+        if plan.conversation is not None and ttl_ns is not None:
+            self._affinities.pin(plan.conversation, deployment.target, now=now, ttl_ns=ttl_ns)
+        if plan.chain:
+            tokens = self._prefixes.uncached_tokens(deployment.target, plan.chain, tokens, now)
+            self._prefixes.sent(deployment.target, plan.chain, now)
+        return tokens
+
+    def _follow(self, snapshot: Snapshot) -> None:
+        """Forget what is known of deployments that a reload removed."""
+        self._revision = snapshot.revision
+        targets = frozenset(one.target for model in snapshot.models.values() for one in model.deployments)
+        self.loads.keep(targets)
+        self._prefixes.keep(targets)
+        self._affinities.keep(targets)
+
+    def _order(
+        self,
+        call: Call,
+        model: Model,
+        conversation: Conversation | None,
+        home: TargetId | None,
+        chain: Chain,
+        *,
+        keep_one: bool,
+    ) -> tuple[Sequence[Deployment], Sequence[Dropped]]:
+        """Drop who cannot serve, and put the others in order: tier by tier, in each by the model's strategy."""
+        if call.snapshot.revision > self._revision:
+            self._follow(call.snapshot)
+        now = self._clock.monotonic_ns()
+        needs = needs_of(call.request)
+        sifted = sift(
+            model.deployments,
+            needs,
+            rests_until=lambda target: self._breakers.peek(target, now),
+            is_full=self._gate.is_full,
+            keep_one=keep_one,
+        )
+        kept, ttl_ns = sifted.kept, call.snapshot.affinity_ttl_ns
+        if len(kept) < 2:
+            return kept, sifted.dropped
+        draw = self._draw.uniform()
+        if conversation is not None:
+            draw = self._affinities.draw(conversation, draw)
+        output_tokens = _OUTPUT_TOKENS if needs.output_tokens is None else needs.output_tokens
+        ask = Ask(now, draw, needs.input_tokens, output_tokens, chain, home)
+        known = Known(self.loads, self._prefixes)
+        ranked: list[Deployment] = []
+        for tier in sorted({one.tier for one in kept}):
+            ranked += rank(model.strategy, [one for one in kept if one.tier == tier], ask, known)
+        if conversation is None or ttl_ns is None:
+            return ranked, sifted.dropped
+        preferred = self._affinities.prefer(model.strategy, ranked, conversation, self.loads, now=now, ttl_ns=ttl_ns)
+        return preferred, sifted.dropped
+
+    def _conversation(self, call: Call, model: Model) -> Conversation | None:
+        if call.snapshot.affinity_ttl_ns is None or len(model.deployments) < 2:
+            return None
+        return conversation_of(call.principal.key_id, model.name, call.request.fields, call.labels.workflow_id)
+
+    def _home(self, call: Call, conversation: Conversation | None) -> TargetId | None:
+        ttl_ns = call.snapshot.affinity_ttl_ns
+        if conversation is None or ttl_ns is None:
+            return None
+        return self._affinities.find(conversation, self._clock.monotonic_ns(), ttl_ns)
+
+    def _chain(self, call: Call, model: Model) -> Chain:
+        if model.strategy is not Strategy.EXPECTED_TTFT or len(model.deployments) < 2:
+            return ()
+        fields = call.request.fields
+        parts = [bytes(fields[name]) for name in _PREFIX_FIELDS if name in fields]
+        return chain_of([model.name.encode(), *parts[:-1], parts[-1].rstrip(b"] \t\r\n")])
+
+    def _fallbacks(self, call: Call, plan: RoutePlan, kind: Fallback) -> Sequence[ModelName]:
+        """Name the models to try: the caller's own, which it wants, or the operator's, where its key lets them."""
+        if plan.directives.disabled:
+            return ()
+        if plan.directives.fallbacks is not None:
+            return plan.directives.fallbacks
+        if not call.principal.may_substitute:
+            return ()
+        match kind:
+            case Fallback.CONTEXT:
+                return plan.model.context_window_fallbacks
+            case Fallback.POLICY:
+                return plan.model.content_policy_fallbacks
+            case _:
+                return plan.model.fallbacks
+
+    def _stand_in(self, call: Call, model: Model) -> tuple[Model, Reason | None]:
+        if not model.substitutes or not call.principal.may_substitute:
+            return model, None
+        if not may_change(call.request.fields["messages"]):
+            return model, None
+        snapshot = call.snapshot
+        granted = [one.model for one in model.substitutes if call.principal.may_use(one.model)]
+        found = stand_in(model, snapshot.models, self._circumstances(call, model), granted)
+        return found or (model, None)
+
+    def _circumstances(self, call: Call, model: Model) -> Circumstances:
+        now, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
+        standings = [self._ledger.standing(key, wall_ns) for key in path_of(call)]
+        p95s = [p95 for one in model.deployments if (p95 := self.loads[one.target].p95_ns()) is not None]
+        left_ns = call.deadline - now
+        return Circumstances(
+            budget_used_pct=max([one.used_pct for one in standings], default=0),
+            budget_low=any(ThresholdAction.SUBSTITUTE in one.actions for one in standings),
+            priority=call.principal.priority,
+            tags=frozenset(tag.strip() for tag in (call.labels.tags or "").split(",")),
+            down=all(self._breakers.peek(one.target, now) is not None for one in model.deployments),
+            late=bool(p95s) and left_ns < min(p95s),
+        )
+
+
+def _nobody(plan: RoutePlan) -> Refusal | None:
+    """Say why nobody can serve a call, where that is about the call and not about the moment."""
+    if plan.candidates or any(one.reason in (DropReason.RESTING, DropReason.FULL) for one in plan.dropped):
+        return None
+    lacking = sorted({str(one.detail) for one in plan.dropped if one.reason is DropReason.CAPABILITY})
+    if lacking:
+        return Refusal(
+            fault=Fault.CAPABILITY_MISSING,
+            message=f"No deployment of {plan.model.name!r} can do what the request needs: {'; '.join(lacking)}.",
+            param="model",
+        )
+    return Refusal(
+        fault=Fault.CONTEXT_LENGTH_EXCEEDED,
+        message=f"The request seems longer than any deployment of {plan.model.name!r} can read. Send less.",
+        param="messages",
+    )

@@ -1,0 +1,154 @@
+"""A plan knows whom to ask, in which order, and why not the others."""
+
+from dataclasses import replace
+
+import pytest
+
+from router.domain.catalog import Deployment, Model, Snapshot, Strategy, Substitute
+from router.domain.dispatch.failure import Fallback
+from router.domain.faults import Fault, Refusal
+from router.domain.ids import DeploymentId, ModelName, ProviderId
+from router.domain.planning.eligibility import DropReason
+from router.domain.planning.plan import RoutePlan
+from router.domain.planning.substitution import Reason
+from router.domain.principal import Principal
+from tests.support.fakes import deployment, principal, snapshot
+from tests.support.pipeline import Rig
+
+ASK = '{"model":"small","messages":[{"role":"user","content":"hi"}]}'
+TOOLS = '{"model":"small","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function"}]}'
+
+
+def place(name: str, **more: object) -> Deployment:
+    return replace(deployment(), id=DeploymentId(name), **more)  # type: ignore[arg-type]  # members by name
+
+
+def routed(*deployments: Deployment, **model: object) -> Snapshot:
+    small = Model(name=ModelName("small"), deployments=deployments, **model)  # type: ignore[arg-type]  # as above
+    other = Model(name=ModelName("other"), deployments=(place("other", model=ModelName("other"), context_window=50),))
+    return replace(snapshot(), models={small.name: small, other.name: other})
+
+
+def planned(rig: Rig, body: str = ASK, *, who: Principal | None = None) -> RoutePlan:
+    plan = rig.pipeline.planner.plan(rig.call(body, who=who))
+    assert isinstance(plan, RoutePlan), plan
+    return plan
+
+
+def order(plan: RoutePlan) -> list[str]:
+    return [one.id for one in plan.candidates]
+
+
+def test_one_deployment_is_planned_as_it_is() -> None:
+    plan = planned(Rig())
+
+    assert (["up/model"], (), ProviderId("up")) == (order(plan), tuple(plan.dropped), plan.home)
+
+
+def test_lower_tiers_come_first_and_weights_decide_within_one() -> None:
+    rig = Rig(routed(place("c", tier=2), place("a", weight=0), place("b")))
+
+    assert ["b", "a", "c"] == order(planned(rig))
+
+
+def test_a_conversation_stays_where_it_is() -> None:
+    rig = Rig(routed(*(place(name) for name in "abcd")))
+    named = ASK[:-1] + ',"prompt_cache_key":"k"}'
+    call = rig.call(named)
+    call.plan = plan = planned(rig, named)
+    last = plan.candidates[-1]
+    rig.pipeline.planner.sent(call, last, rig.clock.monotonic_ns())
+
+    assert last.id == order(planned(rig, named))[0]
+
+
+def test_who_lacks_what_is_asked_for_is_dropped() -> None:
+    rig = Rig(routed(place("plain", lacks=frozenset({"tools"})), place("able")))
+    plan = planned(rig, TOOLS)
+
+    assert ["able"] == order(plan)
+    assert [("plain", DropReason.CAPABILITY, "tools")] == [
+        (one.deployment.id, one.reason, one.detail) for one in plan.dropped
+    ]
+
+
+def test_when_nobody_can_do_it_the_caller_hears_what_is_lacking() -> None:
+    rig = Rig(routed(place("plain", lacks=frozenset({"tools"}))))
+    call = rig.call(TOOLS)
+    plan = planned(rig, TOOLS)
+    command = rig.pipeline.planner.dispatch_of(call, plan).begin(call.arrived)
+    call.plan = plan
+    gives = rig.pipeline.planner.dispatch_of(call, plan)
+    gives.begin(call.arrived)
+
+    assert "Widen" == type(command).__name__
+    refusal = gives.widened([], call.arrived)
+    assert Fault.CAPABILITY_MISSING is refusal.refusal.fault  # type: ignore[union-attr]  # it gives
+
+
+def test_a_fallback_that_is_too_small_is_left_out() -> None:
+    rig = Rig(routed(place("a"), fallbacks=(ModelName("other"),)))
+    call = rig.call(ASK[:-1] + ',"max_tokens":40}')
+    call.plan = planned(rig)
+    longer = rig.call(ASK[:-1] + ',"max_tokens":60}')
+    longer.plan = call.plan
+
+    assert ["other"] == [one.id for one in rig.pipeline.planner.widen(call, Fallback.ANY)]
+    assert [] == list(rig.pipeline.planner.widen(longer, Fallback.ANY))
+    assert [] == list(rig.pipeline.planner.widen(call, Fallback.CONTEXT))
+
+
+def test_a_key_gets_no_fallback_that_it_may_not_use() -> None:
+    rig = Rig(routed(place("a"), fallbacks=(ModelName("other"),)))
+    call = rig.call(ASK, who=principal("small"))
+    call.plan = planned(rig)
+
+    assert [] == list(rig.pipeline.planner.widen(call, Fallback.ANY))
+
+
+@pytest.mark.parametrize(
+    ("body", "who", "served"),
+    [
+        (ASK, principal("*"), "other"),
+        (ASK, replace(principal("*"), may_substitute=False), "small"),
+        (ASK, principal("small"), "small"),
+        (ASK.replace("user", "tool"), principal("*"), "small"),
+    ],
+)
+def test_a_stand_in_needs_consent_a_grant_and_the_start_of_a_turn(body: str, who: Principal, served: str) -> None:
+    rig = Rig(routed(place("a"), substitutes=(Substitute(model=ModelName("other")),)))
+    plan = planned(rig, body, who=who)
+
+    assert (served, Reason.ALWAYS if served == "other" else None) == (plan.model.name, plan.stands_in)
+    assert "small" == plan.asked.name
+
+
+def test_a_stand_in_for_one_that_is_down_serves_while_it_is() -> None:
+    rig = Rig(routed(place("a"), substitutes=(Substitute(model=ModelName("other"), down=True),)))
+    breakers, target = rig.pipeline.means.breakers, place("a").target
+    breakers.follow(rig.snapshots.current.breaker, [place("a")])
+    before = planned(rig).model.name
+    breakers.open(target)
+
+    assert ("small", "other") == (before, planned(rig).model.name)
+
+
+def test_a_fallback_that_nobody_knows_is_refused_before_anything_is_sent() -> None:
+    rig = Rig()
+    refusal = rig.pipeline.planner.plan(rig.call(ASK[:-1] + ',"fallbacks":["nobody"]}'))
+
+    assert isinstance(refusal, Refusal)
+    assert Fault.MODEL_NOT_FOUND is refusal.fault
+
+
+def test_a_prompt_goes_where_its_beginning_was_read() -> None:
+    long = ASK.replace("hi", "x" * 20_000)
+    rig = Rig(routed(*(place(name) for name in "ab"), strategy=Strategy.EXPECTED_TTFT))
+    call = rig.call(long)
+    call.plan = plan = planned(rig, long)
+    last = plan.candidates[-1]
+    first_time = rig.pipeline.planner.sent(call, last, rig.clock.monotonic_ns())
+    again = rig.pipeline.planner.sent(call, last, rig.clock.monotonic_ns())
+
+    assert last.id == order(planned(rig, long))[0]
+    assert again < first_time / 5
