@@ -60,7 +60,7 @@ class MemoryLedger:
             raise LedgerUnavailable("the ledger is closed")
         answer = self._accounts.extend(call_id, amounts, wall_ns)
         if isinstance(answer, tuple):
-            held = self._accounts.held(call_id)
+            held = self._accounts.pending(call_id).amounts
             self._calls[call_id] = msgspec.structs.replace(self._calls[call_id], hold_nano_usd=held.usd)
         return answer
 
@@ -68,7 +68,7 @@ class MemoryLedger:
         opened = self._calls.get(settlement.id)
         if opened is not None and opened.outcome is not None:
             return ()
-        hold_nano_usd = self._accounts.held(settlement.id).usd
+        hold_nano_usd = self._accounts.pending(settlement.id).amounts.usd
         self._calls[settlement.id] = _settled_record(settlement, hold_nano_usd)
         return post(self._accounts, settlement)
 

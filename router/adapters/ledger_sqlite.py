@@ -42,7 +42,7 @@ from router.adapters.sql.sqlite_store import (
 )
 from router.adapters.sql.sqlite_upkeep import SqliteUpkeep
 from router.domain.governance.account import AccountKey, AccountState
-from router.domain.governance.accounts import Accounts
+from router.domain.governance.accounts import NO_HOLD, Accounts
 from router.domain.governance.budget import Amounts, Budget, BudgetId, Crossed, Exhausted, Stale, Standing, State
 from router.domain.governance.ledger import hold, post, room_of
 from router.domain.governance.sizing import Room
@@ -138,7 +138,7 @@ class SqliteLedger:
         if isinstance(answer, Exhausted) and not reservation.observed:
             return answer
         try:
-            row = open_row(reservation, self._epoch, self._booked.of(accounts.buckets(call_id)))
+            row = open_row(reservation, self._epoch, self._booked.of(accounts.pending(call_id).buckets))
             kept = self._journal.append(open_record(row))
         except UNWRITABLE as exc:
             accounts.withdraw(call_id)
@@ -158,7 +158,7 @@ class SqliteLedger:
         self._require_room()
         accounts = self._accounts
         try:
-            row = extended_row(call_id, accounts.held(call_id).plus(amounts))
+            row = extended_row(call_id, accounts.pending(call_id).amounts.plus(amounts))
             record = extended_record(row)
         except UNWRITABLE as exc:
             raise LedgerUnavailable(f"the ledger cannot hold so much: {exc}") from exc
@@ -173,14 +173,12 @@ class SqliteLedger:
 
     def settle(self, settlement: Settlement) -> tuple[Crossed, ...]:
         accounts, call_id = self._accounts, settlement.id
-        state = accounts.find(call_id)
-        reserved = state is State.PENDING
-        if not reserved and state in _ENDED:
+        held = accounts.pending(call_id)
+        if held is NO_HOLD and accounts.find(call_id) in _ENDED:
             return ()
-        moneyless = not reserved and settlement.outcome is Outcome.REFUSED and not settlement.attempts
+        moneyless = held is NO_HOLD and settlement.outcome is Outcome.REFUSED and not settlement.attempts
         try:
-            booked = self._booked.of(accounts.buckets(call_id))
-            row = settled_row(settlement, self._epoch, accounts.held(call_id).usd, booked)
+            row = settled_row(settlement, self._epoch, held.amounts.usd, self._booked.of(held.buckets))
             record = settled_record(row)
         except UNWRITABLE:
             # The hold stays with the open row, and both are posted at the next start: no money is lost or doubled.

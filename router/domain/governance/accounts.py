@@ -3,7 +3,8 @@
 Laws:
 1. No `reserve` or `extend` makes `posted + pending` pass a limit in any of its accounts, nor where a threshold blocks
    before it: all of them change, or none.
-2. A reservation ends once, as `_NEXT` says. Whatever comes later changes nothing and is told so.
+2. A reservation ends once, as `_NEXT` says. Whatever comes later changes nothing and is told so. One over no account is
+   forgotten as it ends: it has no money that could be posted twice.
 3. Money stays in the bucket that admitted it, however late it is posted. A bucket neither counted nor held is dropped.
 4. `posted` passes a limit only by an overrun (more was spent than held), a correction or a lowered limit.
 5. Time only moves on: a moment before the current bucket counts in the current bucket.
@@ -59,11 +60,15 @@ _VOIDED: Final = Settled(state=_NEXT[State.PENDING, Move.VOID])
 _EXPIRED: Final = Settled(state=_NEXT[State.PENDING, Move.EXPIRE])
 
 
-class _Hold(msgspec.Struct, gc=False):
+class Hold(msgspec.Struct, gc=False):
     """A pending reservation: one bucket for each account of its path, and what it holds in every one of them."""
 
     buckets: tuple[Bucket, ...]
     amounts: Amounts
+
+
+NO_HOLD: Final = Hold((), NOTHING)
+"""Of a reservation that does not pend."""
 
 
 class Accounts:
@@ -74,7 +79,7 @@ class Accounts:
     def __init__(self, budgets: Iterable[Budget] = ()) -> None:
         self._terms: dict[BudgetId, Terms] = {}
         self._known: dict[AccountKey, Account] = {}
-        self._holds: dict[int, _Hold] = {}
+        self._holds: dict[int, Hold] = {}
         self._ended: OrderedDict[int, State | Exhausted] = OrderedDict()
         self._touched: dict[Bucket, None] = {}
         for budget in budgets:
@@ -142,6 +147,9 @@ class Accounts:
         if rid in self._holds or rid in self._ended:
             known = self._ended.get(rid)
             return known if isinstance(known, Exhausted) else ()
+        if not path:
+            self._holds[rid] = Hold((), amounts)
+            return ()
         buckets = []
         for account in path:
             if wall_ns >= account.next_ns:
@@ -151,7 +159,7 @@ class Accounts:
         if isinstance(answer, Exhausted):
             self._remember(rid, answer)
         else:
-            self._holds[rid] = _Hold(tuple(buckets), amounts)
+            self._holds[rid] = Hold(tuple(buckets), amounts)
         return answer
 
     def extend(self, rid: int, amounts: Amounts, wall_ns: int) -> tuple[Crossed, ...] | Exhausted | Stale:
@@ -224,15 +232,9 @@ class Accounts:
         account.fired.update(terms.budget.thresholds)
         account.next_ns = 0
 
-    def buckets(self, rid: int) -> tuple[Bucket, ...]:
-        """Say where a pending reservation holds its money; nowhere if it does not pend."""
-        hold = self._holds.get(rid)
-        return () if hold is None else hold.buckets
-
-    def held(self, rid: int) -> Amounts:
-        """Return what a pending reservation holds, in each of its accounts."""
-        hold = self._holds.get(rid)
-        return NOTHING if hold is None else hold.amounts
+    def pending(self, rid: int) -> Hold:
+        """Say where a pending reservation holds its money, and how much; `NO_HOLD` if it does not pend."""
+        return self._holds.get(rid, NO_HOLD)
 
     def adopt(self, rid: int, path: Sequence[Account], amounts: Amounts, wall_ns: int) -> tuple[Crossed, ...]:
         """Hold whatever the limits say: an open row from before the start, or a call that is only observed.
@@ -250,7 +252,7 @@ class Accounts:
         )
         for bucket in buckets:
             bucket.add(0, amounts[bucket.account.column])
-        self._holds[rid] = _Hold(buckets, amounts)
+        self._holds[rid] = Hold(buckets, amounts)
         return tuple(crossed for bucket in buckets for crossed in bucket.account.cross())
 
     def _end(self, rid: int, usual: Settled, actual: Amounts) -> Settled | Stale:
@@ -258,6 +260,8 @@ class Accounts:
         hold = self._holds.pop(rid, None)
         if hold is None:
             return Stale(state=self.find(rid))
+        if not hold.buckets:
+            return usual
         self._remember(rid, usual.state)
         amounts, touched = hold.amounts, self._touched
         crossed: tuple[Crossed, ...] = ()

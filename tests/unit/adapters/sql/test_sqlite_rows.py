@@ -97,15 +97,15 @@ def test_where_money_is_held_and_how_much_reads_back() -> None:
     amounts = Amounts(usd=5, tokens=7)
     accounts.reserve(7, [accounts.of(BudgetId(budget), value) for budget, value in path], amounts, STARTED_NS)
     texts = BookedTexts()
-    booked = texts.of(accounts.buckets(7))
+    booked = texts.of(accounts.pending(7).buckets)
     row = open_row(reservation(7, amounts=amounts), EPOCH, booked)
 
     assert [("team", "a/b", 0, 0), ("organization", "Zoë", 0, 0)] == read_booking(booked)
     assert (booked, "[5,7,0,0]") == row[-2:]
     assert amounts == read_amounts("[5,7,0,0]")
     assert (NOTHING, []) == (read_amounts(None), read_booking(None))
-    assert texts.of(accounts.buckets(8)) is None
-    assert texts.of(accounts.buckets(7)) is booked
+    assert texts.of(accounts.pending(8).buckets) is None
+    assert texts.of(accounts.pending(7).buckets) is booked
 
 
 def test_texts_of_paths_are_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_texts_of_paths_are_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) 
     texts = BookedTexts()
     for number in range(5):
         accounts.reserve(number, [accounts.of(BudgetId("key"), str(number))], NOTHING, STARTED_NS)
-        assert f'[["key","{number}",0,0]]' == texts.of(accounts.buckets(number))
+        assert f'[["key","{number}",0,0]]' == texts.of(accounts.pending(number).buckets)
         assert len(texts._texts) <= 2
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from router.domain.governance import accounts as module
-from router.domain.governance.accounts import ENDED_MAX, OTHER, Account, AccountKey, Accounts
+from router.domain.governance.accounts import ENDED_MAX, NO_HOLD, OTHER, Account, AccountKey, Accounts
 from router.domain.governance.budget import (
     EACH,
     NOTHING,
@@ -660,8 +660,20 @@ def test_what_is_adopted_by_a_clock_that_stepped_back_counts_in_the_current_buck
     accounts.adopt(2, [account], usd(50), NOW)
 
     assert [(0, 110)] == sums(account)
-    assert [(("b", "k", february, 0),)] == [tuple(bucket.booking for bucket in accounts.buckets(2))]
-    assert (usd(50), NOTHING, ()) == (accounts.held(2), accounts.held(3), accounts.buckets(3))
+    assert [(("b", "k", february, 0),)] == [tuple(bucket.booking for bucket in accounts.pending(2).buckets)]
+    assert (usd(50), NO_HOLD) == (accounts.pending(2).amounts, accounts.pending(3))
+
+
+def test_a_reservation_over_no_account_is_forgotten_as_it_ends() -> None:
+    accounts, account = single(100)
+    accounts.reserve(1, [], usd(60), NOW)
+    accounts.reserve(2, [account], usd(60), NOW)
+    holding = (accounts.find(1), accounts.pending(1).amounts)
+
+    assert (State.PENDING, usd(60)) == holding
+    assert (State.POSTED, State.POSTED) == (accounts.post(1, usd(5)).state, accounts.post(2, usd(5)).state)
+    assert (State.UNKNOWN, State.POSTED) == (accounts.find(1), accounts.find(2))
+    assert Stale(state=State.UNKNOWN) == accounts.post(1, usd(5))
 
 
 # --- everything at once, against a model ---
