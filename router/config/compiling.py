@@ -72,6 +72,7 @@ def compile_snapshot(
         budgets=all_budgets(tenants, keys),
         tree_budgets=tenants.tree_budgets,
         unknown_prices=settings.prices.unknown,
+        keys_grace_ns=settings.store.keys_grace,
         budget_status=settings.errors.budget_status,
         webhooks=webhooks_of(settings),
     )

@@ -9,6 +9,7 @@ from router.domain.governance.input_bound import PartKind
 from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.governance.rate import RateLimit
 from router.domain.ids import DeploymentId, ModelName, ProviderId
+from router.domain.instants import NS_PER_S
 from router.domain.pricing import PriceCard
 from router.domain.principal import Bounds, KeyEntry
 from router.domain.secret import Secret
@@ -135,6 +136,8 @@ class Snapshot:
     tree_budgets: tuple[Budget, ...] = ()
     """Of them, those whose account a call decides, not its key: by workflow, user, agent, tag, model, in this order."""
     unknown_prices: UnknownPrices = UnknownPrices.REFUSE
+    keys_grace_ns: int = 300 * NS_PER_S
+    """How long stored keys are good while nobody can look whether they still are."""
     budget_status: int = 429
     """HTTP status of a refusal by a used-up budget."""
     webhooks: tuple[Webhook, ...] = ()
