@@ -291,6 +291,7 @@ class Router:
         try:
             if await keys.revision() != self.configured.stored_revision:
                 await self._read_stored(keys, records, ledger)
+            self.configured.store_seen()
         except KeysUnavailable as exc:
             _log.error("stored keys and tenants stay as they are until the store can be read again: %s", exc)
 

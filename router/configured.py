@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from router.config import (
     ConfigInvalid,
@@ -23,6 +24,7 @@ from router.config import (
 from router.domain.catalog import Snapshot
 from router.domain.delegation import KeyGrants
 from router.domain.governance.budget import Budget, BudgetId, ScopeKind
+from router.domain.instants import NS_PER_S
 from router.domain.pricing import Catalogue
 from router.domain.principal import KeyEntry, Principal
 from router.keybook import entries_of, grants_of, limits_of, place_of, read_key, write_key
@@ -41,6 +43,9 @@ from router.tenantbook import (
 )
 
 _log = logging.getLogger(__name__)
+
+UNSEEN_NS_MIN: Final = 2 * NS_PER_S
+"""A look at the store comes twice a second; when none has succeeded for so long, it is out of reach."""
 
 Follow = Callable[[Snapshot], Awaitable[None]]
 """Called with a new snapshot before it is in force; ValueError or OSError refuses it."""
@@ -120,6 +125,7 @@ class Configured:
         self._loaded = loaded
         self._stamps = _stamps(self._watched())
         self._stored = Stored(revision=-1)
+        self._seen_at: int | None = None
         self._compiled = _Compiled(read_book(loaded.settings))
         self._of_file: Snapshot = self._compile(loaded, revision=1)
         self.current: Snapshot = self._of_file
@@ -157,6 +163,17 @@ class Configured:
         _log.info("configuration revision %d in force (%s)", snapshot.revision, snapshot.fingerprint[:12])
         for notice in notices(loaded.settings):
             _log.warning(notice)
+
+    def store_seen(self) -> None:
+        """Note that the store could be looked at just now."""
+        self._seen_at = self._clock.monotonic_ns()
+
+    @property
+    def store_unseen_ns(self) -> int:
+        if self._seen_at is None:
+            return 0
+        unseen_ns = self._clock.monotonic_ns() - self._seen_at
+        return unseen_ns if unseen_ns > UNSEEN_NS_MIN else 0
 
     @property
     def stored_revision(self) -> int:

@@ -58,7 +58,7 @@ def entries_of(stored: StoredKey, tenants: Tenants, *, mode: Mode) -> tuple[KeyE
         raise SettingsRefused("a digest is not hexadecimal") from None
     entry = compile_key(key.model_copy(update={"key_sha256": stored.secrets[0].sha256}), tenants, mode=mode)
     return tuple(
-        replace(entry, sha256=digest, expires_ns=_earlier(entry.expires_ns, secret.until_ns))
+        replace(entry, stored=True, sha256=digest, expires_ns=_earlier(entry.expires_ns, secret.until_ns))
         for digest, secret in zip(digests, stored.secrets, strict=True)
     )
 

@@ -19,7 +19,7 @@ from router.admin.authority import Authority, require_key_admin
 from router.admin.merge_patch import merge_patch
 from router.admin.storing import conflict, decoded, encode, members_of, require_admin, told
 from router.domain.faults import Fault, RouterError, refuse
-from router.domain.principal import Permission, Principal
+from router.domain.principal import STORED_PREFIX, Permission, Principal
 from router.domain.secret import Secret
 from router.ports.clock import Clock
 from router.ports.keys import (
@@ -304,7 +304,7 @@ class KeyAdmin:
             raise refuse(Fault.INVALID_REQUEST, f"These are no settings of a key: {exc}.") from None
 
     def _draw_secret(self, public_id: str) -> tuple[Secret, SecretDigest]:
-        text = f"sk-{public_id}-{_base32(self._draw_bytes(_SECRET_BYTES))}"
+        text = f"{STORED_PREFIX}{public_id}-{_base32(self._draw_bytes(_SECRET_BYTES))}"
         return Secret(text), SecretDigest(sha256=hashlib.sha256(text.encode()).hexdigest())
 
     def _file_facts(self, name: str, settings_json: str) -> KeyFacts:

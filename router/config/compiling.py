@@ -81,6 +81,7 @@ def compile_snapshot(
         budgets=all_budgets(tenants, keys),
         tree_budgets=tenants.tree_budgets,
         unknown_prices=settings.prices.unknown,
+        keys_grace_ns=settings.store.keys_grace,
         budget_status=settings.errors.budget_status,
         roles=MappingProxyType({role: ModelName(model) for role, model in settings.roles.items()}),
         breaker=_compile_breaker(settings.breaker),

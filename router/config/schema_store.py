@@ -47,6 +47,10 @@ class StoreSettings(Section):
         default="process",
         description="`process` survives kill -9; `power` also survives a power cut, with an fsync each commit.",
     )
+    keys_grace: Annotated[int, duration("0s", "30d")] = Field(
+        default=300 * NS_PER_S,
+        description="How long keys that were made while the router ran are good when the store cannot be read.",
+    )
 
 
 class OnErrorSettings(Section):

@@ -206,6 +206,8 @@ class Snapshot:
     tree_budgets: tuple[Budget, ...] = ()
     """Of them, those whose account a call decides, not its key: by workflow, user, agent, tag, model, in this order."""
     unknown_prices: UnknownPrices = UnknownPrices.REFUSE
+    keys_grace_ns: int = 300 * NS_PER_S
+    """How long stored keys are good while nobody can look whether they still are."""
     budget_status: int = 429
     """HTTP status of a refusal by a used-up budget."""
     webhooks: tuple[Webhook, ...] = ()

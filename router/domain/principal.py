@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from router.domain.governance.account import AccountKey
 from router.domain.governance.budget import Budget, BudgetId, BudgetMode, ScopeKind, Unit
@@ -13,6 +13,10 @@ from router.domain.governance.rate import RateLimit
 from router.domain.ids import KeyId, ModelName
 
 _Limit = TypeVar("_Limit", RateLimit, ConcurrencyLimit)
+
+
+STORED_PREFIX: Final = "sk-"
+"""What the secrets of stored keys begin with."""
 
 
 class Permission(StrEnum):
@@ -98,6 +102,8 @@ class KeyEntry:
     """The secret ends in `-local`: it works over loopback only."""
     expires_ns: int | None = None
     revoked: bool = False
+    stored: bool = False
+    """It was made while the router ran, and can be revoked so."""
     budget: Budget | None = None
     """The key's own, which no tenant that it belongs to knows of."""
 

@@ -78,6 +78,7 @@ class Pipeline:
             snapshot=self._snapshots.current,
             wall_ns=self.clock.wall_ns(),
             local=peer_local and not metadata.forwarded,
+            store_unseen_ns=self._snapshots.store_unseen_ns,
         )
 
     def call(

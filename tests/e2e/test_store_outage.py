@@ -114,7 +114,7 @@ async def test_without_its_store_a_router_serves_what_its_journal_holds_and_lose
             with outage(router, ledger):
                 await load.until_refused()
                 check_refusals(load)
-                assert 401 == (await load.ask(key="sk-nobody-knows-this")).status
+                assert 401 == (await load.ask(key="nobody-knows-this")).status
                 assert 503 == (await admin(router, "GET", "ledger/calls")).status_code
                 assert 503 == (await admin(router, "POST", "keys", {"name": "more"})).status_code
                 if killed:

@@ -166,6 +166,8 @@ class FedUpstreams:
 
 
 class FixedSnapshots:
+    store_unseen_ns = 0
+
     def __init__(self, current: Snapshot) -> None:
         self.current = current
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from router.config import Sources, load
-from router.configured import Configured, Stored, read_stored
+from router.configured import UNSEEN_NS_MIN, Configured, Stored, read_stored
 from router.domain.catalog import Snapshot
 from router.domain.governance.budget import Budget, BudgetId, TopUp
 from router.ports.keys import SecretDigest, SettingsRefused, StoredKey
@@ -41,8 +41,9 @@ class Desk:
         self.budgets: list[list[str]] = []
         self.records: tuple[Record, ...] = ()
         self.refusal: Exception | None = None
+        self.clock = FakeClock()
         self.configured = Configured(
-            load(sources), sources=sources, first_key="sk-unused", catalogue=nothing_known, clock=FakeClock()
+            load(sources), sources=sources, first_key="sk-unused", catalogue=nothing_known, clock=self.clock
         )
 
     def write(self, name: str, more: str = "") -> None:
@@ -410,3 +411,14 @@ def test_only_keys_of_tenants_that_changed_are_compiled_again(desk: Desk) -> Non
     assert {"of-lab"} == compiled_again(record("acme", limits={"rpm": 1}), others[1])
     assert {"of-lab"} == compiled_again(record("acme", limits={"rpm": 1}), LAB, others[1])
     assert {"of-lab", "of-other", "of-ann", "alone"} == compiled_again(EVERY_KEY)
+
+
+def test_the_store_is_out_of_reach_when_no_look_at_it_has_succeeded_for_a_while(desk: Desk) -> None:
+    assert 0 == desk.configured.store_unseen_ns
+    desk.configured.store_seen()
+    desk.clock.pass_ns(UNSEEN_NS_MIN)
+    assert 0 == desk.configured.store_unseen_ns
+    desk.clock.pass_ns(1)
+    assert UNSEEN_NS_MIN + 1 == desk.configured.store_unseen_ns
+    desk.configured.store_seen()
+    assert 0 == desk.configured.store_unseen_ns
