@@ -62,6 +62,11 @@ CHAT_PATH_ITEM: Final[dict[str, object]] = {
                     },
                     "x-checkrein-deployment": {"schema": {"type": "string"}},
                     "x-checkrein-model": {"schema": {"type": "string"}},
+                    "x-checkrein-substituted": {
+                        "schema": {"type": "string"},
+                        "description": "asked->served;reason, where another model serves than the one asked for.",
+                    },
+                    "x-checkrein-notice": {"schema": {"type": "string"}},
                     "x-checkrein-attempts": {"schema": {"type": "integer"}},
                     "x-checkrein-cost-usd": {"schema": {"type": "string"}, "description": "Unary replies only."},
                 },
