@@ -4,6 +4,8 @@ import io
 import json
 import threading
 
+import msgspec
+
 from router.adapters import telemetry_log
 from router.adapters.telemetry_log import LogTelemetry
 from router.domain.dispatch.breaker import BreakerState
