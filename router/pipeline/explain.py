@@ -18,7 +18,7 @@ from router.domain.governance.permits import Saturated
 from router.domain.governance.rate import CostTooLarge
 from router.domain.governance.refusals import refuse_exhausted, refuse_limited, refuse_saturated, refuse_too_large
 from router.domain.governance.sizing import Sized
-from router.domain.ids import ModelName, TargetId
+from router.domain.ids import ModelName
 from router.domain.planning.explanation import substituted_by
 from router.domain.planning.plan import RoutePlan
 from router.domain.principal import Mode
@@ -62,8 +62,6 @@ class Weighed(NamedTuple):
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     plan: RoutePlan
     substituted: Substituted | None
-    home: TargetId | None
-    """Where its conversation is."""
     candidates: Sequence[Weighed]
     """Best first."""
     fallbacks: Mapping[Fallback, Sequence[ModelName]]
@@ -92,7 +90,6 @@ def explain(call: Call, *, planner: Planner, gate: Gate, ledger: Ledger, clock: 
     return Explanation(
         plan=plan,
         substituted=substituted_by(plan, plan.candidates[0]) if plan.candidates else None,
-        home=planner.home(call, plan.conversation),
         candidates=tuple([desk.weigh(*pair) for pair in zip(plan.candidates, figures, strict=True)]),
         fallbacks=fallbacks,
         observed=call.principal.mode is Mode.OBSERVE,

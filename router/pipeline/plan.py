@@ -74,7 +74,7 @@ class Planner:
                 directives=directives,
             )
         conversation = self._conversation(call, model)
-        home = self.home(call, conversation)
+        home = self._home(call, conversation)
         chain = self._chain(call, model)
         keep_one = not model.context_window_fallbacks
         candidates, dropped = self._order(call, model, conversation, home, chain, keep_one=keep_one)
@@ -86,6 +86,7 @@ class Planner:
             candidates=candidates,
             dropped=dropped,
             home=at_home[0].provider if at_home else None,
+            pinned=home,
             directives=directives,
             conversation=conversation,
             chain=chain,
@@ -192,8 +193,7 @@ class Planner:
             return None
         return conversation_of(call.principal.key_id, model.name, call.request.fields, call.labels.workflow_id)
 
-    def home(self, call: Call, conversation: Conversation | None) -> TargetId | None:
-        """Say where a conversation is."""
+    def _home(self, call: Call, conversation: Conversation | None) -> TargetId | None:
         ttl_ns = call.snapshot.affinity_ttl_ns
         if conversation is None or ttl_ns is None:
             return None

@@ -39,7 +39,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     disabled: bool = field(name="x", default=False)
     """The request wants no other model."""
     home: str | None = field(name="h", default=None)
-    """The provider at which its conversation was."""
+    """The target at which its conversation was."""
     unlisted: int = field(name="n", default=0)
     """Entries that were left out of the lists."""
 
@@ -114,7 +114,7 @@ def _decision(plan: RoutePlan, tried: Sequence[Deployment], wall_offset_ns: int,
         tried=tuple([(one.target, one.model) for one in tried[:listed]]),
         named=None if directives.fallbacks is None else directives.fallbacks[:listed],
         disabled=directives.disabled,
-        home=None if plan.conversation is None else plan.home,
+        home=plan.pinned,
         unlisted=sum([max(0, len(one) - listed) for one in lists]),
     )
 

@@ -131,7 +131,7 @@ def _view(found: Explanation) -> RouteView:
         target=plan.candidates[0].target if plan.candidates else None,
         admitted=found.admitted,
         observed=found.observed,
-        home=found.home,
+        home=plan.pinned,
         candidates=[_candidate(one, observed=found.observed) for one in found.candidates],
         dropped=[_dropped(one, found.wall_offset_ns) for one in plan.dropped],
         fallbacks={kind.value: list(names) for kind, names in found.fallbacks.items()},

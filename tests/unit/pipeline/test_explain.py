@@ -56,7 +56,7 @@ async def test_nothing_is_sent_recorded_charged_or_pinned() -> None:
         found = explained(rig, named, who=who)
 
     assert found.admitted
-    assert found.home is None
+    assert found.plan.pinned is None
     assert [] == rig.upstreams.requests
     assert {} == rig.pipeline.open_calls
     assert [] == rig.telemetry.settled

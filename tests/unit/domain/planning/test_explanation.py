@@ -8,7 +8,6 @@ import pytest
 
 from router.domain.catalog import Deployment, Model
 from router.domain.ids import DeploymentId, ModelName, ProviderId
-from router.domain.planning.affinity import Conversation
 from router.domain.planning.directives import Directives
 from router.domain.planning.eligibility import Dropped, DropReason
 from router.domain.planning.explanation import DECISION_BYTES_MAX, LISTED_MAX, describe, explain, substituted_by
@@ -130,13 +129,12 @@ def test_a_person_reads_all_of_it() -> None:
         A,
         B,
         dropped=dropped,
-        home=ProviderId("up"),
-        conversation=Conversation(7, opening=False),
+        pinned=B.target,
         directives=Directives(fallbacks=(OTHER,), disabled=True),
     )
 
     assert [
-        "the conversation was at up",
+        "the conversation was at up/b",
         "in order: up/a, up/b",
         "left out: up/c, left alone until 2027-01-15 08:00:05Z",
         "left out: up/d, cannot do tools,vision",
