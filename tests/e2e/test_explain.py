@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -37,8 +38,9 @@ def sections() -> dict[str, object]:
             model("frail", "broken", fallbacks=["large"]),
             model("large", "large-model", price=dear),
             model("tagged", "tagged-model", substitutes=[{"model": "large", "when": {"tag": "big"}}]),
-            model("mute", "no-tools"),
+            model("slow", "late", fallbacks=["large"]),
         ],
+        "http": {"stream_ping": "100ms"},
         "roles": {"main": "small"},
         "retry": {"attempts_total": 3, "attempts_per_deployment": 1},
         "keys": [
@@ -51,7 +53,16 @@ def sections() -> dict[str, object]:
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)
 async def provider(stage: Stage) -> AsyncIterator[None]:
-    stage.upstream.handler = lambda asked: fake.error(500) if asked.json["model"] == "broken" else fake.answer(asked)
+    def answer(asked: fake.Request) -> fake.Reply:
+        match asked.json["model"]:
+            case "broken":
+                return fake.error(500)
+            case "late":
+                return replace(fake.error(500), before_head=(fake.Gap(0.4),))
+            case _:
+                return fake.answer(asked)
+
+    stage.upstream.handler = answer
     yield
 
 
@@ -104,6 +115,17 @@ async def test_a_fallback_is_announced_on_record_counted_and_billed_at_its_own_p
     assert isinstance(said, int)
     assert asked * TWICE_INPUT * 1_000 + said * TWICE_OUTPUT * 1_000 == row["cost_nano_usd"]
     assert 1.0 == await stage.router.metric(labels) - before
+
+
+async def test_what_is_decided_after_the_headers_of_a_stream_is_in_the_row_only(stage: Stage) -> None:
+    answer = await stage.ask(chat(model="slow", stream=True))
+    row = await row_of(stage, answer)
+
+    assert ("fake/late", "1") == (answer.headers["x-checkrein-deployment"], answer.headers["x-checkrein-attempts"])
+    assert "x-checkrein-substituted" not in answer.headers
+    assert ("slow->large;fallback", "fake/large-model", "completed") == (
+        row["substituted"], row["served_deployment"], row["outcome"]
+    )  # fmt: skip
 
 
 async def test_a_key_that_wants_no_substitute_gets_the_error_of_the_model_it_asked_for(stage: Stage) -> None:

@@ -119,19 +119,21 @@ def _call_headers(call: Call, upstream_headers: Pairs) -> Headers:
         headers += () if other is None else _substituted_header(other)
     flight = call.attempts[-1].flight
     says = None if flight is None else flight.meter.served_model
-    if call.would_refuse or (says is not None and says != deployment.upstream_model):
-        headers += _notice(call, deployment.upstream_model, says)
+    asked = deployment.upstream_model
+    mismatched = None if says is None or says == asked or is_same_model(asked, says) else says
+    if call.would_refuse or mismatched is not None:
+        headers.append(_notice(call, mismatched))
     return headers
 
 
-def _notice(call: Call, asked: str, says: str | None) -> Headers:
-    """Say what observing let pass, and what the provider says that it served if that is not what it was asked for."""
+def _notice(call: Call, mismatched: str | None) -> tuple[bytes, bytes]:
+    """Say what observing let pass, and what the provider says that it served though it was asked for another model."""
     notices = []
     if call.would_refuse:
         notices.append("would_refuse=" + ",".join([WIRE[fault].code or fault for fault in call.would_refuse]))
-    if says is not None and not is_same_model(asked, says):
-        notices.append("upstream_model=" + "".join(filter(_VISIBLE.__contains__, says[:_SAID_CHARACTERS_MAX])))
-    return [(b"x-checkrein-notice", "; ".join(notices).encode())] if notices else []
+    if mismatched is not None:
+        notices.append("upstream_model=" + "".join(filter(_VISIBLE.__contains__, mismatched[:_SAID_CHARACTERS_MAX])))
+    return b"x-checkrein-notice", "; ".join(notices).encode()
 
 
 def _limit_headers(call: Call) -> Headers:
