@@ -243,7 +243,7 @@ class Router:
             usage=UsageAdmin(ledger.history),
             ledger=LedgerAdmin(ledger.history),
         )
-        rest = build_app(pipeline=pipeline, health=self._phase, admin=admin)
+        rest = build_app(pipeline=pipeline, health=self._phase, admin=admin, max_body=http.max_body)
         inference = Front(pipeline=pipeline, rest=rest, limits=limits)
         app: App = inference
         hot: HotRoutes | None = inference.hot_routes

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from router import VERSION
+from router.cli_explain import add_explain
 from router.cli_keys import add_keys
 from router.cli_report import add_report
 from router.cli_tenants import TENANTS, add_tenants
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     for kind in TENANTS:
         about = f"make, list, show, change and delete the {kind} of a running router"
         add_tenants(commands.add_parser(kind, help=about), kind)
+    add_explain(commands.add_parser("explain", help="say why a call went where it went, or where a request would go"))
     add_webhooks(commands.add_parser("webhooks", help="see whether the receivers of events can be reached"))
 
     health = commands.add_parser("healthcheck", help="ask a running router whether it lives; exit 1 if not")

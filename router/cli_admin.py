@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 _EXIT_FAILED: Final = 1
 _EXIT_USAGE: Final = 2
 _TIMEOUT_S: Final = 30
-_URL: Final = "http://127.0.0.1:8080"
+URL: Final = "http://127.0.0.1:8080"
 _ROOT: Final = "/admin/v1"
 
 Answer = Mapping[str, object]
@@ -32,18 +32,19 @@ def actions_of(parser: argparse.ArgumentParser) -> Actions:
 
     def add(name: str, run: Callable[[argparse.Namespace], None], about: str) -> argparse.ArgumentParser:
         added = actions.add_parser(name, help=about, description=about)
-        added.add_argument("--url", default=_URL, help=f"where the router serves ({_URL})")
+        added.add_argument("--url", default=URL, help=f"where the router serves ({URL})")
         added.add_argument(
             "--admin-key", help="a key with the permission admin; better in CHECKREIN_ADMIN_KEY, which nobody lists"
         )
         added.add_argument("--json", action="store_true", help="print the API's answer as it is")
-        added.set_defaults(run=lambda options: _run(run, options))
+        added.set_defaults(run=lambda options: run_asking(run, options))
         return added
 
     return add
 
 
-def _run(action: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
+def run_asking(action: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
+    """Do what asks a router; returns the exit status, after saying what went wrong."""
     try:
         action(options)
     except Refused as exc:
@@ -87,15 +88,22 @@ def ask(options: argparse.Namespace, method: str, path: str, body: Mapping[str, 
     key = options.admin_key or os.environ.get("CHECKREIN_ADMIN_KEY")
     if not key:
         raise ValueError("no admin key: set CHECKREIN_ADMIN_KEY")
+    return ask_with(key, options, method, f"{_ROOT}{path}", body)
+
+
+def ask_with(
+    key: str, options: argparse.Namespace, method: str, path: str, body: Mapping[str, object] | None = None
+) -> Answer:
+    """Ask the router at `--url` with a key. Raises `Refused`, OSError and ValueError."""
     parts = urlsplit(options.url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"--url: {options.url!r} is no address such as {_URL}")
+        raise ValueError(f"--url: {options.url!r} is no address such as {URL}")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
     try:
         content = None if body is None else json.dumps(body)
         headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-        connection.request(method, f"{parts.path.rstrip('/')}{_ROOT}{path}", content, headers)
+        connection.request(method, f"{parts.path.rstrip('/')}{path}", content, headers)
         reply = connection.getresponse()
         text = reply.read()
     finally:

@@ -56,6 +56,9 @@ class CallLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     duration_ms: int
     would_refuse: str | None
     """What would have refused the call of a key that is only observed."""
+    substituted: str | None
+    decision: msgspec.Raw | None
+    """JSON within JSON, not text."""
 
 
 class BudgetLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -167,4 +170,6 @@ def _line(settlement: Settlement) -> CallLine:
         first_token_ms=None if first_token_ns is None else first_token_ns // NS_PER_MS,
         duration_ms=settlement.duration_ns // NS_PER_MS,
         would_refuse=settlement.would_refuse,
+        substituted=None if settlement.substituted is None else settlement.substituted.text,
+        decision=None if settlement.decision is None else msgspec.Raw(settlement.decision.encode()),
     )

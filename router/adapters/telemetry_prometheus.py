@@ -17,7 +17,8 @@ from router.domain.dispatch.breakers import Transition
 from router.domain.faults import Fault
 from router.domain.governance.budget import Crossed
 from router.domain.ids import DeploymentId
-from router.domain.settlement import AttemptRow, Settlement
+from router.domain.served_names import is_same_model
+from router.domain.settlement import AttemptRow, Settlement, Substituted
 from router.domain.webhook import DeliveryOutcome
 from router.ports.telemetry import Anomaly
 
@@ -82,6 +83,8 @@ class PrometheusTelemetry(Collector):
         self._anomalies: dict[str, int] = {}
         self._crossed: dict[str, int] = {}
         self._would_refuse: dict[str, int] = {}
+        self._substituted: dict[Substituted, int] = {}
+        self._mismatched: dict[str, int] = {}
         self._transitions: dict[tuple[str, str, str], int] = {}
         self.breaker_states: Callable[[], Sequence[tuple[DeploymentId, str, BreakerState]]] = tuple
         """Asked at each scrape; set by whoever knows."""
@@ -98,6 +101,13 @@ class PrometheusTelemetry(Collector):
         self._ends[end] = self._ends.get(end, 0) + 1
         if settlement.would_refuse is not None:
             self._would_refuse[settlement.would_refuse] = self._would_refuse.get(settlement.would_refuse, 0) + 1
+        if settlement.substituted is not None:
+            self._substituted[settlement.substituted] = self._substituted.get(settlement.substituted, 0) + 1
+        served, deployment = settlement.served_model, settlement.served_deployment
+        if served is not None and deployment is not None:
+            asked = settlement.attempts[-1].upstream_model
+            if served != asked and not is_same_model(asked, served):
+                self._mismatched[deployment] = self._mismatched.get(deployment, 0) + 1
         for attempt in settlement.attempts:
             self._attempt(attempt)
 
@@ -152,6 +162,18 @@ class PrometheusTelemetry(Collector):
             "checkrein_would_refuse", "Calls served that only observing let pass", "fault", self._would_refuse
         )
         yield _counter("checkrein_budget_thresholds", "Thresholds that budgets reached", "action", self._crossed)
+        substituted = CounterMetricFamily(
+            "checkrein_substituted_calls", "Calls that another model served", labels=Substituted._fields
+        )
+        for one, count in list(self._substituted.items()):
+            substituted.add_metric(one, count)
+        yield substituted
+        yield _counter(
+            "checkrein_upstream_model_mismatch",
+            "Calls whose provider named another model than it was asked for",
+            "deployment",
+            self._mismatched,
+        )
         yield from self._breaker_families()
         yield _counter(
             "checkrein_webhook_deliveries", "Tries to tell an event, and lost ones", "outcome", self._webhooks

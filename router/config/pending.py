@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from router.config.availability import LATER_KINDS, why_left_out
+from router.config.availability import why_left_out
 from router.config.schema import Settings
 from router.config.tree import steps
 from router.domain.events import EventType
@@ -42,20 +42,13 @@ _PENDING: Final = (
     Pending(("retention.partial_outputs",), "unfinished outputs are kept, and deleted"),
     Pending(("providers[].network.proxy",), "reaches the provider through a proxy"),
     Pending(("providers[].network.allow_private",), "refuses private addresses", only=False),
-    Pending(("models[].strategy", "models[].deployments[].weight"), "chooses within a tier"),
     Pending(("concurrency.limit",), "limits the calls at each deployment", unless="none"),
-    Pending(
-        ("models[].fallbacks", "models[].context_window_fallbacks", "models[].content_policy_fallbacks"),
-        "tries other models",
-    ),
-    Pending(("models[].substitutes",), "stand-ins chosen before dispatch"),
-    Pending(("roles",), "models behind role:<name>"),
+    Pending(("models[].substitutes[].when.priority",), "stand-ins for a class"),
     Pending(("prices.files",), "price files"),
-    Pending(_THRESHOLD_ACTIONS, "stand-ins while a budget is low", only="substitute"),
     Pending(_THRESHOLD_ACTIONS, "a lower class while a budget is low", only="lower_priority"),
     Pending(("priority", "keys[].priority", "keys[].profile"), "queues by class"),
     Pending(
-        ("keys[].allow.substitution", "keys[].allow.preempt_started", "keys[].allow.keep_partials"),
+        ("keys[].allow.preempt_started", "keys[].allow.keep_partials"),
         "what else a key may",
     ),
     Pending(
@@ -70,10 +63,8 @@ _PENDING: Final = (
         "caps of agents' workflows",
     ),
     Pending(("loops.mode",), "refuses agents that repeat themselves", unless="off"),
-    Pending(("breaker", "retry"), "leaves failing deployments alone, and tries again"),
     Pending(("cache.exact.enabled",), "answers equal requests from memory"),
     Pending(("idempotency",), "answers a request that was sent twice once"),
-    Pending(("affinity.enabled",), "keeps a conversation where its prompt cache is warm"),
     Pending(("webhooks[].events",), "tells of loops that are blocked", only=EventType.LOOP_BLOCKED),
     Pending(("logging.content",), "keeps prompts and replies", only="per_key"),
 )
@@ -81,7 +72,7 @@ _PENDING: Final = (
 
 def notices(settings: Settings) -> tuple[str, ...]:
     """Say at start what is left out, and what is accepted but not yet enforced. Only about keys that were set."""
-    return (*_left_out(settings), *_credentials(settings), *_not_enforced(settings), *_nobody(settings))
+    return (*_left_out(settings), *_not_enforced(settings), *_nobody(settings))
 
 
 def _left_out(settings: Settings) -> Iterator[str]:
@@ -95,16 +86,6 @@ def _left_out(settings: Settings) -> Iterator[str]:
         ]
         lost = f"; no deployment is left for: {', '.join(without)}" if without else ""
         yield f"left out: provider {name} ({why}){lost}"
-
-
-def _credentials(settings: Settings) -> Iterator[str]:
-    several = [
-        provider.name
-        for provider in settings.providers
-        if len(provider.credentials) > 1 and provider.kind not in LATER_KINDS
-    ]
-    if several:
-        yield f"accepted, not yet enforced: credentials beyond the first (of {', '.join(several)})"
 
 
 def _nobody(settings: Settings) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The two facts about a call that outlive it: the reservation made before it, the settlement made after it."""
 
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -82,6 +83,19 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     price_version: str | None = None
 
 
+class Substituted(NamedTuple):
+    """Which model served in the place of another. All three are closed sets: configured names, and reasons."""
+
+    asked: str
+    served: str
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """As rows and headers have it."""
+        return f"{self.asked}->{self.served};{self.reason}"
+
+
 class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything that is known of a call once it has ended; the source of its row, log line and metrics."""
 
@@ -113,3 +127,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is posted to the accounts of the reservation."""
     would_refuse: Fault | None = None
     """What would have refused the call, had its key not only been observed."""
+    decision: str | None = None
+    """Why it went where it went, as `domain/planning/explanation.py` writes it; None: there was no choice."""
+    substituted: Substituted | None = None
+    """The other model that served; None: the one that was asked for, or nobody."""

@@ -169,7 +169,7 @@ class Gate:
             kind = class_of(call.request.model, call.labels.agent or principal.key_id, call.request.size)
             admission = Admission(self, call.id, kind=kind, limits=principal.rate_limits)
         wall_ns = self._clock.wall_ns()
-        self._size(call, admission, deployment, path, wall_ns)
+        self.size(call, admission, deployment, path, wall_ns)
         if call.admission is None:
             call.admission = admission  # from here on what it takes is given back
             self._take(call, admission.of_caller, principal.concurrency_limits, admission.sized.costs)
@@ -221,7 +221,7 @@ class Gate:
     def standings(self, limits: tuple[RateLimit, ...]) -> list[Standing]:
         return self.rates.standings(limits, self._clock.monotonic_ns()) if limits else []
 
-    def _size(
+    def size(
         self, call: Call, admission: Admission, deployment: Deployment, path: tuple[AccountKey, ...], wall_ns: int
     ) -> None:
         """Size the attempt with what its accounts have left, for which the call's own hold is as good as room."""

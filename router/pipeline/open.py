@@ -16,6 +16,7 @@ from router.pipeline.admit import Gate
 from router.pipeline.attempts import INTERNAL, Attempts, Means
 from router.pipeline.authenticate import authenticate
 from router.pipeline.call import Call
+from router.pipeline.explain import Explanation, explain
 from router.pipeline.lookup import lookup
 from router.pipeline.plan import Planner
 from router.pipeline.relay import Relay
@@ -109,6 +110,15 @@ class Pipeline:
             traceparent=metadata.traceparent,
             settle=self._settler,
         )
+
+    def explain(self, call: Call) -> Explanation:
+        """Say what would become of a call now; nothing is sent, charged or remembered. Raises `RouterError`."""
+        stopped = screen(call)
+        if stopped is not None:
+            raise RouterError(stopped)
+        if call.named_user is not None:
+            count_for_user(call, call.named_user)
+        return explain(call, planner=self.planner, gate=self.gate, ledger=self.ledger, clock=self.clock)
 
     def open(self, call: Call, *, ping_ns: int | None = None) -> "OpenCall":
         """Hold `call` open while its reply is read. `ping_ns`: a stream's longest silence before a comment."""

@@ -21,7 +21,7 @@ from router.domain.planning.load import Loads
 from router.domain.planning.needs import needs_of
 from router.domain.planning.plan import RoutePlan, resolve_model
 from router.domain.planning.prefix import Chain, Prefixes, chain_of
-from router.domain.planning.ranking import Ask, Known, rank
+from router.domain.planning.ranking import Ask, Known, figure, rank
 from router.domain.planning.substitution import Circumstances, Reason, may_change, stand_in
 from router.domain.usage import estimate_tokens
 from router.pipeline.admit import Gate, path_of
@@ -86,6 +86,7 @@ class Planner:
             candidates=candidates,
             dropped=dropped,
             home=at_home[0].provider if at_home else None,
+            pinned=home,
             directives=directives,
             conversation=conversation,
             chain=chain,
@@ -104,7 +105,7 @@ class Planner:
             saved=saved,
             deadline=call.deadline,
             attempts_before=call.retries,
-            otherwise=_nobody(plan),
+            otherwise=nobody(plan),
             free_at=free_at(plan.dropped),
         )
 
@@ -113,12 +114,20 @@ class Planner:
         plan = call.plan
         assert plan is not None, "planned before it is sent"
         found: list[Deployment] = []
-        for name in self._fallbacks(call, plan, kind):
+        for name in self.fallbacks(call, plan, kind):
             model = call.snapshot.find_model(name)
             if model is None or not call.principal.may_use(model.name):
                 continue
             found += self._order(call, model, None, None, self._chain(call, model), keep_one=False)[0]
         return found
+
+    def figures(self, call: Call, plan: RoutePlan) -> Sequence[tuple[str, float]]:
+        """Say for each candidate what its model's strategy goes by, and how that stands now."""
+        needs, now = needs_of(call.request), self._clock.monotonic_ns()
+        output_tokens = _OUTPUT_TOKENS if needs.output_tokens is None else needs.output_tokens
+        ask = Ask(now, 0.0, needs.input_tokens, output_tokens, plan.chain)
+        known = Known(self.loads, self._prefixes)
+        return [figure(plan.model.strategy, one, ask, known) for one in plan.candidates]
 
     def sent(self, call: Call, deployment: Deployment, now: int) -> int:
         """Remember where a call goes now; return how much of its prompt has yet to be read there."""
@@ -197,7 +206,7 @@ class Planner:
         parts = [bytes(fields[name]) for name in _PREFIX_FIELDS if name in fields]
         return chain_of([model.name.encode(), *parts[:-1], parts[-1].rstrip(b"] \t\r\n")])
 
-    def _fallbacks(self, call: Call, plan: RoutePlan, kind: Fallback) -> Sequence[ModelName]:
+    def fallbacks(self, call: Call, plan: RoutePlan, kind: Fallback) -> Sequence[ModelName]:
         """Name the models to try: the caller's own, which it wants, or the operator's, where its key lets them."""
         if plan.directives.disabled:
             return ()
@@ -238,7 +247,7 @@ class Planner:
         )
 
 
-def _nobody(plan: RoutePlan) -> Refusal | None:
+def nobody(plan: RoutePlan) -> Refusal | None:
     """Say why nobody can serve a call, where that is about the call and not about the moment."""
     if plan.candidates or any(one.reason in (DropReason.RESTING, DropReason.FULL) for one in plan.dropped):
         return None

@@ -4,6 +4,8 @@ from router.domain.faults import Fault
 from router.domain.governance.budget import NOTHING, Amounts
 from router.domain.instants import NS_PER_S
 from router.domain.money import NanoUsd
+from router.domain.planning.directives import NO_DIRECTIVES
+from router.domain.planning.explanation import explain, substituted_by
 from router.domain.settlement import AttemptRow, Outcome, Settlement
 from router.domain.usage import NO_USAGE, TokenUsage
 from router.pipeline.admit import Gate
@@ -63,6 +65,19 @@ def settlement_of(call: Call, now: int) -> Settlement:
     served = last is not None and flight is not None and flight.meter.started
     first_token = None if last is None else last.first_token
     usage, cost = _total_usage(attempts), _total_cost(attempts)
+    plan, decision, substituted = call.plan, None, None
+    if plan is not None and last is not None and served and last.deployment.model != plan.asked.name:
+        substituted = substituted_by(plan, last.deployment)
+    # The usual call had no choice, and pays nothing for having none.
+    if plan is not None and not (
+        len(attempts) == 1 == len(plan.candidates)
+        and last is not None
+        and last.deployment is plan.candidates[0]
+        and plan.stands_in is None
+        and not plan.dropped
+        and plan.directives is NO_DIRECTIVES
+    ):
+        decision = explain(plan, [one.deployment for one in call.attempts], call.arrived_ns - call.arrived)
     return Settlement(
         id=call.id,
         request_id=call.request_id,
@@ -87,6 +102,8 @@ def settlement_of(call: Call, now: int) -> Settlement:
         attempts=attempts,
         spent=_spent(attempts, usage, cost),
         would_refuse=call.would_refuse[0] if call.would_refuse else None,
+        decision=decision,
+        substituted=substituted,
     )
 
 

@@ -50,6 +50,10 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     price_version: str | None = None
     would_refuse: str | None = None
     """What would have refused the call, had its key not only been observed."""
+    decision: str | None = None
+    """Why it went where it went, in JSON; None: there was no choice."""
+    substituted: str | None = None
+    """`asked->served;reason`; None: the model that was asked for served, or nobody."""
     attempts: tuple[AttemptRow, ...] = ()
 
 

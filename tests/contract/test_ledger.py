@@ -27,7 +27,7 @@ from router.domain.governance.budget import (
 )
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
-from router.domain.settlement import Outcome
+from router.domain.settlement import Outcome, Substituted
 from router.ports.account_states import AccountStates
 from router.ports.ledger import Ledger, LedgerUnavailable
 from tests.support.fakes import FakeClock, RecordingTelemetry
@@ -458,3 +458,17 @@ async def test_accounts_of_budgets_in_force_are_shown_in_order(open_ledger: Open
         assert {STARTED_NS // DAY_NS * DAY_NS + DAY_NS} == {one.resets_at_ns for one in states}
         assert ["k2", "k3"] == [one.value for one in onward]
         assert [] == list(ledger.account_states(in_force, (BudgetId("one"), "k9"), 2, STARTED_NS))
+
+
+async def test_why_a_call_went_where_it_went_is_on_record(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        await ledger.reserve(reservation(7), STARTED_NS)
+        other = Substituted("small", "large", "down")
+        ledger.settle(msgspec.structs.replace(settlement(7), decision='{"a":"small"}', substituted=other))
+        ledger.settle(settlement(8))
+        chosen, usual = await ledger.read_call(CallId(7)), await ledger.read_call(CallId(8))
+
+        assert chosen is not None
+        assert usual is not None
+        assert ('{"a":"small"}', "small->large;down") == (chosen.decision, chosen.substituted)
+        assert (None, None) == (usual.decision, usual.substituted)

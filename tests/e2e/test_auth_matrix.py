@@ -71,6 +71,7 @@ MATRIX = {
     "GET /v1/models/{model_id:path}": KEYED,
     "GET /models/{model_id:path}": KEYED,
     "GET /checkrein/v1/calls/{call_id}": (401, 404, 401, 404),  # no such call
+    "POST /checkrein/v1/route/explain": KEYED,
     "GET /admin/v1/keys": (401, 403, 401, 200),
     "POST /admin/v1/keys": (401, 403, 401, 400),  # a chat is no key
     "GET /admin/v1/keys/{key}": (401, 403, 401, 404),  # no such key

@@ -158,6 +158,8 @@ def settled_row(settlement: Settlement, epoch: Epoch, hold_nano_usd: int, booked
         settlement.price_version,
         _attempts_text(settlement.attempts) if settlement.attempts else None,
         (None if settlement.would_refuse is None else str(settlement.would_refuse)),
+        settlement.decision,
+        (None if settlement.substituted is None else settlement.substituted.text),
         hold_nano_usd,
         booked,
         None if booked is None else text_of(settlement.spent),

@@ -6,7 +6,7 @@ import msgspec
 
 from router.domain.catalog import Deployment, Model, Snapshot
 from router.domain.faults import Fault, Refusal
-from router.domain.ids import ProviderId
+from router.domain.ids import ProviderId, TargetId
 from router.domain.planning.affinity import Conversation
 from router.domain.planning.directives import NO_DIRECTIVES, Directives
 from router.domain.planning.eligibility import Dropped
@@ -29,6 +29,8 @@ class RoutePlan(msgspec.Struct, frozen=True, kw_only=True):
     dropped: Sequence[Dropped] = ()
     home: ProviderId | None = None
     """Whose the conversation is, as far as we know: what it wrote for itself is not sent to another provider."""
+    pinned: TargetId | None = None
+    """Where its conversation was, if it is known to go on."""
     directives: Directives = NO_DIRECTIVES
     conversation: Conversation | None = None
     chain: Chain = ()

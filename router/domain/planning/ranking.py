@@ -99,6 +99,23 @@ def first_token_ns(load: TargetLoad, uncached_tokens: int, now: int) -> float:
     return load.wait_ns(now) + uncached_tokens * NS_PER_S / load.rate
 
 
+def figure(strategy: Strategy, deployment: Deployment, ask: Ask, known: Known) -> tuple[str, float]:
+    """Name what a strategy goes by, and say how it stands at a deployment: less is better, but for a weight."""
+    load = known.loads[deployment.target]
+    match strategy:
+        case Strategy.LEAST_BUSY:
+            return "busyness", busyness(load, deployment.weight)
+        case Strategy.LATENCY:
+            return "slowness_ns", slowness_ns(load, ask.now)
+        case Strategy.COST:
+            return "price_nano_usd", price_nano_usd(deployment, ask)
+        case Strategy.EXPECTED_TTFT:
+            uncached = known.prefixes.uncached_tokens(deployment.target, ask.chain, ask.input_tokens, ask.now)
+            return "first_token_ns", first_token_ns(load, uncached, ask.now)
+        case _:
+            return "weight", deployment.weight
+
+
 def _by_busyness(drawn: list[_Drawn], _ask: Ask, _known: Known) -> list[Deployment]:
     drawn.sort(key=lambda each: busyness(each[3], each[2].weight))  # stable: equals stay as drawn
     return [each[2] for each in drawn]

@@ -16,6 +16,7 @@ from router.domain.principal import Permission, Principal
 from router.domain.settlement import Labels
 from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.errors import error_body, error_headers
+from router.facades.http.explain import explain_routes
 from router.facades.http.health import health_router
 from router.facades.http.openapi import CHAT_PATH_ITEM, ERROR_SCHEMA
 from router.facades.http.peer import is_local
@@ -30,10 +31,14 @@ _BY_STATUS: Final = {
 }
 _INVALID: Final = Refusal(fault=Fault.INVALID_REQUEST, message="The request is not valid. See /docs.")
 _NOTHING_TO_ADMINISTER: Final = AdminDesks()
+_BODY_BYTES_MAX: Final = 1 << 20
+"""Of a request to explain, where the listener's own bound is not told."""
 _NO_CALL: Final = "No call of this key has this id. Take it from the `x-checkrein-call` header of a reply."
 
 
-def build_app(*, pipeline: Pipeline, health: Health, admin: AdminDesks = _NOTHING_TO_ADMINISTER) -> FastAPI:
+def build_app(
+    *, pipeline: Pipeline, health: Health, max_body: int = _BODY_BYTES_MAX, admin: AdminDesks = _NOTHING_TO_ADMINISTER
+) -> FastAPI:
     """Build the application behind the hot routes. Every route but health and documentation needs a key."""
     app = FastAPI(title="Checkrein", version=VERSION, redoc_url=None, redirect_slashes=False)
     _describe(app, *admin.schemas())
@@ -77,6 +82,7 @@ def build_app(*, pipeline: Pipeline, health: Health, admin: AdminDesks = _NOTHIN
             raise refuse(Fault.NOT_FOUND, _NO_CALL)
         return view_call(record)
 
+    app.include_router(explain_routes(pipeline, principal, max_body=max_body))
     for routes in admin.routes(principal):
         app.include_router(routes)
     return app

@@ -25,6 +25,25 @@ _ERROR: Final = {
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
 }
 
+CHAT_BODY: Final[dict[str, object]] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["model", "messages"],
+                "additionalProperties": True,
+                "properties": {
+                    "model": {"type": "string"},
+                    "messages": {"type": "array", "items": {"type": "object"}},
+                    "stream": {"type": ["boolean", "null"]},
+                    "stream_options": {"type": ["object", "null"]},
+                },
+            }
+        }
+    },
+}
+
 CHAT_PATH_ITEM: Final[dict[str, object]] = {
     "post": {
         "tags": ["inference"],
@@ -34,24 +53,7 @@ CHAT_PATH_ITEM: Final[dict[str, object]] = {
             "replaced by the deployment's own name, and a stream is always asked for its usage."
         ),
         "security": [{"bearer": []}],
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["model", "messages"],
-                        "additionalProperties": True,
-                        "properties": {
-                            "model": {"type": "string"},
-                            "messages": {"type": "array", "items": {"type": "object"}},
-                            "stream": {"type": ["boolean", "null"]},
-                            "stream_options": {"type": ["object", "null"]},
-                        },
-                    }
-                }
-            },
-        },
+        "requestBody": CHAT_BODY,
         "responses": {
             "200": {
                 "description": "The provider's own reply, or its events.",
@@ -62,6 +64,11 @@ CHAT_PATH_ITEM: Final[dict[str, object]] = {
                     },
                     "x-checkrein-deployment": {"schema": {"type": "string"}},
                     "x-checkrein-model": {"schema": {"type": "string"}},
+                    "x-checkrein-substituted": {
+                        "schema": {"type": "string"},
+                        "description": "asked->served;reason, where another model serves than the one asked for.",
+                    },
+                    "x-checkrein-notice": {"schema": {"type": "string"}},
                     "x-checkrein-attempts": {"schema": {"type": "integer"}},
                     "x-checkrein-cost-usd": {"schema": {"type": "string"}, "description": "Unary replies only."},
                 },

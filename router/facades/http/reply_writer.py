@@ -9,6 +9,9 @@ from router.domain.governance.rate import Unit
 from router.domain.ids import DeploymentId, format_call_id
 from router.domain.instants import NS_PER_MS
 from router.domain.money import format_usd
+from router.domain.planning.explanation import substituted_by
+from router.domain.served_names import is_same_model
+from router.domain.settlement import Substituted
 from router.domain.stream import Event, EventKind
 from router.facades.http.errors import Headers, error_body, error_headers
 from router.facades.http.outlet import Outlet
@@ -27,6 +30,10 @@ _SSE: Final = (
     (b"cache-control", b"no-cache, no-store"),
     (b"x-accel-buffering", b"no"),
 )
+
+_SAID_CHARACTERS_MAX: Final = 200
+"""Of what a provider says that it served."""
+_VISIBLE: Final = frozenset(map(chr, range(0x21, 0x7F))) - frozenset(";,")
 
 Pairs = Iterable[tuple[bytes, bytes]]
 
@@ -107,10 +114,26 @@ def _call_headers(call: Call, upstream_headers: Pairs) -> Headers:
         for field in upstream_headers
         if field[0].startswith(_FORWARDED_PREFIXES) and not (own and field[0].startswith(b"x-ratelimit-"))
     ]
-    if call.would_refuse:
-        codes = ",".join([WIRE[fault].code or fault for fault in call.would_refuse])
-        headers.append((b"x-checkrein-notice", b"would_refuse=" + codes.encode()))
+    if call.plan is not None and deployment.model != call.plan.asked.name:
+        other = substituted_by(call.plan, deployment)
+        headers += () if other is None else _substituted_header(other)
+    flight = call.attempts[-1].flight
+    says = None if flight is None else flight.meter.served_model
+    asked = deployment.upstream_model
+    mismatched = None if says is None or says == asked or is_same_model(asked, says) else says
+    if call.would_refuse or mismatched is not None:
+        headers.append(_notice(call, mismatched))
     return headers
+
+
+def _notice(call: Call, mismatched: str | None) -> tuple[bytes, bytes]:
+    """Say what observing let pass, and what the provider says that it served though it was asked for another model."""
+    notices = []
+    if call.would_refuse:
+        notices.append("would_refuse=" + ",".join([WIRE[fault].code or fault for fault in call.would_refuse]))
+    if mismatched is not None:
+        notices.append("upstream_model=" + "".join(filter(_VISIBLE.__contains__, mismatched[:_SAID_CHARACTERS_MAX])))
+    return b"x-checkrein-notice", "; ".join(notices).encode()
 
 
 def _limit_headers(call: Call) -> Headers:
@@ -131,6 +154,11 @@ def _served_headers(deployment: DeploymentId, upstream_model: str) -> tuple[tupl
     """Name what served; made once a deployment, and free of anything that would end a header line."""
     named = (b"x-checkrein-deployment", deployment), (b"x-checkrein-model", upstream_model)
     return tuple((name, "".join(filter(str.isprintable, value)).encode()) for name, value in named)
+
+
+@lru_cache(maxsize=1024)
+def _substituted_header(other: Substituted) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"x-checkrein-substituted", other.text.encode()),)
 
 
 def _error_event(refusal: Refusal) -> bytes:

@@ -1,10 +1,14 @@
 """The shapes of our own JSON resources, for replies and for OpenAPI. Inference bodies are not modelled: they pass."""
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from router.domain.ids import CallId, format_call_id
 from router.domain.instants import NS_PER_MS
 from router.ports.ledger import CallRecord
+
+Members = dict[str, object]
+"""Those of a JSON object that is shown as it is stored."""
 
 
 class ModelView(BaseModel):
@@ -70,6 +74,10 @@ class CallView(BaseModel):
     usage_estimated: bool
     cost_nano_usd: int | None = Field(description="Null: no price is known.")
     price_version: str | None
+    substituted: str | None = Field(description="`asked->served;reason`, where another model served.")
+    decision: Members | None = Field(
+        description="Why it went where it went, for `checkrein explain`; null: there was no choice."
+    )
     attempts: list[AttemptView]
 
 
@@ -103,6 +111,8 @@ def view_call(record: CallRecord) -> CallView:
         usage_estimated=record.usage_estimated,
         cost_nano_usd=record.cost_nano_usd,
         price_version=record.price_version,
+        substituted=record.substituted,
+        decision=None if record.decision is None else msgspec.json.decode(record.decision),
         attempts=[
             AttemptView(
                 number=row.number,

@@ -4,6 +4,8 @@ import io
 import json
 import threading
 
+import msgspec
+
 from router.adapters import telemetry_log
 from router.adapters.telemetry_log import LogTelemetry
 from router.domain.dispatch.breaker import BreakerState
@@ -11,7 +13,7 @@ from router.domain.dispatch.breakers import Transition
 from router.domain.faults import Fault
 from router.domain.governance.budget import BudgetId, Crossed, ThresholdAction
 from router.domain.ids import DeploymentId, target_of
-from router.domain.settlement import Outcome
+from router.domain.settlement import Outcome, Substituted
 from router.ports.telemetry import Anomaly
 from tests.support.fakes import RecordingTelemetry
 from tests.support.ledger_facts import settlement
@@ -69,6 +71,8 @@ def test_a_settled_call_is_one_line() -> None:
         "first_token_ms": 210,
         "duration_ms": 900,
         "would_refuse": None,
+        "substituted": None,
+        "decision": None,
     } == {name: value for name, value in first.items() if name not in ("ts_ms", "call")}
     assert 1_800_000_000_900 == first["ts_ms"]
     assert first["call"].startswith("call_")
@@ -142,3 +146,14 @@ def test_a_breaker_that_changes_is_one_line() -> None:
         "credential": "second",
         "state": "half_open",
     } == json.loads(stream.getvalue())
+
+
+def test_a_line_says_what_served_instead_and_why_as_json() -> None:
+    stream = io.BytesIO()
+    log = LogTelemetry(stream, beside=RecordingTelemetry())
+    other = Substituted("small", "large", "down")
+    log.call_settled(msgspec.structs.replace(settlement(7), decision='{"a":"small"}', substituted=other))
+    log.close()
+    line = json.loads(stream.getvalue())
+
+    assert ("small->large;down", {"a": "small"}) == (line["substituted"], line["decision"])

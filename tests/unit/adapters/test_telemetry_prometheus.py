@@ -10,7 +10,7 @@ from router.domain.dispatch.breakers import Transition
 from router.domain.faults import Fault
 from router.domain.governance.budget import BudgetId, Crossed, ThresholdAction
 from router.domain.ids import DeploymentId, target_of
-from router.domain.settlement import Outcome
+from router.domain.settlement import Outcome, Substituted
 from router.domain.webhook import DeliveryOutcome
 from router.ports.telemetry import Anomaly
 from tests.support.ledger_facts import settlement
@@ -129,3 +129,32 @@ def test_deliveries_of_webhooks_are_counted_by_their_outcome() -> None:
         'checkrein_webhook_deliveries_total{outcome="delivered"} 1.0',
         'checkrein_anomalies_total{kind="webhook_dropped"} 1.0',
     } <= lines(telemetry)
+
+
+def test_calls_that_another_model_served_are_counted_by_configured_names() -> None:
+    telemetry = PrometheusTelemetry()
+    for reason in ("down", "down", "fallback"):
+        other = Substituted("small", "large", reason)
+        telemetry.call_settled(msgspec.structs.replace(settlement(1), substituted=other))
+
+    assert {
+        'checkrein_substituted_calls_total{asked="small",reason="down",served="large"} 2.0',
+        'checkrein_substituted_calls_total{asked="small",reason="fallback",served="large"} 1.0',
+    } <= lines(telemetry)
+
+
+@pytest.mark.parametrize(
+    ("served_model", "deployment", "count"),
+    [("other", "local:mock", 1), ("mock-2026-01-01", "local:mock", 0), (None, "local:mock", 0), ("other", None, 0)],
+)
+def test_a_provider_that_served_another_model_is_counted_once_a_call(
+    served_model: str | None, deployment: str | None, count: int
+) -> None:
+    telemetry = PrometheusTelemetry()
+    named = None if deployment is None else DeploymentId(deployment)
+    telemetry.call_settled(
+        msgspec.structs.replace(settlement(1, attempts=2), served_model=served_model, served_deployment=named)
+    )
+    told = [line for line in lines(telemetry) if line.startswith("checkrein_upstream_model_mismatch_total")]
+
+    assert ['checkrein_upstream_model_mismatch_total{deployment="local:mock"} 1.0'] * count == told

@@ -61,11 +61,13 @@ def _budget_that(does: str) -> str:
         ("users: [{ name: u, limits: { rpm: 1 } }]", None),
         (_budget_that("notify"), None),
         (_budget_that("block"), None),
-        (_budget_that("substitute"), "budgets[].thresholds[].action (stand-ins"),
+        (_budget_that("substitute"), None),
         (_budget_that("lower_priority"), "budgets[].thresholds[].action (a lower class"),
         ("workflows: { budget_usd: 1 }", None),
         ("workflows: { max_calls: 1 }", "workflows.max_calls ("),
-        ("retry: {}\nbreaker: {}", "breaker, retry ("),
+        ("retry: { attempts_total: 2 }\nbreaker: { probes: 2 }\naffinity: { enabled: true }", None),
+        ("roles: { small: m }", None),
+        ("priority: { classes: [{ name: vip }] }", "priority ("),
         ("logging: { content: never }", None),
     ],
 )
@@ -85,13 +87,27 @@ def test_a_private_address_is_refused_only_later(load_text: Load, network: str, 
     assert told == len(notices(load_text(QUIET.replace("[{ name: demo", f"[{text}, {{ name: demo")).settings))
 
 
-def test_only_the_first_credential_is_used(load_text: Load) -> None:
+def test_every_credential_is_used(load_text: Load) -> None:
     credentials = "credentials: [{ name: a, api_key: x }, { name: b, api_key: y }]"
     text = f"{{ name: x, kind: openai_compatible, base_url: 'http://x/v1', {credentials} }}"
 
-    assert ("accepted, not yet enforced: credentials beyond the first (of x)",) == notices(
-        load_text(QUIET.replace("[{ name: demo", f"[{text}, {{ name: demo")).settings
-    )
+    assert () == notices(load_text(QUIET.replace("[{ name: demo", f"[{text}, {{ name: demo")).settings)
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        ("strategy: latency, fallbacks: [m2], context_window_fallbacks: [m2], content_policy_fallbacks: [m2]", None),
+        ("substitutes: [{ model: m2, when: { down: true, tag: t } }]", None),
+        ("substitutes: [{ model: m2, when: { priority: batch } }]", "models[].substitutes[].when.priority ("),
+    ],
+)
+def test_of_a_model_only_stand_ins_for_a_class_wait(load_text: Load, members: str, told: str | None) -> None:
+    m2 = "{ name: m2, deployments: [{ provider: demo, model: y, weight: 2 }] }"
+    text = QUIET.replace("models: [{ name: m,", f"models: [{m2}, {{ name: m, {members},")
+    found = [line.removeprefix("accepted, not yet enforced: ") for line in notices(load_text(text).settings)]
+
+    assert ([] if told is None else [True]) == [line.startswith(str(told)) for line in found]
 
 
 def test_a_router_that_nobody_can_use_says_so(load_text: Load) -> None:

@@ -59,7 +59,9 @@ def test_a_conversation_stays_where_it_is() -> None:
     last = plan.candidates[-1]
     rig.pipeline.planner.sent(call, last, rig.clock.monotonic_ns())
 
-    assert last.id == order(planned(rig, named))[0]
+    again = planned(rig, named)
+    assert (None, last.target) == (plan.pinned, again.pinned)
+    assert last.id == order(again)[0]
 
 
 def test_who_lacks_what_is_asked_for_is_dropped() -> None:

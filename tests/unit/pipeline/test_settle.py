@@ -1,24 +1,31 @@
 """What a closed call adds up to, and who is told."""
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 
+from router.domain.catalog import Deployment
 from router.domain.faults import Fault
+from router.domain.ids import DeploymentId, ModelName
 from router.domain.metering import Meter
 from router.domain.money import NanoUsd
-from router.domain.settlement import Outcome
+from router.domain.settlement import Outcome, Settlement, Substituted
 from router.domain.stream import Event, EventKind
 from router.pipeline.call import Call
 from router.pipeline.flight import Flight
 from router.pipeline.settle import settlement_of
 from router.ports.telemetry import Anomaly
 from tests.support.attempts import attempt as begun_attempt
-from tests.support.fakes import PRICE, FedStream, chunk, usage_chunk
+from tests.support.fakes import PRICE, FedStream, chunk, deployment, usage_chunk
 from tests.support.pipeline import Rig
 
 
-def attempted(call: Call, *events: Event, priced: bool = True) -> None:
+def attempted(call: Call, *events: Event, priced: bool = True, at: Deployment | None = None) -> None:
     card = PRICE if priced else None
-    attempt = begun_attempt(len(call.attempts) + 1, card=card)
+    attempt = begun_attempt(
+        len(call.attempts) + 1, at or call.snapshot.models[ModelName("small")].deployments[0], card=card
+    )
     attempt.flight = Flight(FedStream(), Meter(wants_usage=False))
     attempt.flight.meter.take(events)
     call.attempts.append(attempt)
@@ -80,3 +87,48 @@ def test_what_should_not_happen_is_counted() -> None:
     assert {(Anomaly.UNPRICED_CALL, 1), (Anomaly.USAGE_CLAMPED, 1), (Anomaly.MALFORMED_EVENT, 1)} == set(
         rig.telemetry.anomalies
     )
+
+
+def other_place() -> Deployment:
+    return replace(deployment(), id=DeploymentId("up/other"), model=ModelName("hidden"))
+
+
+def settled(call: Call, outcome: Outcome = Outcome.COMPLETED) -> Settlement:
+    call.outcome = outcome
+    return settlement_of(call, call.arrived)
+
+
+def test_a_call_without_a_choice_has_no_decision() -> None:
+    rig = Rig()
+    call = rig.call()
+    call.plan = rig.pipeline.planner.plan(call)  # type: ignore[assignment]  # no refusal
+    attempted(call, chunk("a"))
+
+    found = settled(call)
+
+    assert (None, None) == (found.decision, found.substituted)
+
+
+def test_a_fallback_that_served_is_on_record_with_the_way_to_it() -> None:
+    rig = Rig()
+    call = rig.call()
+    call.plan = rig.pipeline.planner.plan(call)  # type: ignore[assignment]  # no refusal
+    attempted(call, chunk("a"), at=other_place())
+
+    found = settled(call)
+
+    assert Substituted("small", "hidden", "fallback") == found.substituted
+    assert found.decision is not None
+    assert [["up/other", "hidden"]] == msgspec.json.decode(found.decision)["t"]
+
+
+def test_nobody_is_a_substitute_who_served_nothing() -> None:
+    rig = Rig()
+    call = rig.call()
+    call.plan = rig.pipeline.planner.plan(call)  # type: ignore[assignment]  # no refusal
+    attempted(call, at=other_place())
+
+    found = settled(call, Outcome.FAILED)
+
+    assert found.substituted is None
+    assert found.decision is not None

@@ -12,9 +12,9 @@ from router.domain.catalog import Deployment, Strategy
 from router.domain.ids import DeploymentId, ProviderId
 from router.domain.instants import NS_PER_S
 from router.domain.money import NanoUsd
-from router.domain.planning.load import Loads, Started
+from router.domain.planning.load import FAILURE_NS, Loads, Started
 from router.domain.planning.prefix import Prefixes
-from router.domain.planning.ranking import Ask, Known, first_token_ns, price_nano_usd, rank, slowness_ns
+from router.domain.planning.ranking import Ask, Known, figure, first_token_ns, price_nano_usd, rank, slowness_ns
 from router.domain.pricing import PriceCard, Rates
 
 NOW = 1_000 * NS_PER_S
@@ -279,3 +279,20 @@ def test_a_target_that_hangs_or_fails_at_once_gets_no_further_calls() -> None:
     busy(at, well, 1, tokens=8_000)[0].began(NOW + NS_PER_S)
 
     assert [well, hangs, fails] == rank(Strategy.EXPECTED_TTFT, (hangs, fails, well), Ask(later, 0.2, 100), at)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name", "value"),
+    [
+        (Strategy.WEIGHTED, "weight", 2.0),
+        (Strategy.LEAST_BUSY, "busyness", 0.5),
+        (Strategy.LATENCY, "slowness_ns", FAILURE_NS * 8),
+        (Strategy.COST, "price_nano_usd", 1_000),
+        (Strategy.EXPECTED_TTFT, "first_token_ns", 125_000_000.0),
+    ],
+)
+def test_a_figure_is_what_the_strategy_goes_by(strategy: Strategy, name: str, value: float) -> None:
+    one, at = deployment("a", weight=2.0), known()
+    busy(at, one, 1)
+
+    assert (name, value) == figure(strategy, one, Ask(NOW, 0.5, 1_000), at)

@@ -31,7 +31,7 @@ def rig() -> Rig:
 
 
 def app(of: Rig) -> FastAPI:
-    return build_app(pipeline=of.pipeline, health=Phase())
+    return build_app(pipeline=of.pipeline, health=Phase(), max_body=1 << 20)
 
 
 async def get(path: str, key: str | None = "narrow", of: Rig | None = None, method: str = "GET") -> Exchange:

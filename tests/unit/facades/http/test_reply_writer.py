@@ -4,15 +4,21 @@ import json
 
 import pytest
 
+from router.domain.catalog import Deployment, Model
 from router.domain.faults import Fault, Refusal
+from router.domain.ids import ModelName
+from router.domain.metering import Meter
+from router.domain.planning.plan import RoutePlan
+from router.domain.planning.substitution import Reason
 from router.domain.settlement import Outcome
 from router.domain.stream import END_EVENT, ERROR_EVENT, Event, EventKind
 from router.facades.http.outlet import AsgiOutlet
 from router.facades.http.reply_writer import ReplyWriter, write_refusal
 from router.pipeline.call import Call
+from router.pipeline.flight import Flight
 from tests.support.asgi import Exchange
 from tests.support.attempts import attempt as begun_attempt
-from tests.support.fakes import chunk
+from tests.support.fakes import FedStream, chunk
 from tests.support.pipeline import Rig
 
 BROKEN = Refusal(fault=Fault.UPSTREAM_STREAM_INTERRUPTED, message="it was cut")
@@ -127,3 +133,60 @@ async def test_a_reader_that_keeps_up_may_have_more_at_once() -> None:
 
     assert writer.take([chunk("a")])
     assert not writer.take([chunk("", finish="stop"), END_EVENT])
+
+
+def planned(asked: str, at: Deployment, stands_in: Reason | None = None) -> RoutePlan:
+    model = Model(name=at.model, deployments=(at,))
+    other = Model(name=ModelName(asked), deployments=())
+    return RoutePlan(asked=other, model=model, stands_in=stands_in, candidates=(at,))
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason", "header"),
+    [("small", None, None), ("large", None, "large->small;fallback"), ("large", Reason.TAG, "large->small;tag")],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_serves_in_the_place_of_another_is_announced(
+    asked: str, reason: Reason | None, header: str | None, stream: bool
+) -> None:
+    exchange, writer, outlet, call = started()
+    call.plan = planned(asked, call.attempts[-1].deployment, reason)
+    if stream:
+        writer.begin_stream([])
+    else:
+        writer.unary(b"{}", [])
+    await outlet.flush()
+
+    assert header == exchange.headers.get("x-checkrein-substituted")
+
+
+@pytest.mark.parametrize(
+    ("says", "notice"),
+    [
+        ("model", None),
+        ("model-2026-01-01", None),
+        ("another", "upstream_model=another"),
+        ("a\r\nx: b;,\u00e9" + "c" * 500, "upstream_model=ax:b" + "c" * 190),
+    ],
+)
+async def test_a_provider_that_names_another_model_is_told_of(says: str, notice: str | None) -> None:
+    exchange, writer, outlet, call = started()
+    flight = Flight(FedStream(), Meter(wants_usage=False))
+    flight.meter.served_model = says
+    call.attempts[-1].flight = flight
+    writer.unary(b"{}", [])
+    await outlet.flush()
+
+    assert notice == exchange.headers.get("x-checkrein-notice")
+
+
+async def test_two_notices_are_one_header() -> None:
+    exchange, writer, outlet, call = started()
+    flight = Flight(FedStream(), Meter(wants_usage=False))
+    flight.meter.served_model = "another"
+    call.attempts[-1].flight = flight
+    call.would_refuse.append(Fault.RATE_LIMITED)
+    writer.unary(b"{}", [])
+    await outlet.flush()
+
+    assert "would_refuse=rate_limit_exceeded; upstream_model=another" == exchange.headers["x-checkrein-notice"]

@@ -1,5 +1,7 @@
 """A call as its owner sees it: nanoseconds become milliseconds, an open call says so."""
 
+import msgspec
+
 from router.domain.faults import Fault
 from router.facades.http.schema import view_call
 from tests.support.ledger_facts import attempt, open_record, settled_record
@@ -29,3 +31,12 @@ def test_an_open_call_says_that_it_is_open() -> None:
 
     assert ("open", None, None, None) == (view.outcome, view.fault, view.duration_ms, view.cost_nano_usd)
     assert [] == view.attempts
+
+
+def test_a_decision_is_shown_as_the_object_it_is() -> None:
+    view = view_call(
+        msgspec.structs.replace(settled_record(7, attempts=()), decision='{"a":"s"}', substituted="s->t;tag")
+    )
+
+    assert ({"a": "s"}, "s->t;tag") == (view.decision, view.substituted)
+    assert (None, None) == (view_call(open_record(7)).decision, view_call(open_record(7)).substituted)
