@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from router.domain.catalog import Deployment
@@ -140,12 +141,14 @@ class Served:
         self.opening.set_result(self.stream)
 
     @property
-    def ways_to_fail(self) -> list[str]:
-        """Every way that the port allows now."""
+    def ways_to_fail(self) -> list[Sequence[str]]:
+        """Every way that the port allows now, each kind in a list of its own."""
         if not self.opening.done():
-            return [*UNSENT, *LOST]
-        spoilt = ["a token and an error at once"] if self.streams and self.produced < self.limit else []
-        return [*LOST, "end", "error chunk", *spoilt, *([] if self.produced else REFUSALS)]
+            return [[*UNSENT], [*LOST]]
+        spoilt = ["end", "error chunk"]
+        if self.streams and self.produced < self.limit:
+            spoilt.append("a token and an error at once")
+        return [spoilt, [*LOST], *([] if self.produced else [[*REFUSALS]])]
 
     def break_off(self, how: str) -> None:
         self.over = True
@@ -245,7 +248,8 @@ class Provider:
         self._law(len(before) < terms.attempts_total, f"{name} was sent {len(before) + 1} times")
         there = [one for one in before if one.deployment.target == target]
         self._law(len(there) < terms.attempts_per_deployment, f"{name} was sent to {target} {len(there) + 1} times")
-        self._law(not any(one.live for one in before), f"{name} was sent twice at a time")
+        left = all(one.stream is None or one.stream.aborted for one in before)
+        self._law(left, f"{name} was sent again before the attempt before was let go of")
         self._law(name not in self.shown, f"{name} was sent again after its caller had seen a reply")
         self._law(not any(one.seen for one in before), f"{name} was sent again after a reply had begun")
 

@@ -133,7 +133,7 @@ class Run:
         name, served = self.random.choice(opening)
         where = f"{name} at {served.deployment.target}"
         if self.random.random() < self.unreachable:
-            how = self.random.choice(served.ways_to_fail)
+            how = self.random.choice(self.random.choice(served.ways_to_fail))
             served.break_off(how)
             return f"{where}: {how}"
         served.answer()
@@ -170,7 +170,7 @@ class Run:
         if not live:
             return ""
         name, served = self.random.choice(live)
-        how = self.random.choice(served.ways_to_fail)
+        how = self.random.choice(self.random.choice(served.ways_to_fail))
         served.break_off(how)
         return f"{name}: {how}"
 
