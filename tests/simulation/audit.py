@@ -58,7 +58,10 @@ def _check_ends(life: Life) -> None:
         ended = 0 if call.outcome is None else 1
         law(told[call.id] == ended, f"{name}: {call.outcome}, and telemetry heard {told[call.id]} times")
         law((call.id in life.ledger.settled) == bool(ended), f"{name}: {call.outcome}, settled otherwise")
-        law(ended or name in life.serving, f"{name}: nobody serves it, and it is open")
+        if name in life.serving:
+            continue
+        law(ended, f"{name}: nobody serves it, and it is open")
+        law(not any(one.live for one in life.provider.of(name)), f"{name} has ended, and its provider goes on")
 
 
 def _check_permits(life: Life) -> None:

@@ -240,7 +240,12 @@ class Provider:
             opening=asyncio.get_running_loop().create_future(),
         )
         before.append(served)
-        return await served.opening
+        try:
+            return await served.opening
+        except asyncio.CancelledError:
+            if served.stream is not None:  # it came too late for whoever asked
+                served.stream.abort()
+            raise
 
     def _check_another(self, name: str, before: list[Served], deployment: Deployment) -> None:
         """A further attempt: within the terms, after one that has ended, and never after one that the caller saw."""
