@@ -14,7 +14,7 @@ SOURCES := router tests clients load_tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo demo-real demo-race test check fmt lint types imports tidy proto lock bench load clean
+.PHONY: help install run demo demo-real demo-race test check fmt lint types imports tidy proto lock bench faults load clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ lock: $(VENV)/dev.stamp  ## Bring the hashed requirement locks up to date with p
 
 bench: $(VENV)/dev.stamp  ## Measure what each step of a call costs
 	$(BIN)/python -m load_tests.steps
+
+faults: $(VENV)/dev.stamp  ## Break providers under load and judge what callers notice (50 s, loopback only)
+	$(BIN)/python -m load_tests.fault_bench
 
 load: $(VENV)/load.stamp  ## Put a bounded load on a router of its own, loopback only
 	$(BIN)/python -m load_tests.drive

@@ -14,8 +14,7 @@ from datetime import UTC
 from functools import partial
 from typing import Final
 
-from msgspec import Raw
-
+from load_tests.routing_steps import RATES, Balanced, Dispatched, Draw
 from router.adapters.ledger_memory import MemoryLedger
 from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
@@ -35,13 +34,8 @@ from router.domain.governance.windows import Calendar, CalendarUnit
 from router.domain.ids import DeploymentId, Epoch, KeyId, ModelName, ProviderId
 from router.domain.metadata import Metadata, read_metadata
 from router.domain.metering import Meter
-from router.domain.planning.adaptive import AdaptiveLimit
-from router.domain.planning.affinity import Affinities, conversation_of
-from router.domain.planning.load import Loads
-from router.domain.planning.plan import plan_route
-from router.domain.planning.prefix import BLOCK_BYTES, Chain, Prefixes, chain_of
-from router.domain.planning.ranking import Ask, Known, rank
-from router.domain.pricing import PriceCard, Rates
+from router.domain.planning.plan import RoutePlan
+from router.domain.pricing import PriceCard
 from router.domain.principal import KeyEntry, Principal
 from router.domain.settlement import Outcome, Settlement
 from router.domain.stream import Event, EventKind
@@ -51,7 +45,9 @@ from router.pipeline.attempt import Attempt
 from router.pipeline.authenticate import authenticate
 from router.pipeline.call import Call
 from router.pipeline.flight import Flight
+from router.pipeline.plan import Planner
 from router.pipeline.settle import Settler, settlement_of
+from router.pipeline.upstream_limit_book import UpstreamLimitBook
 
 ROUNDS: Final = 7
 TURNS: Final = 5_000
@@ -82,7 +78,6 @@ CHUNK: Final = (
 )
 
 
-RATES: Final = Rates(input=2_000_000_000, cached_input=200_000_000, cache_write=2_000_000_000, output=10_000_000_000)
 WINDOW: Final = Calendar(unit=CalendarUnit.DAY, zone=UTC)
 AMOUNTS: Final = Amounts(usd=7_000_000, tokens=500, requests=1, seconds=1)
 COSTS: Final = costs_of(requests=1, input_tokens=250, output_tokens=256)
@@ -202,59 +197,6 @@ class Governed:
         self._accounts.post(self._number, AMOUNTS)
 
 
-class Balanced:
-    """A model of 8 deployments, a prompt of 24 blocks of which each has seen another part, and conversations."""
-
-    def __init__(self) -> None:
-        self._deployments = [
-            Deployment(
-                id=DeploymentId(f"mock/{number}"),
-                provider=ProviderId("mock"),
-                upstream_model="m",
-                price=PriceCard(version="bench", base=RATES),
-            )
-            for number in range(8)
-        ]
-        turns = b",".join(
-            b'{"role":"%s","content":"%s"}' % (role, b"a" * 1_180) for role in (b"user", b"assistant") * 20
-        )
-        self._fields = {"messages": Raw(b"[" + turns + b"]")}
-        self._prompt = turns[: 24 * BLOCK_BYTES]
-        self._known, self._affinities, self._limit = Known(Loads(), Prefixes()), Affinities(), AdaptiveLimit()
-        self._chain = self.chain()
-        for number, each in enumerate(self._deployments):
-            self._known.prefixes.sent(each.target, self._chain[: 3 * number], 1)
-        conversation = conversation_of("key", "bench", self._fields)
-        assert conversation is not None
-        self._conversation = conversation
-        self._affinities.pin(conversation, self._deployments[5].target, now=1, ttl_ns=10**12)
-
-    def chain(self) -> Chain:
-        return chain_of((self._prompt,))
-
-    def rank(self, strategy: Strategy) -> None:
-        rank(strategy, self._deployments, Ask(2, 0.3, 12_000, 300, self._chain), self._known)
-
-    def load(self) -> None:
-        call = self._known.loads.started(self._deployments[0].target, 500, 1)
-        call.began(2)
-        call.ended(3)
-
-    def remember(self) -> None:
-        self._known.prefixes.sent(self._deployments[7].target, self._chain, 2)
-
-    def converse(self) -> None:
-        conversation_of("key", "bench", self._fields)
-
-    def stay(self) -> None:
-        conversation, known = self._conversation, self._known
-        self._affinities.prefer(Strategy.WEIGHTED, self._deployments, conversation, known.loads, now=2, ttl_ns=10**12)
-        self._affinities.pin(conversation, self._deployments[5].target, now=2, ttl_ns=10**12)
-
-    def adapt(self) -> None:
-        self._limit.answered(1, 500, 900, 2)
-
-
 def main() -> None:
     timeouts = Timeouts(connect_ns=1, stream_first_event_ns=1, stream_idle_ns=1, total_ns=1)
     deployment = Deployment(
@@ -265,28 +207,33 @@ def main() -> None:
     )
     digest = hashlib.sha256(KEY.encode()).digest()
     principal = Principal(key_id=KeyId("bench"), organization="acme", team="load", models=("*",))
+    balanced = Balanced()
     model = Model(name=ModelName("bench"), deployments=(deployment,))
+    eight = Model(name=ModelName("eight"), deployments=tuple(balanced.deployments))
     snapshot = Snapshot(
         revision=1,
         fingerprint="f",
         providers={ProviderId("mock"): Provider(id=ProviderId("mock"), kind=ProviderKind.SCRIPTED, timeouts=timeouts)},
-        models={model.name: model},
+        models={model.name: model, eight.name: eight},
         keys={digest: KeyEntry(sha256=digest, principal=principal)},
         created_s=0,
     )
     metadata = read_metadata(HEADERS)
     assert isinstance(metadata, Metadata)
     request = read_chat_request(BODY)
+    of_eight = read_chat_request(BODY.replace(b'"bench"', b'"eight"'))
     assert isinstance(request, ChatRequest)
+    assert isinstance(of_eight, ChatRequest)
     prometheus = PrometheusTelemetry()
     log = LogTelemetry(io.BytesIO(), beside=prometheus)
     ledger = MemoryLedger(epoch=Epoch(1))
     gate = Gate(clock=Clock(), ledger=ledger, telemetry=prometheus)
-    settler = Settler(clock=Clock(), ledger=ledger, gate=gate, telemetry=prometheus)
+    settler = Settler(clock=Clock(), ledger=ledger, gate=gate, telemetry=prometheus, book=UpstreamLimitBook(Clock()))
     governed = Governed(request, deployment)
-    balanced = Balanced()
+    dispatched = Dispatched(deployment)
+    planner = Planner(clock=Clock(), draw=Draw(), ledger=ledger, gate=gate, breakers=dispatched.breakers)
 
-    def call() -> Call:
+    def call(request: ChatRequest = request) -> Call:
         return Call(
             id=1,  # type: ignore[arg-type] # any number will do
             request_id="0" * 32,
@@ -294,16 +241,31 @@ def main() -> None:
             principal=principal,
             request=request,
             labels=metadata.labels,
+            named_user=None,
             snapshot=snapshot,
             arrived_ns=1,
             arrived=1,
             timeout_ns=None,
+            retries=0,
             traceparent=None,
             settle=settler,
         )
 
     served = call()
-    attempt = Attempt(1, deployment, card=deployment.price, started_ns=1, begun=1)
+    among_eight = call(of_eight)
+    plan = planner.plan(among_eight)
+    assert isinstance(plan, RoutePlan)
+    among_eight.plan = plan
+    planner.sent(among_eight, plan.candidates[0], time.monotonic_ns())
+    attempt = Attempt(
+        1,
+        deployment,
+        passage=dispatched.enter(),
+        load=planner.loads.started(deployment.target, 500, 1),
+        card=deployment.price,
+        started_ns=1,
+        begun=1,
+    )
     meter = Meter(wants_usage=False)
     attempt.flight = Flight(NoStream(), meter)
     meter.take([Event(EventKind.COMPLETE, REPLY)])
@@ -321,7 +283,8 @@ def main() -> None:
         ("decode: body", lambda: read_chat_request(BODY)),
         ("authenticate", lambda: authenticate(KEY, snapshot=snapshot, wall_ns=1, local=True)),
         ("make the call", call),
-        ("plan", lambda: plan_route("bench", principal, snapshot)),
+        ("plan: 1 deployment", lambda: planner.plan(served)),
+        ("plan: 8 deployments by weight, in a conversation", lambda: planner.plan(among_eight)),
         *((f"balance: rank 8 by {each}", partial(balanced.rank, each)) for each in Strategy),
         ("balance: count a call, its first token, its end", balanced.load),
         ("balance: name 24 blocks of a prompt", balanced.chain),
@@ -332,6 +295,8 @@ def main() -> None:
         ("admit: size the call", governed.size),
         ("admit: 4 rates, 2 places, taken and given back", governed.limit),
         ("admit: hold and post in 3 accounts", governed.hold),
+        ("dispatch: set the machine up and begin", dispatched.begin),
+        ("dispatch: through a breaker", dispatched.pass_through),
         ("dispatch: write the upstream's body", lambda: upstream_body(request, "mock-model")),
         ("relay: meter a unary reply", lambda: Meter(wants_usage=False).take([Event(EventKind.COMPLETE, REPLY)])),
         ("settle: price and row", lambda: settlement_of(served, 3)),

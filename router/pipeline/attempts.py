@@ -113,9 +113,9 @@ class Attempts:
             await dispatch(call, attempt, means.upstreams.find(deployment.provider))
         except UpstreamFailed as exc:
             return self._after(attempt, exc.failure)
-        if call.outcome is not None:  # closed before it had this flight to leave
-            attempt.leave(now)
-        go_on(call)
+        if call.outcome is not None:
+            attempt.leave(now)  # it was closed before it had this flight to leave
+            go_on(call)
         return attempt
 
     def _after(self, attempt: Attempt, failure: Failure) -> Command:

@@ -58,12 +58,12 @@ class Planner:
         if isinstance(asked, Refusal):
             return asked
         directives = NO_DIRECTIVES
-        if any(name in request.fields for name in FIELDS):
+        if not request.fields.keys().isdisjoint(FIELDS):
             read = read_directives(request.fields, request.model, snapshot)
             if isinstance(read, Refusal):
                 return read
             directives = read
-        model, reason = self._stand_in(call, asked)
+        model, reason = self._stand_in(call, asked) if asked.substitutes else (asked, None)
         if len(model.deployments) == 1 and not model.deployments[0].lacks and not model.context_window_fallbacks:
             return RoutePlan(
                 asked=asked,
@@ -105,8 +105,8 @@ class Planner:
             saved=saved,
             deadline=call.deadline,
             attempts_before=call.retries,
-            otherwise=nobody(plan),
-            free_at=free_at(plan.dropped),
+            otherwise=None if plan.candidates else nobody(plan),
+            free_at=free_at(plan.dropped) if plan.dropped else None,
         )
 
     def widen(self, call: Call, kind: Fallback) -> Sequence[Deployment]:
@@ -223,9 +223,7 @@ class Planner:
                 return plan.model.fallbacks
 
     def _stand_in(self, call: Call, model: Model) -> tuple[Model, Reason | None]:
-        if not model.substitutes or not call.principal.may_substitute:
-            return model, None
-        if not may_change(call.request.fields["messages"]):
+        if not call.principal.may_substitute or not may_change(call.request.fields["messages"]):
             return model, None
         snapshot = call.snapshot
         granted = [one.model for one in model.substitutes if call.principal.may_use(one.model)]

@@ -2,7 +2,10 @@
 
 from collections import Counter
 
+from router.domain.dispatch.breaker import BreakerState
 from router.domain.governance.budget import Unit
+from router.domain.principal import Mode
+from router.pipeline.call import Call
 from tests.simulation.books import Row, check_balances, open_ids, read_rows
 from tests.simulation.life import Life
 from tests.simulation.model import Model, law
@@ -10,6 +13,7 @@ from tests.simulation.provider import Provider
 
 
 def while_it_runs(life: Life, model: Model, wall_ns: int) -> None:
+    law(not life.provider.broken, f"{life.provider.broken}")
     law(not life.failures, f"the router raised {life.failures}")
     law(not life.ledger.broken, f"{life.ledger.broken}")
     model.check_limits(wall_ns)
@@ -17,6 +21,7 @@ def while_it_runs(life: Life, model: Model, wall_ns: int) -> None:
     _check_holds(life, model)
     _check_ends(life)
     _check_permits(life)
+    _check_targets(life)
 
 
 def _check_sums(life: Life, model: Model, wall_ns: int) -> None:
@@ -30,14 +35,20 @@ def _check_sums(life: Life, model: Model, wall_ns: int) -> None:
 
 
 def _check_holds(life: Life, model: Model) -> None:
-    """What a provider has done so far is held, unless it ignores its maximum."""
+    """What providers have done so far is held, and what the open attempt may yet do, unless it ignores its maximum."""
     for name, call in life.calls.items():
-        served, hold = life.provider.served.get(name), model.holds.get(call.id)
-        if served is None or hold is None or hold.observed or call.outcome is not None or served.overran:
+        hold = model.holds.get(call.id)
+        received = life.provider.of(name)
+        if not received or hold is None or hold.observed or call.outcome is not None or life.provider.overran(name):
             continue
-        billed = served.bill(served.seen)
-        counted = any(model.budgets[budget].unit is Unit.USD for budget, _, _ in hold.places)
-        law(billed <= hold.held.usd or not counted, f"{name}: {billed} is billed, {hold.held.usd} held")
+        if not any(model.budgets[budget].unit is Unit.USD for budget, _, _ in hold.places):
+            continue
+        billed = life.provider.billed(name)
+        law(billed <= hold.held.usd, f"{name}: {billed} is billed, {hold.held.usd} held")
+        last, sized = received[-1], call.admission.sized if call.admission else None
+        if sized is not None and not sized.top_up and last.limited and call.attempts[-1].failure is None:
+            worst = billed - last.bill(last.seen) + (last.bill(last.limit) if last.live else last.bill(last.seen))
+            law(worst <= hold.held.usd, f"{name}: {worst} may be billed, {hold.held.usd} held")
 
 
 def _check_ends(life: Life) -> None:
@@ -47,17 +58,54 @@ def _check_ends(life: Life) -> None:
         ended = 0 if call.outcome is None else 1
         law(told[call.id] == ended, f"{name}: {call.outcome}, and telemetry heard {told[call.id]} times")
         law((call.id in life.ledger.settled) == bool(ended), f"{name}: {call.outcome}, settled otherwise")
-        law(ended or name in life.serving, f"{name}: nobody serves it, and it is open")
+        if name in life.serving:
+            continue
+        law(ended, f"{name}: nobody serves it, and it is open")
+        law(not any(one.live for one in life.provider.of(name)), f"{name} has ended, and its provider goes on")
 
 
 def _check_permits(life: Life) -> None:
-    """A permit is held by each call that has one and is open, and by nothing else."""
+    """A permit is held by each call that has one and is open, and by nothing else; a pause has none at a deployment."""
     wanted: Counter[str] = Counter()
-    for call in life.calls.values():
-        if call.outcome is None and call.admission is not None and call.admission.of_caller.permit is not None:
+    for name, call in life.calls.items():
+        admission = call.admission
+        if call.outcome is not None or admission is None:
+            continue
+        if admission.of_caller.permit is not None:
             wanted.update(limit.id for limit in call.principal.concurrency_limits)
+        there = admission.at_deployment
+        law(there is None or call.wake is None, f"{name} pauses, and has places at a deployment")
+        if _is_sent(call):
+            limits = call.attempts[-1].deployment.concurrency_limits
+            observed = call.principal.mode is Mode.OBSERVE
+            law(there is not None or not limits, f"{name} is sent, and has no place where it is")
+            law(
+                not limits or observed or (there and there.permit and there.permit._limits),
+                f"{name} is sent without a permit",
+            )
+        if there is not None and there.permit is not None:
+            wanted.update(limit.id for limit in there.permit._limits)
     found = life.pipeline.gate.permits.gauges()
     law(dict(wanted) == found, f"permits: {dict(wanted)} wanted, {found} found")
+
+
+def _check_targets(life: Life) -> None:
+    """Each target is as busy as the calls that are there, and no breaker keeps a place of somebody who left."""
+    sent = Counter(call.attempts[-1].deployment.target for call in life.calls.values() if _is_sent(call))
+    found = {target: load.outstanding for target, load in life.pipeline.planner.loads.items() if load.outstanding}
+    law(dict(sent) == found, f"under way: {dict(sent)} wanted, {found} found")
+    served = len(life.serving)
+    for target, known in life.breakers._targets.items():
+        breaker = known.breaker
+        trying = breaker._trying
+        law(0 <= trying <= breaker._terms.probes, f"{target}: {trying} try at a time")
+        law(trying <= served, f"{target}: {trying} try, and {served} calls are served")
+        law(not trying or breaker.state is BreakerState.HALF_OPEN, f"{target}: {trying} try, and it is {breaker.state}")
+        law(served or not known.credential.trying, f"{target}: its credential is tried, and no call is served")
+
+
+def _is_sent(call: Call) -> bool:
+    return call.outcome is None and bool(call.attempts) and call.attempts[-1].failure is None
 
 
 def at_the_end(life: Life, model: Model) -> None:
@@ -105,11 +153,10 @@ def _check_invoice(rows: dict[int, Row], provider: Provider, refused_more: set[s
     """
     provider.beyond_holds |= refused_more
     by_name = {row.name: row for row in rows.values()}
-    for name, served in provider.served.items():
+    for name in provider.served:
         law(name in by_name, f"{name} reached its provider and has no row")
-        cost = by_name[name].cost
-        billed = served.bill(served.seen)
+        cost, billed = by_name[name].cost, provider.billed(name)
         law(
-            cost is None or cost >= billed or served.overran or name in provider.beyond_holds,
+            cost is None or cost >= billed or provider.overran(name) or name in provider.beyond_holds,
             f"{name}: row {cost}, invoice {billed}",
         )

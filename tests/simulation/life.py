@@ -1,11 +1,13 @@
 """One life of the router, from the opening of its store to a clean close or a `kill -9`."""
 
 import asyncio
+from random import Random  # noqa: TID251 - a run is a function of its seed
 from typing import Any, cast
 
 from router.adapters.ledger_sqlite import open_sqlite_ledger
 from router.adapters.sql.sqlite_store import Durability
 from router.domain.chat import ChatRequest, read_chat_request
+from router.domain.dispatch.breakers import Breakers
 from router.domain.faults import RouterError
 from router.domain.governance.output_estimate import SAMPLES_MIN, class_of
 from router.domain.metadata import Metadata
@@ -20,8 +22,22 @@ from tests.simulation.spy import SpiedLedger
 from tests.simulation.store import Disk, Tasks
 from tests.support import fakes
 
+SHOWN = (EventKind.CHUNK, EventKind.COMPLETE)
 LAST = (EventKind.COMPLETE, EventKind.END, EventKind.ERROR)
 PING_NS = 15 * fakes.SECOND
+
+
+class SeededDraw:
+    """Draws what the seed says."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(seed)
+
+    def uniform(self) -> float:
+        return self._random.random()
+
+    def token(self) -> str:
+        return f"{self._random.getrandbits(128):032x}"
 
 
 class Life:
@@ -37,6 +53,7 @@ class Life:
         self.tasks = Tasks()
         self.ledger: SpiedLedger
         self.pipeline: Pipeline
+        self.breakers: Breakers
         self.failures: list[str] = []
         self.unkept: set[int] = set()
         """Settlements that were in memory only when it died: the journal had no room for them."""
@@ -52,21 +69,27 @@ class Life:
             tasks=cast(Any, self.tasks),
         )
         ledger.set_budgets(model.budgets.values())
-        self.ledger = SpiedLedger(ledger, model, asked, self.provider)
+        self.ledger = SpiedLedger(ledger, model, asked, self.provider, self.calls)
         self.disk.open_freely = not stepped
+        draw = SeededDraw(scenario.seed)
+        self.breakers = Breakers(uniform=draw.uniform, changed=self.telemetry.breaker_changed)
+        self.breakers.follow(
+            scenario.snapshot.breaker, [one for model in scenario.snapshot.models.values() for one in model.deployments]
+        )
         self.pipeline = Pipeline(
             clock=self.clock,
-            draw=fakes.FakeDraw(),
+            draw=draw,
             ledger=self.ledger,
             telemetry=self.telemetry,
             upstreams=self.provider,
             snapshots=fakes.FixedSnapshots(scenario.snapshot),
-            breakers=fakes.breakers(),
+            breakers=self.breakers,
         )
         if scenario.learned is not None:
             for subject in (*AGENTS, *KEYS):
+                kind = class_of("small", subject, 64)
                 for _ in range(SAMPLES_MIN):
-                    self.pipeline.gate._estimates.learn(class_of("small", subject, 64), scenario.learned)
+                    self.pipeline.gate._estimates.learn(kind, scenario.learned)
 
     def start(self, asked: Asked) -> None:
         request = read_chat_request(asked.body.encode())
@@ -102,8 +125,12 @@ class Life:
         self.calls[call.request_id] = call  # one that is left before its first step never was one
         try:
             with self.pipeline.open(call, ping_ns=PING_NS) as reply:
-                while (last := (await reply.read())[-1].kind) not in LAST:
-                    pass
+                last = EventKind.COMMENT
+                while last not in LAST:
+                    batch = await reply.read()
+                    last = batch[-1].kind
+                    if any(event.kind in SHOWN for event in batch):
+                        self.provider.shown.add(call.request_id)
                 if (call.outcome is Outcome.COMPLETED) is (last is EventKind.ERROR):
                     self.failures.append(f"{call.request_id} is {call.outcome}, and its reply ended with {last}")
         except RouterError:

@@ -30,8 +30,10 @@ MEMORY = Path("/dev/shm")
 """Where files cost no disk; any other place does."""
 ROUNDS_MAX = 200
 """In which everything must have ended."""
+REST_NS = 25 * 3_600 * SECOND
+"""After this every deployment may be asked again, whatever became of it."""
 DRAINED = Refusal(fault=Fault.OVERLOADED, message="stopping, says the run")
-SPANS_S = (0.06, 0.2, 3, 61, 700, 3_600, 40_000)
+SPANS_S = (0.06, 0.2, 0.6, 1.5, 3, 61, 61, 700, 3_600, 40_000)
 
 
 class Failed(Exception):
@@ -54,8 +56,10 @@ class Run:
         self.random = Random(seed)
         self.folder = folder
         self.clock = clock
-        self.provider = Provider()
         self.scenario = draw_scenario(self.random)
+        self.provider = Provider(self.scenario.snapshot.retry)
+        self.unreachable = self.random.choice((0.1, 0.4, 0.7))
+        """Share of requests that get no reply at all."""
         self.model = Model(dict(self.scenario.snapshot.budgets))
         self.durability = self.random.choice(("process", "process", "process", "power"))
         self.asked: dict[str, Asked] = {}
@@ -67,10 +71,10 @@ class Run:
         self.failing = False
         self.kinds: dict[Callable[[], str], int] = {
             self._call: 7,
-            self._answer: 8,
+            self._answer: 10,
             self._feed: 12,
             self._finish: 5,
-            self._break_off: 2,
+            self._break_off: self.random.choice((1, 3, 6)),
             self._leave: 3,
             self._drain: 1,
             self._pass: 5,
@@ -120,18 +124,20 @@ class Run:
         return [(name, one) for name, one in self._mine() if one.live]
 
     def _mine(self) -> list[tuple[str, Served]]:
-        return [(name, one) for name, one in self.provider.served.items() if name in self.life.calls]
+        return [(name, self.provider.served[name][-1]) for name in self.life.calls if name in self.provider.served]
 
     def _answer(self) -> str:
         opening = self._opening()
         if not opening:
             return ""
         name, served = self.random.choice(opening)
-        if self.random.random() < 0.1:
-            served.hang_up()
-            return f"{name}: no connection"
+        where = f"{name} at {served.deployment.target}"
+        if self.random.random() < self.unreachable:
+            how = self.random.choice(self.random.choice(served.ways_to_fail))
+            served.break_off(how)
+            return f"{where}: {how}"
         served.answer()
-        return name
+        return where
 
     def _feed(self) -> str:
         streams = [(name, one) for name, one in self._live() if self.asked[name].stream]
@@ -164,9 +170,7 @@ class Run:
         if not live:
             return ""
         name, served = self.random.choice(live)
-        how = self.random.choice(("cut", "error event", "reset", "status"))
-        if how == "status" and served.produced:
-            how = "reset"
+        how = self.random.choice(self.random.choice(served.ways_to_fail))
         served.break_off(how)
         return f"{name}: {how}"
 
@@ -243,6 +247,7 @@ class Run:
         self.failing = False
         self.steps.append("end")
         await self._settle_down()
+        self.clock.pass_ns(REST_NS)
         self.steps.append(self._call())
         last = next(reversed(self.asked))
         await self._settle_down()

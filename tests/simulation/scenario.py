@@ -1,11 +1,13 @@
-"""Draw what a run begins with: budgets, limits, keys and a price; and the calls that its keys make."""
+"""Draw what a run begins with: budgets, limits, keys, deployments and terms; and the calls that its keys make."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, timedelta, timezone
 from random import Random  # noqa: TID251 - a run is a function of its seed
 
-from router.domain.catalog import Snapshot, Timeouts
+from router.domain.catalog import Deployment, Model, Snapshot, Strategy, Timeouts
+from router.domain.dispatch.breaker import BreakerTerms
+from router.domain.dispatch.retry import RetryTerms
 from router.domain.governance.budget import (
     EACH,
     Budget,
@@ -21,7 +23,7 @@ from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.governance.rate import RateLimit
 from router.domain.governance.rate import Unit as RateUnit
 from router.domain.governance.windows import Calendar, CalendarUnit, Lifetime, Rolling
-from router.domain.ids import KeyId
+from router.domain.ids import DeploymentId, KeyId, ModelName
 from router.domain.principal import Mode, Principal
 from router.domain.settlement import Labels
 from tests.simulation.model import Account
@@ -61,6 +63,8 @@ class Asked:
 class Scenario:
     snapshot: Snapshot
     principals: list[Principal]
+    seed: int
+    """Of what the router draws."""
     learned: int | None
     """What replies of every kind took so far; None: nothing is learned, so each call holds its worst case."""
 
@@ -74,29 +78,96 @@ def draw_scenario(random: Random) -> Scenario:
     if random.random() < 0.5:
         tree.append(_budget(random, ScopeKind.AGENT, random.choice((EACH, "crawler")), mode))
     budgets = {budget.id: budget for budget in (*key_budgets, *team, *tree)}
-    base = fakes.snapshot(
-        price=replace(fakes.PRICE, per_request=random.choice((0, 0, 1_500))),  # type: ignore[arg-type] # nano-USD
-    )
+    base = fakes.snapshot()
     timeouts = Timeouts(
         connect_ns=FOREVER_NS, stream_first_event_ns=FOREVER_NS, stream_idle_ns=FOREVER_NS, total_ns=FOREVER_NS
     )
-    own = {
-        "max_output_tokens": random.choice((None, None, 400)),
-        "max_tokens_field": random.choice((None, "max_tokens", "max_completion_tokens")),
-    }
     snapshot = replace(
         base,
         providers={name: replace(one, timeouts=timeouts) for name, one in base.providers.items()},
-        models={
-            name: replace(model, deployments=tuple(replace(one, **own) for one in model.deployments))  # type: ignore[arg-type] # its own members
-            for name, model in base.models.items()
-        },
+        models={model.name: model for model in _models(random)},
         budgets=budgets,
         tree_budgets=tuple(tree),
+        retry=RetryTerms(
+            attempts_per_deployment=random.randint(1, 3),
+            attempts_total=random.randint(1, 4),
+            ratio_pct=random.choice((0, 20, 100)),
+            backoff_base_ns=random.choice((0, fakes.SECOND // 2, 2 * fakes.SECOND)),
+            backoff_cap_ns=2 * fakes.SECOND,
+        ),
+        breaker=BreakerTerms(
+            window_ns=random.choice((1, 30)) * fakes.SECOND,
+            min_calls=random.choice((2, 10)),
+            consecutive_failures=random.randint(1, 5),
+            open_ns=random.choice((1, 15)) * fakes.SECOND,
+            probes=random.choice((1, 1, 2)),
+        ),
     )
     observed = random.choice(KEYS) if random.random() < 0.3 else ""
     principals = [_principal(random, key, budgets, mode, is_observed=key == observed) for key in KEYS]
-    return Scenario(snapshot, principals, random.choice((16, 16, 40, 120)) if quantile else None)
+    learned = random.choice((16, 16, 40, 120)) if quantile else None
+    return Scenario(snapshot, principals, random.getrandbits(32), learned)
+
+
+def _models(random: Random) -> list[Model]:
+    """One model of 1 to 3 deployments, and another that may take its place."""
+    names = ModelName("small"), ModelName("other")
+    fallbacks = names[1:] if random.random() < 0.7 else ()
+    asked = [_deployment(random, names[0], number) for number in range(random.randint(1, 3))]
+    if random.random() < 0.3:  # the first is reached with two credentials
+        asked = [replace(asked[0], credential="a"), replace(asked[0], credential="b"), *asked[1:]]
+    asked.sort(key=lambda one: one.tier)
+    return [
+        Model(
+            name=names[0],
+            deployments=tuple(asked),
+            strategy=random.choice(tuple(Strategy)),
+            fallbacks=fallbacks,
+            context_window_fallbacks=fallbacks if random.random() < 0.5 else (),
+            content_policy_fallbacks=fallbacks,
+        ),
+        Model(name=names[1], deployments=(_deployment(random, names[1], 0),)),
+    ]
+
+
+def _deployment(random: Random, model: ModelName, number: int) -> Deployment:
+    name = f"up/{model}-{number}"
+    times = random.choice((1, 1, 3))
+    rates_of = fakes.PRICE.base
+    base = replace(rates_of, input=rates_of.input * times, output=rates_of.output * times)
+    rates: tuple[RateLimit, ...] = ()
+    if random.random() < 0.2:
+        rates = (_rate("deployment", name, RateUnit.REQUESTS, random.randint(1, 6)),)
+    places: tuple[ConcurrencyLimit, ...] = ()
+    if random.random() < 0.3:
+        places = (_places("deployment", name, random.randint(1, 3)),)
+    return replace(
+        fakes.deployment(),
+        id=DeploymentId(name),
+        model=model,
+        tier=random.choice((1, 1, 2)),
+        price=replace(fakes.PRICE, base=base, per_request=random.choice((0, 0, 1_500))),  # type: ignore[arg-type] # nano-USD
+        context_window=random.choice((None, None, 8_000, 32_000)),
+        max_output_tokens=random.choice((None, None, 400)),
+        max_tokens_field=random.choice((None, "max_tokens", "max_completion_tokens")),
+        rate_limits=rates,
+        concurrency_limits=places,
+    )
+
+
+def _rate(kind: str, whose: str, unit: RateUnit, limit: int) -> RateLimit:
+    return RateLimit(
+        id=f"{kind}/{whose}/{unit.name}",
+        scope_kind=kind,
+        scope_value=whose,
+        unit=unit,
+        limit=limit,
+        period_ns=60 * fakes.SECOND,
+    )
+
+
+def _places(kind: str, whose: str, limit: int) -> ConcurrencyLimit:
+    return ConcurrencyLimit(id=f"{kind}/{whose}/concurrency", scope_kind=kind, scope_value=whose, limit=limit)
 
 
 def draw_limit(random: Random, unit: Unit) -> int:
@@ -166,23 +237,10 @@ def _principal(
     rates: tuple[RateLimit, ...] = ()
     if random.random() < 0.3:
         unit, limit = random.choice(((RateUnit.REQUESTS, 6), (RateUnit.TOKENS, 3_000)))
-        rates = (
-            RateLimit(
-                id=f"key/{key}/{unit.name}",
-                scope_kind="key",
-                scope_value=key,
-                unit=unit,
-                limit=limit,
-                period_ns=60 * fakes.SECOND,
-            ),
-        )
+        rates = (_rate("key", key, unit, limit),)
     places: tuple[ConcurrencyLimit, ...] = ()
     if random.random() < 0.4:
-        places = (
-            ConcurrencyLimit(
-                id=f"key/{key}/concurrency", scope_kind="key", scope_value=key, limit=random.randint(1, 3)
-            ),
-        )
+        places = (_places("key", key, random.randint(1, 3)),)
     return Principal(
         key_id=KeyId(key),
         organization="acme",
