@@ -8,7 +8,8 @@ from router.domain.catalog import Deployment, Model, Snapshot, Strategy, Substit
 from router.domain.dispatch.breakers import Passage
 from router.domain.dispatch.failure import Failure, FailureKind, Fallback, verdict_of
 from router.domain.faults import Fault, RouterError
-from router.domain.governance.budget import BudgetId
+from router.domain.governance.budget import BudgetId, BudgetMode
+from router.domain.governance.output_estimate import SAMPLES_MIN, class_of
 from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.governance.rate import RateLimit, Unit
 from router.domain.ids import DeploymentId, ModelName
@@ -31,7 +32,7 @@ def place(name: str, **more: object) -> Deployment:
 def routed(*deployments: Deployment, **model: object) -> Snapshot:
     small = Model(name=SMALL, deployments=deployments, **model)  # type: ignore[arg-type]  # as above
     other = Model(name=OTHER, deployments=(place("other", model=OTHER),))
-    return replace(snapshot(), models={SMALL: small, OTHER: other}, budgets={BudgetId("b"): budget("b", 10**6)})
+    return replace(snapshot(), models={SMALL: small, OTHER: other}, budgets={BudgetId("b"): budget("b", 10**10)})
 
 
 def explained(rig: Rig, body: str = ASK, *, who: Principal | None = None) -> Explanation:
@@ -86,10 +87,23 @@ def test_the_ceiling_is_what_would_be_held_at_worst() -> None:
     assert only(explained(Rig(routed(place("a", price=None))))).ceiling_nano_usd is None
 
 
+def test_what_is_held_at_first_may_be_less_than_the_ceiling() -> None:
+    rig = Rig(routed(place("a")))
+    who = replace(principal("*"), accounts=((BudgetId("b"), "ci"),), budget_mode=BudgetMode.QUANTILE)
+    body = ASK.replace('"max_tokens":10', '"max_tokens":90,"stream":true')
+    call = rig.call(body, who=who)
+    for _ in range(SAMPLES_MIN):
+        rig.pipeline.gate._estimates.learn(class_of("small", "a1", call.request.size), 20)
+    candidate = only(rig.pipeline.explain(call))
+
+    assert candidate.sized is not None
+    assert (20, candidate.sized.ceiling.usd(90)) == (candidate.sized.output_tokens, candidate.ceiling_nano_usd)
+
+
 async def test_a_budget_that_has_no_room_says_so() -> None:
     rig = Rig(routed(place("a")))
     account = (BudgetId("b"), "ci")
-    await rig.ledger.reserve(reservation(1, hold=10**6, path=[account]), rig.clock.wall)
+    await rig.ledger.reserve(reservation(1, hold=10**10, path=[account]), rig.clock.wall)
     found = explained(rig, who=replace(principal("*"), accounts=(account,)))
 
     assert [("budget", Fault.BUDGET_EXHAUSTED)] == refused(only(found))

@@ -83,14 +83,16 @@ def test_lists_are_cut_and_say_by_how_much() -> None:
     assert 3 == found["n"]
 
 
-@pytest.mark.parametrize("length", [300, 5_000])
-def test_a_decision_keeps_within_its_bytes_however_long_names_are(length: int) -> None:
+@pytest.mark.parametrize(("length", "listed"), [(10, LISTED_MAX), (300, LISTED_MAX // 4), (5_000, 0)])
+def test_a_decision_keeps_within_its_bytes_however_long_names_are(length: int, listed: int) -> None:
     many = [replace(A, id=DeploymentId(f"up/{number}" + "x" * length)) for number in range(40)]
     text = explain(plan(*many, dropped=[Dropped(one, DropReason.FULL) for one in many]), many, OFFSET)
 
     assert text is not None
     assert len(text) <= DECISION_BYTES_MAX
-    assert 120 == msgspec.json.decode(text)["n"] + sum(len(msgspec.json.decode(text).get(name, ())) for name in "cdt")
+    found = msgspec.json.decode(text)
+    assert [listed] * 3 == [len(found.get(name, ())) for name in "cdt"]
+    assert 120 == found["n"] + 3 * listed
 
 
 def test_the_model_asked_for_is_no_substitute_under_any_name() -> None:
