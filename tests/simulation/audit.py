@@ -47,7 +47,9 @@ def _check_holds(life: Life, model: Model) -> None:
         law(billed <= hold.held.usd, f"{name}: {billed} is billed, {hold.held.usd} held")
         last, sized = received[-1], call.admission.sized if call.admission else None
         if sized is not None and not sized.top_up and last.limited and call.attempts[-1].failure is None:
-            worst = billed - last.bill(last.seen) + (last.bill(last.limit) if last.live else last.bill(last.seen))
+            before = billed - last.bill(last.seen)
+            law(before <= call.spent.usd, f"{name}: {before} was billed before, {call.spent.usd} counted")
+            worst = call.spent.usd + last.bill(last.limit if last.live else last.seen)
             law(worst <= hold.held.usd, f"{name}: {worst} may be billed, {hold.held.usd} held")
 
 
