@@ -114,6 +114,7 @@ def compile_key(key: KeySettings, tenants: Tenants, *, mode: Mode) -> KeyEntry:
         permissions |= {Permission.INFERENCE}
     digest = digest_of(key)
     assert digest is not None, "a key without a secret does not load"
+    assert key.priority.default is not None, "a profile says it, if only that of keys without one"
     principal = Principal(
         key_id=KeyId(key.name),
         organization=organization or None,
@@ -127,6 +128,7 @@ def compile_key(key: KeySettings, tenants: Tenants, *, mode: Mode) -> KeyEntry:
         mode=key.mode or mode,
         may_set_attribution=key.allow.set_attribution,
         may_substitute=key.allow.substitution,
+        priority=key.priority.default,
         budget_mode=in_usd.mode if in_usd else BudgetMode.STRICT,
         clamp=in_usd.clamp if in_usd else False,
     )

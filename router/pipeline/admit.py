@@ -10,9 +10,9 @@ from typing import Final
 from router.domain.catalog import Deployment, UnknownPrices
 from router.domain.faults import Fault, Refusal, RouterError
 from router.domain.governance.account import AccountKey
-from router.domain.governance.budget import EACH, NOTHING, Amounts, Budget, Crossed, Exhausted, ScopeKind
-from router.domain.governance.output_estimate import TOP_UP_TOKENS, OutputClass, OutputEstimates, class_of, top_up
-from router.domain.governance.permits import ConcurrencyLimit, Permit, Permits, Saturated
+from router.domain.governance.budget import NOTHING, Amounts, Crossed, Exhausted
+from router.domain.governance.output_estimate import OutputEstimates, class_of
+from router.domain.governance.permits import ConcurrencyLimit, Permits, Saturated
 from router.domain.governance.rate import NOTHING as NO_COSTS
 from router.domain.governance.rate import Costs, CostTooLarge, RateLimit, RateLimited, Rates, Standing
 from router.domain.governance.refusals import refuse_exhausted, refuse_limited, refuse_saturated, refuse_too_large
@@ -20,9 +20,11 @@ from router.domain.governance.sizing import NO_ACCOUNT, Room, Sized, Terms, size
 from router.domain.ids import CallId
 from router.domain.pricing import PriceCard
 from router.domain.principal import Mode
-from router.domain.settlement import Outcome, Reservation, Settlement, tag_values
-from router.domain.usage import BYTES_PER_TOKEN, TokenUsage
+from router.domain.settlement import Outcome, Reservation, Settlement
+from router.domain.usage import TokenUsage
+from router.pipeline.admission import Admission, Declined, Taken
 from router.pipeline.call import Call
+from router.pipeline.path import path_of
 from router.ports.clock import Clock
 from router.ports.ledger import Ledger, LedgerUnavailable
 from router.ports.telemetry import Telemetry
@@ -32,110 +34,6 @@ _DEPLOYMENT: Final = "deployment"
 """The kind of scope whose limits keep a call from one deployment and not from all."""
 NOTHING_HELD: Final = Amounts()
 """Where no account counts, a crash must not invent a cost."""
-
-
-class Declined(Exception):
-    """This deployment cannot take the call now, or the call cannot pay for it. Another one may."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
-
-
-class Taken:
-    """Places and charges under some limits, until they are given back."""
-
-    __slots__ = ("costs", "limits", "permit")
-
-    def __init__(self, limits: tuple[RateLimit, ...]) -> None:
-        self.limits = limits
-        self.costs = NO_COSTS
-        self.permit: Permit | None = None
-
-
-class Admission:
-    """What a call has taken, and how far the reply of its present attempt may go."""
-
-    __slots__ = (
-        "_beyond_tokens",
-        "_call_id",
-        "_gate",
-        "at_deployment",
-        "held",
-        "kind",
-        "of_caller",
-        "output_held",
-        "price",
-        "sized",
-        "truncated",
-    )
-
-    def __init__(self, gate: "Gate", call_id: CallId, *, kind: OutputClass, limits: tuple[RateLimit, ...]) -> None:
-        """`limits`: the caller's own."""
-        self._gate = gate
-        self._beyond_tokens: int | None = None
-        # Its id only: a call holds its admission, and a circle of the two would wait for the collector.
-        self._call_id = call_id
-        self.kind = kind
-        self.of_caller = Taken(limits)
-        self.at_deployment: Taken | None = None
-        self.sized: Sized
-        self.price: PriceCard | None = None
-        """What the deployment is taken to cost; None: nobody counts it."""
-        self.output_held = 0
-        """Output tokens that are held for the present attempt."""
-        self.held = NOTHING
-        """In the accounts, for the whole call."""
-        self.truncated = False
-        """The reply was ended by us: what it took says nothing of others of its kind."""
-
-    @property
-    def overrun(self) -> bool:
-        """The upstream went beyond the maximum that it was given."""
-        return self._beyond_tokens is not None
-
-    @property
-    def input_bytes_max(self) -> int:
-        """The largest size from which an estimate stays within what is held for the input."""
-        return (self.sized.amounts.tokens - self.sized.output_tokens) * BYTES_PER_TOKEN
-
-    def overshoot(self, spent_usd: int) -> int:
-        """Return by how much a call cost more than was held; at worst, where its provider did not say."""
-        if self._beyond_tokens is not None:
-            spent_usd = max(spent_usd, self.sized.ceiling.usd(self._beyond_tokens))
-        return spent_usd - self.held.usd
-
-    def standings(self) -> list[Standing]:
-        """Say how the caller's limits stand, for `x-ratelimit-*`."""
-        return self._gate.standings(self.of_caller.limits)
-
-    def has_enough(self, output_tokens: int) -> bool:
-        """Tell whether a reply that ends here has ended within what is held for it."""
-        return output_tokens <= self.output_held
-
-    def may_go_on(self, output_tokens: int) -> bool:
-        """Tell whether a stream that has come so far may go on, holding more for it if that takes more.
-
-        One that has passed its maximum may be one whose provider ignores it, or counts otherwise than we do: it goes on
-        while its accounts have room for it.
-        """
-        sized = self.sized
-        most = sized.output_tokens_max
-        if most is None:
-            return True
-        more = top_up(output_tokens, self.output_held, most) if sized.top_up else 0
-        if output_tokens > self.output_held + more:
-            more = -(-(output_tokens - self.output_held) // TOP_UP_TOKENS) * TOP_UP_TOKENS
-        if not more or self._gate.extend(self, self._call_id, more):
-            return True
-        if output_tokens > most:
-            self._beyond_tokens = output_tokens
-        return False
-
-    def allow(self, output_tokens: int) -> int:
-        """Return how many tokens of a stream the caller may see, after asking for as many as have come."""
-        self.may_go_on(output_tokens)
-        return self.output_held
 
 
 class Gate:
@@ -328,40 +226,6 @@ class Gate:
     def _duration_ns_max(self, call: Call, deployment: Deployment) -> int:
         total_ns = call.snapshot.providers[deployment.provider].timeouts.total_ns
         return total_ns if call.timeout_ns is None else min(total_ns, call.timeout_ns)
-
-
-def path_of(call: Call) -> tuple[AccountKey, ...]:
-    """Return the accounts of a call, narrowest first: its workflow's, those of its key, those across the tree."""
-    tree = call.snapshot.tree_budgets
-    if not tree:
-        return call.principal.accounts
-    first = [key for budget in tree if budget.scope.kind is ScopeKind.WORKFLOW for key in _keys(budget, call)]
-    last = [key for budget in tree if budget.scope.kind is not ScopeKind.WORKFLOW for key in _keys(budget, call)]
-    return (*first, *call.principal.accounts, *last)
-
-
-def _keys(budget: Budget, call: Call) -> list[AccountKey]:
-    labels, wanted = call.labels, budget.scope.value
-    values: list[str]
-    match budget.scope.kind:
-        case ScopeKind.WORKFLOW:
-            values = [labels.workflow_id] if labels.workflow_id else []
-        case ScopeKind.AGENT:
-            values = [labels.agent] if labels.agent else []
-        case ScopeKind.TAG:
-            values = tag_values(labels.tags)
-        case ScopeKind.MODEL:
-            values = [call.request.model]
-        case ScopeKind.USER:
-            values = [call.principal.user] if call.principal.user else []
-        case ScopeKind.KEY:
-            values = [call.principal.key_id]
-        case ScopeKind.TEAM:
-            team = call.principal.team
-            values = [f"{call.principal.organization}/{team}"] if team else []
-        case ScopeKind.ORGANIZATION:
-            values = [call.principal.organization] if call.principal.organization else []
-    return [(budget.id, value) for value in values if wanted in (EACH, value)]
 
 
 def _assumed(call: Call, deployment: Deployment) -> PriceCard | None:

@@ -10,7 +10,8 @@ from router.domain.dispatch.machine import Command, Dispatch, Give, Start, Wait,
 from router.domain.faults import Fault, Refusal, RouterError
 from router.domain.governance.budget import Amounts
 from router.domain.instants import NS_PER_S
-from router.pipeline.admit import Declined, Gate
+from router.pipeline.admission import Declined
+from router.pipeline.admit import Gate
 from router.pipeline.attempt import Attempt
 from router.pipeline.call import Call
 from router.pipeline.dispatch import dispatch

@@ -18,7 +18,7 @@ DEADLINE_NS: Final = 600 * NS_PER_S
 """How long a call whose caller names no timeout may be tried; the SDKs of OpenAI give up then."""
 
 if TYPE_CHECKING:
-    from router.pipeline.admit import Admission
+    from router.pipeline.admission import Admission
 
 
 class Call:

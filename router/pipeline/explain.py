@@ -23,8 +23,10 @@ from router.domain.planning.explanation import substituted_by
 from router.domain.planning.plan import RoutePlan
 from router.domain.principal import Mode
 from router.domain.settlement import Substituted
-from router.pipeline.admit import Admission, Declined, Gate, path_of
+from router.pipeline.admission import Admission, Declined
+from router.pipeline.admit import Gate
 from router.pipeline.call import Call
+from router.pipeline.path import path_of
 from router.pipeline.plan import Planner, nobody
 from router.ports.clock import Clock
 from router.ports.ledger import Ledger

@@ -24,8 +24,9 @@ from router.domain.planning.prefix import Chain, Prefixes, chain_of
 from router.domain.planning.ranking import Ask, Known, figure, rank
 from router.domain.planning.substitution import Circumstances, Reason, may_change, stand_in
 from router.domain.usage import estimate_tokens
-from router.pipeline.admit import Gate, path_of
+from router.pipeline.admit import Gate
 from router.pipeline.call import Call
+from router.pipeline.path import path_of
 from router.ports.clock import Clock, Draw
 from router.ports.ledger import Ledger
 

@@ -15,7 +15,7 @@ from router.domain.dispatch.failure import Failure, FailureKind, interruption_of
 from router.domain.faults import Fault, Refusal
 from router.domain.settlement import Outcome
 from router.domain.stream import END_EVENT, ERROR_EVENT, KEEP_ALIVE, TRUNCATED, Event, EventKind, length_event
-from router.pipeline.admit import Admission
+from router.pipeline.admission import Admission
 from router.pipeline.attempt import Attempt
 from router.pipeline.attempts import Attempts
 from router.pipeline.call import Call

@@ -14,10 +14,8 @@ from router.domain.governance.rate import RateLimit
 from router.domain.governance.rate import Unit as RateUnit
 from router.domain.governance.windows import Calendar, CalendarUnit
 from router.domain.principal import Mode, Principal
-from router.domain.settlement import Labels, Outcome
+from router.domain.settlement import Outcome
 from router.domain.stream import END_EVENT, ERROR_EVENT, TRUNCATED, Event, EventKind
-from router.pipeline.admit import path_of
-from router.pipeline.call import Call
 from tests.support.fakes import SECOND, chunk, deployment, principal, snapshot, usage_chunk
 from tests.support.pipeline import Rig
 
@@ -278,26 +276,6 @@ async def test_a_stream_that_has_finished_needs_no_top_up() -> None:
 
     assert [chunk("a"), chunk("", finish="stop"), END_EVENT] == events
     assert 10 * 2_000 + 10_000 == rig.telemetry.settled[-1].spent.usd
-
-
-@pytest.mark.parametrize(
-    ("scope", "labels", "values"),
-    [
-        (Scope(kind=ScopeKind.AGENT), Labels(agent="a"), ["a"]),
-        (Scope(kind=ScopeKind.AGENT, value="b"), Labels(agent="a"), []),
-        (Scope(kind=ScopeKind.TAG), Labels(tags="x, y,x"), ["x", "y"]),
-        (Scope(kind=ScopeKind.WORKFLOW), Labels(), []),
-        (Scope(kind=ScopeKind.MODEL, value="small"), Labels(), ["small"]),
-        (Scope(kind=ScopeKind.USER), Labels(), []),
-    ],
-)
-def test_accounts_across_the_tree_follow_what_the_call_says(scope: Scope, labels: Labels, values: list[str]) -> None:
-    tree = budget(USD, scope=scope, name="tree")
-    rig = Rig(with_budgets(budget(USD), tree=(tree,)))
-    call: Call = rig.call(who=budgeted())
-    call.labels = labels
-
-    assert [(BUDGET, "ci"), *[("tree", value) for value in values]] == sorted(path_of(call))
 
 
 async def test_nothing_is_held_where_no_account_counts() -> None:
