@@ -188,7 +188,7 @@ async def test_what_failed_attempts_may_have_cost_is_held_beside_the_next_one() 
         assert admission is not None
         assert 0 < call.spent.usd
         assert call.spent.usd + admission.sized.amounts.usd == admission.held.usd
-        assert admission.held.usd == rig.ledger._accounts.held(call.id).usd
+        assert admission.held.usd == rig.ledger._accounts.pending(call.id).amounts.usd
         second.feed(WHOLE)
 
     settled = rig.telemetry.settled[-1]
