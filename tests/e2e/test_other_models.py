@@ -23,11 +23,11 @@ DOWN = free(fake.error(500, "down"))
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
-    """`small` at a falls back to `dear` at b; `mixed` runs at both; `short` at a has larger models to fall back to."""
+    """`small` at a falls back to `dear` at e; `mixed` runs at both; `short` at a has larger models to fall back to."""
     small = {"context_window": 8_000}
     models = [
         served_by("small", at("a"), fallbacks=["dear"]),
-        served_by("dear", at("b", price=DEAR)),
+        served_by("dear", at("e", price=DEAR)),
         served_by("mixed", at("a", name="a-mixed"), at("b", name="b-mixed", tier=2)),
         served_by("short", at("a", name="a-short", **small), context_window_fallbacks=["tiny", "long"]),
         served_by("tiny", at("c", name="c-tiny", context_window=10)),
@@ -45,7 +45,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Poo
     ]
     retry = {"attempts_per_deployment": 1, "retry_ratio_pct": 100}
     folder = tmp_path_factory.mktemp("router")
-    async with pool(folder, "a", "b", "c", "d", models=models, keys=keys, retry=retry) as providers:
+    async with pool(folder, "a", "b", "c", "d", "e", models=models, keys=keys, retry=retry) as providers:
         yield providers
 
 
@@ -53,7 +53,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Poo
 async def providers(running: Pool) -> AsyncIterator[Pool]:
     fresh = running.start_over()
     yield fresh
-    await fresh.router.idle()
+    await fresh.books(e=2)
 
 
 # --- T18: what only its provider can read ----------------------------------------------------------------------------
@@ -163,12 +163,12 @@ async def test_a_stand_in_is_told_and_priced_as_what_it_is(providers: Pool) -> N
     reply = await providers.ask(asks())
     row = await providers.router.call(reply.call_id)
 
-    assert (200, "b/small", "2") == (
+    assert (200, "e/small", "2") == (
         reply.status,
         reply.headers["x-checkrein-deployment"],
         reply.headers["x-checkrein-attempts"],
     )
-    assert ("small", "b/small", "completed") == (row["asked_model"], row["served_deployment"], row["outcome"])
+    assert ("small", "e/small", "completed") == (row["asked_model"], row["served_deployment"], row["outcome"])
     assert 1 * 4_000 + 60 * 20_000 == row["cost_nano_usd"] == cost_of(reply)
     attempts = row["attempts"]
     assert isinstance(attempts, list)

@@ -56,12 +56,15 @@ class Pool:
         """How many requests came to each provider to which any came."""
         return {name: len(one.requests) for name, one in self.upstreams.items() if one.requests}
 
-    async def books(self) -> None:
-        """See that nothing stays held, and that ledger, attempts, account and invoices say the same to the nano-USD."""
+    async def books(self, **times: int) -> None:
+        """See that nothing stays held, and that ledger, attempts, account and invoices say the same to the nano-USD.
+
+        `times`: how much dearer than the others a provider is.
+        """
         await self.router.idle()
         rows = self.router.rows()[self.earlier_rows :]
         attempts = self._attempts([row["id"] for row in rows])
-        billed = {name: one.billed_nano_usd for name, one in self.upstreams.items() if one.requests}
+        billed = {n: one.billed_nano_usd * times.get(n, 1) for n, one in self.upstreams.items() if one.requests}
         booked = dict.fromkeys(billed, 0)
         for attempt in attempts:
             name = attempt["provider"]
