@@ -86,7 +86,7 @@ async def test_a_users_budget_is_held_and_posted(stage: Stage) -> None:
         reply = await connection.ask(request_of(max_completion_tokens=200), "x-checkrein-user: rich")
     refused = await ask(stage, "x-checkrein-user: poor", max_completion_tokens=200)
     async with stage.router.client(ADMIN) as client:
-        accounts = (await client.get("/admin/v1/budgets")).json()["data"]
+        accounts = (await client.get("/admin/v1/accounts")).json()["data"]
 
     assert (200, 429) == (reply.status, refused.status)
     assert "user" == details(refused)["scope"]

@@ -71,12 +71,10 @@ class Pool:
             booked[name] = booked.get(name, 0) + (attempt["cost_nano_usd"] or 0)
         assert billed == {name: cost for name, cost in booked.items() if name in billed or cost}
         assert sum(billed.values()) == sum(int(str(row["cost_nano_usd"])) for row in rows)
-        account = (await self.router.accounts()).get(("key", "test"))
-        if account is not None:
-            assert (0, sum(int(str(row["cost_nano_usd"])) for row in self.router.rows())) == (
-                account["reserved"],
-                account["used"],
-            )
+        accounts = await self.router.accounts()
+        assert {0} >= {account["reserved"] for account in accounts.values()}
+        posted = sum(int(str(row["cost_nano_usd"])) for row in self.router.rows())
+        assert posted == sum(account["used"] for account in accounts.values())
         assert {} == self.router.lifecycle._pipeline.gate.permits.gauges()
 
     def _attempts(self, calls: Sequence[object]) -> list[dict[str, Any]]:

@@ -62,7 +62,7 @@ class RunningRouter:
     async def accounts(self) -> dict[tuple[str, str], dict[str, Any]]:
         """Read how every account stands, by the kind and the value of its scope."""
         async with self.client(ADMIN) as client:
-            page = (await client.get("/admin/v1/budgets", params={"limit": 1_000})).json()
+            page = (await client.get("/admin/v1/accounts", params={"limit": 1_000})).json()
         assert page["next"] is None
         return {(row["scope"]["kind"], row["scope"]["value"]): row for row in page["data"]}
 
