@@ -19,15 +19,16 @@ POOR_KEY, CROWDED_KEY = "sk-test-poor", "sk-test-crowded"
 DEAR = {"input": 4.0, "output": 20.0}
 WORST = worst_case(INPUT_BOUND, OUTPUT_MAX)
 NEVER = asyncio.Event()
+ONE = {"limits": {"concurrency": 1}}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
-    """`small` runs at a and then b, `dearer` at a and then at e, which costs twice as much; b takes one at a time."""
+    """`small` runs at a and then b, `dearer` at a and then at e, which costs twice as much; in `narrow` each takes one at a time."""
     models = [
         served_by("small", at("a"), at("b", tier=2)),
         served_by("dearer", at("a", name="a-dearer"), at("e", name="e-dearer", tier=2, price=DEAR)),
-        served_by("narrow", at("a", name="a-narrow"), at("b", name="b-narrow", tier=2, limits={"concurrency": 1})),
+        served_by("narrow", at("a", name="a-narrow", **ONE), at("b", name="b-narrow", tier=2, **ONE)),
     ]
     keys = [
         {"name": "test", "key": KEY, "budget": {"limit_usd": 1_000, "window": "lifetime"}},
@@ -114,7 +115,7 @@ async def test_a_call_holds_its_worst_case_once_and_not_for_each_attempt(provide
 
 
 async def test_a_place_is_given_back_between_attempts(providers: Pool) -> None:
-    """20 calls one after the other through b, which takes one at a time; and the caller's only place is kept."""
+    """20 calls one after the other find a place at both, each of which takes one at a time."""
     providers.script(a=free(fake.error(500, "down")), b=billing(INPUT_BOUND, 10))
     members = request_of(max_completion_tokens=100, model="narrow")
     statuses = []

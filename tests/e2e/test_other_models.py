@@ -197,6 +197,16 @@ async def test_a_key_that_wants_no_stand_in_gets_the_error(providers: Pool) -> N
     assert {"a": 2} == providers.asked
 
 
+@pytest.mark.parametrize("model", ["small", "mixed"])
+@pytest.mark.parametrize("status", [400, 404, 422])
+async def test_what_would_be_wrong_everywhere_is_sent_nowhere_else(providers: Pool, model: str, status: int) -> None:
+    """T7b: neither to another deployment nor to another model."""
+    providers.script(a=free(fake.error(status, "not like this", type="invalid_request_error")))
+    reply = await providers.ask(asks(model=model))
+
+    assert (status, "not like this", {"a": 1}) == (reply.status, reply.error["message"], providers.asked)
+
+
 # --- T30: prompts that are too long ----------------------------------------------------------------------------------
 
 
