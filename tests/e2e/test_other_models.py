@@ -124,6 +124,14 @@ async def test_at_the_provider_that_wrote_them_they_stay(providers: Pool) -> Non
     assert [HISTORY, HISTORY] == [messages_of(request) for request in sent]
 
 
+async def test_new_conversations_begin_in_the_first_tier(providers: Pool) -> None:
+    """T17: however many there are, as long as it serves them."""
+    for number in range(10):
+        await providers.ask(asks(model="mixed"), f"x-session-id: new {number}")
+
+    assert {"a": 10} == providers.asked
+
+
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}}}
 NEEDS: dict[str, dict[str, Any]] = {
