@@ -24,7 +24,7 @@ ONE = {"limits": {"concurrency": 1}}
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
-    """`small` runs at a and then b, `dearer` at a and then at e, twice as dear; in `narrow` each takes one at a time."""
+    """`small` runs at a and then b, `dearer` at a and then at e, twice as dear; in `narrow` each takes one."""
     models = [
         served_by("small", at("a"), at("b", tier=2)),
         served_by("dearer", at("a", name="a-dearer"), at("e", name="e-dearer", tier=2, price=DEAR)),
