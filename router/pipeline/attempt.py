@@ -23,12 +23,12 @@ class Attempt:
     """One attempt, from the moment before it is dispatched. Times: `started_ns` wall, the others monotonic."""
 
     __slots__ = (
-        "_begun",
         "_card",
         "_ended",
         "_load",
         "_passage",
         "_row",
+        "begun",
         "deployment",
         "failure",
         "first_token",
@@ -55,7 +55,7 @@ class Attempt:
         self._load = load
         self._card = card
         self.started_ns = started_ns
-        self._begun = begun
+        self.begun = begun
         self._ended: int | None = None
         self._row: AttemptRow | None = None
         self.first_token: int | None = None
@@ -104,7 +104,7 @@ class Attempt:
             return self._row
         card = self._card
         usage = self._usage(input_bytes)
-        duration_ns = (now if self._ended is None else self._ended) - self._begun
+        duration_ns = (now if self._ended is None else self._ended) - self.begun
         row = AttemptRow(
             number=self.number,
             deployment=self.deployment.id,
@@ -112,7 +112,7 @@ class Attempt:
             upstream_model=self.deployment.upstream_model,
             started_ns=self.started_ns,
             duration_ns=duration_ns,
-            first_token_ns=None if self.first_token is None else self.first_token - self._begun,
+            first_token_ns=None if self.first_token is None else self.first_token - self.begun,
             fault=None if self.failure is None else fault_of(self.failure),
             upstream_status=None if self.failure is None else self.failure.status,
             usage=usage,

@@ -124,8 +124,9 @@ class Attempts:
         call, means = self._call, self._means
         go_on(call)
         now = means.clock.monotonic_ns()
-        before = [one.deployment.id for one in call.attempts if one is not attempt]
-        verdict = attempt.fail(failure, now, again=attempt.deployment.id in before)
+        at = attempt.deployment
+        again = any(one.deployment.id == at.id and one.deployment.target != at.target for one in call.attempts)
+        verdict = attempt.fail(failure, now, again=again)
         attempt.leave(now)
         row = attempt.row(now, call.input_bytes)
         means.gate.vacate(call, row.usage)

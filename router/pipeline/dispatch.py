@@ -1,6 +1,7 @@
 """Send one attempt to its deployment. Retries and fallbacks are further attempts of the same kind."""
 
 from router.domain.chat import for_another_provider, upstream_body
+from router.domain.instants import NS_PER_MS
 from router.domain.metering import Meter
 from router.pipeline.attempt import Attempt
 from router.pipeline.call import Call
@@ -26,7 +27,7 @@ async def dispatch(call: Call, attempt: Attempt, upstream: Upstream) -> Flight:
         ),
         mode=call.request.mode,
         headers=headers,
-        total_ns=call.timeout_ns,
+        total_ns=_time_left_ns(call, attempt),
     )
     stream = await upstream.open(request)
     meter = Meter(wants_usage=call.request.wants_usage)
@@ -39,3 +40,10 @@ async def dispatch(call: Call, attempt: Attempt, upstream: Upstream) -> Flight:
         )
     attempt.flight = flight = Flight(stream, meter)
     return flight
+
+
+def _time_left_ns(call: Call, attempt: Attempt) -> int | None:
+    """Return what the caller's own time leaves for this attempt, in whole milliseconds; None if it named none."""
+    if call.timeout_ns is None or attempt.number == 1:
+        return call.timeout_ns
+    return max(1, -(-(call.deadline - attempt.begun) // NS_PER_MS)) * NS_PER_MS

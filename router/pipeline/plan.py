@@ -100,14 +100,17 @@ class Planner:
         if saved is None:
             saved = self._saved[name] = RetryBudget()
         saved.called(terms.ratio_pct)
+        otherwise = None if plan.candidates else nobody(plan)
+        too_long = otherwise is not None and otherwise.fault is Fault.CONTEXT_LENGTH_EXCEEDED
         return Dispatch(
             plan.candidates,
             terms=terms,
             saved=saved,
             deadline=call.deadline,
             attempts_before=call.retries,
-            otherwise=None if plan.candidates else nobody(plan),
+            otherwise=otherwise,
             free_at=free_at(plan.dropped) if plan.dropped else None,
+            kind=Fallback.CONTEXT if too_long else Fallback.ANY,
         )
 
     def widen(self, call: Call, kind: Fallback) -> Sequence[Deployment]:

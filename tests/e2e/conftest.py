@@ -33,8 +33,9 @@ async def shared(sections: dict[str, object], tmp_path_factory: pytest.TempPathF
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def stage(shared: Stage) -> AsyncIterator[Stage]:
-    """Give a test a provider that remembers nothing, and see that it leaves nothing in flight."""
+    """Give a test a provider that begins anew and is not held to what it said, and see that nothing stays in flight."""
     shared.upstream.start_over()
     await shared.upstream.left(0)
+    shared.forgive()
     yield Stage(upstream=shared.upstream, router=shared.router, earlier_rows=len(shared.router.rows()))
     await shared.router.idle()

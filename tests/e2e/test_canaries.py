@@ -148,8 +148,11 @@ async def evidence(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ev
 
 
 async def mistreat(router: Served, upstream: FakeUpstream, found: Evidence) -> None:
+    admin = {"authorization": f"Bearer {ADMIN_KEY}"}
     async with http_client(router.url) as client:
         for name, key, body in requests():
+            # What the provider said the last time must not keep this one from it.
+            await client.post("/admin/v1/breakers/reset", json={"target": "fake/fake-model"}, headers=admin)
             if name in BAD:
                 upstream.script(BAD[name])
             reply = await client.post(CHAT, json=body, headers={"authorization": f"Bearer {key}"})
@@ -161,7 +164,6 @@ async def mistreat(router: Served, upstream: FakeUpstream, found: Evidence) -> N
             found.replies.append(("malformed", await client.post(CHAT, content=content, headers=headers)))
         found.raw = await exchange(router.http_port, head("POST", CHAT, key=USER_KEY) + b"\x00" + PROMPT.encode())
         found.raw += await exchange(router.http_port, b"POST /" + USER_KEY.encode() + b" rubbish\r\n\r\n")
-        admin = {"authorization": f"Bearer {ADMIN_KEY}"}
         calls = [reply.headers["x-checkrein-call"] for _, reply in found.replies if "x-checkrein-call" in reply.headers]
         for call in calls:
             found.calls += (await client.get(f"/checkrein/v1/calls/{call}", headers=admin)).text

@@ -7,7 +7,6 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -18,7 +17,7 @@ from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import FakeUpstream
 from tests.support.running import RunningRouter, chat, config_for, running_router
 from tests.support.stage import Stage
-from tests.support.waiting import until
+from tests.support.waiting import back_to, footprint, until
 from tests.support.wire import CHAT, Answer, Wire, head, post, wire
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -52,18 +51,9 @@ async def warmed(router: RunningRouter) -> tuple[int, int]:
     return footprint()
 
 
-def footprint() -> tuple[int, int]:
-    """Open files and sockets of this process, and its tasks."""
-    return sum(1 for _ in Path("/proc/self/fd").iterdir()), len(asyncio.all_tasks())
-
-
 def called(stage: Stage) -> list[dict[str, object]]:
     """The rows of calls that were dispatched."""
     return [row for row in stage.rows() if row["outcome"] != "refused"]
-
-
-async def back_to(baseline: tuple[int, int]) -> None:
-    await until(lambda: all(now <= before for now, before in zip(footprint(), baseline, strict=True)), within_s=5)
 
 
 async def hang_up(

@@ -5,7 +5,6 @@ every four bytes of the body, and the tokens of output that came.
 """
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Iterator
 from random import Random
@@ -14,7 +13,7 @@ import pytest
 
 from tests.support.exits import EXITS, SECTIONS, Exit, Exits
 from tests.support.fake_upstream import INPUT_NANO_USD, OUTPUT_NANO_USD, Request
-from tests.support.money import KEYS
+from tests.support.money import KEYS, guessed_input
 from tests.support.stage import Stage
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -108,14 +107,7 @@ def invoice(name: str, asked: dict[str, Request]) -> int:
         return 0
     if not kind.estimated:
         return request.cost_nano_usd
-    return -(-body_bytes(request) // 4) * INPUT_NANO_USD + request.tokens * OUTPUT_NANO_USD
-
-
-def body_bytes(request: Request) -> int:
-    """The size of what the caller sent: the router only adds that a stream shall tell its usage."""
-    members = request.json
-    members.pop("stream_options", None)
-    return len(json.dumps(members).encode())
+    return guessed_input(request) * INPUT_NANO_USD + request.tokens * OUTPUT_NANO_USD
 
 
 def by_account(rows: dict[str, dict[str, object]]) -> Counter[tuple[str, str]]:

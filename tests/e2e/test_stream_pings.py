@@ -95,6 +95,7 @@ async def test_an_error_after_the_first_ping_is_an_error_event(stage: Stage) -> 
     stage.upstream.script(Reply(status=429, headers=refusal.headers, steps=refusal.steps, before_head=(Gap(0.3),)))
     async with wire(stage.router.http_port) as client:
         reply = await client.ask(STREAM)
+        stage.forgive()  # a rate limit keeps the next call away
         again = await client.ask(STREAM)
     row = await stage.router.call(reply.call_id)
 
@@ -103,4 +104,4 @@ async def test_an_error_after_the_first_ping_is_an_error_event(stage: Stage) -> 
     assert 1 == len(reply.events), "one error event, no [DONE]"
     assert reply.error["message"]
     assert 200 == again.status
-    assert ("interrupted", 0, 0) == (row["outcome"], row["output_tokens"], row["cost_nano_usd"])
+    assert ("failed", 0, 0) == (row["outcome"], row["output_tokens"], row["cost_nano_usd"])

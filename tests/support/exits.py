@@ -148,8 +148,8 @@ class _Breaking:
 
     @classmethod
     def into(cls, pipeline: Pipeline, arrived: Mapping[str, asyncio.Future[Request]]) -> None:
-        real = pipeline.upstreams
-        pipeline.upstreams = cls(real._real if isinstance(real, cls) else real, arrived)
+        real = pipeline.means.upstreams
+        pipeline.means.upstreams = cls(real._real if isinstance(real, cls) else real, arrived)
 
     def find(self, provider: ProviderId) -> Self:
         return type(self)(self._real.find(provider), self._arrived)

@@ -144,18 +144,26 @@ def config_for(upstream: FakeUpstream, **sections: object) -> dict[str, object]:
 
 
 class MovableClock:
-    """Its wall clock stands still until a test moves it; timers and deadlines go by real time."""
+    """Its wall clock stands still until a test moves it; timers and deadlines go by real time, and what is skipped."""
 
     def __init__(self, wall: datetime) -> None:
+        self._skipped_ns = 0
         self.move_to(wall)
 
-    monotonic_ns = staticmethod(time.monotonic_ns)
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns() + self._skipped_ns
 
     def wall_ns(self) -> int:
         return self._wall_ns
 
     def move_to(self, wall: datetime) -> None:
         self._wall_ns = round(wall.timestamp()) * 10**9
+
+    def skip(self, seconds: float) -> None:
+        """Let so much time have passed; what the loop has been told to do later is not done sooner."""
+        span_ns = round(seconds * 10**9)
+        self._wall_ns += span_ns
+        self._skipped_ns += span_ns
 
 
 @contextlib.asynccontextmanager

@@ -25,6 +25,12 @@ class Stage:
         async with wire(self.router.http_port) as connection:
             return await connection.ask(members, *lines)
 
+    def forgive(self) -> None:
+        """Forget what is held against the providers: a rate limit, a refused credential."""
+        breakers = self.router.lifecycle._pipeline.means.breakers
+        for state in breakers.states(0):
+            breakers.reset(state.target)
+
     def sdk(self) -> openai.AsyncOpenAI:
         return sdk(f"{self.router.url}/v1", KEY)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 
 async def turns(count: int = 1) -> None:
@@ -27,3 +28,13 @@ async def until(condition: Callable[[], object], *, within_s: float) -> None:
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.005)
+
+
+def footprint() -> tuple[int, int]:
+    """Open files and sockets of this process, and its tasks."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir()), len(asyncio.all_tasks())
+
+
+async def back_to(baseline: tuple[int, int]) -> None:
+    """Wait until no more is open than there was."""
+    await until(lambda: all(now <= before for now, before in zip(footprint(), baseline, strict=True)), within_s=5)

@@ -94,8 +94,11 @@ class Dispatch:
         attempts_before: int = 0,
         otherwise: Refusal | None = None,
         free_at: int | None = None,
+        kind: Fallback = Fallback.ANY,
     ) -> None:
-        """`attempts_before`: those that the caller's SDK says it has made already; one is left all the same.
+        """`kind`: which other models may help, as far as is known before anybody is asked.
+
+        `attempts_before`: those that the caller's SDK says it has made already; one is left all the same.
 
         `otherwise`: what to say if nobody is asked at all; None: that nobody is free before `free_at`.
         """
@@ -110,7 +113,7 @@ class Dispatch:
         self._first: Refusal | None = None
         self._declined = otherwise
         self._free_at = free_at
-        self._kind = Fallback.ANY
+        self._kind = kind
         """Which models may take the place of the one asked for, after all that is known of the request."""
         self._widened: set[Fallback] = set()
 

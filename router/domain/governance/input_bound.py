@@ -56,7 +56,7 @@ _SETTINGS: Final = frozenset((
 ))
 # fmt: on
 _TOOLS: Final = ("tools", "functions")
-_TEXTS: Final = frozenset(("text", "refusal", "input_text", "output_text"))
+_TEXTS: Final = frozenset(("text", "refusal", "input_text", "output_text", "thinking"))
 _KINDS: Final = {
     "image_url": PartKind.IMAGE,
     "input_image": PartKind.IMAGE,

@@ -131,8 +131,10 @@ class Affinities:
             return ranked  # others began alike: this may be no conversation at all
         for at, deployment in enumerate(ranked):
             if deployment.target == target:
-                return ranked if _too_busy(deployment, ranked, loads) else _first(at, ranked)
-        return _first(self._with_room(ranked), ranked) if strategy in _BALANCED else ranked
+                return ranked if _too_busy(deployment, _tier_of(deployment, ranked), loads) else _first(at, ranked)
+        if strategy not in _BALANCED:
+            return ranked
+        return _first(self._with_room(_tier_of(ranked[0], ranked)), ranked)
 
     def pin(self, conversation: Conversation, target: TargetId, *, now: int, ttl_ns: int) -> None:
         """Remember where a call goes when it is dispatched, and again when it goes elsewhere because that failed.
@@ -176,6 +178,11 @@ class Affinities:
         count = self._count
         share = BOUND * (sum(count[each.target] for each in ranked) + 1) / (sum(each.weight for each in ranked) or 1)
         return next((at for at, each in enumerate(ranked) if count[each.target] < ceil(share * each.weight)), 0)
+
+
+def _tier_of(one: Deployment, ranked: Sequence[Deployment]) -> Sequence[Deployment]:
+    """Return those that share calls with it: the tiers after the first are for when that cannot serve."""
+    return [each for each in ranked if each.tier == one.tier]
 
 
 def _too_busy(deployment: Deployment, ranked: Sequence[Deployment], loads: Loads) -> bool:

@@ -139,6 +139,21 @@ async def test_when_all_breakers_are_open_the_caller_is_told_when_to_come_back()
     assert -(-(until - rig.clock.monotonic_ns()) // 1_000_000) == caught.value.refusal.retry_after_ms
 
 
+@pytest.mark.parametrize(("credentials", "counted"), [(("",), 2), (("one", "two"), 1)])
+async def test_each_try_at_a_target_counts_and_the_same_with_another_credential_does_not(
+    credentials: tuple[str, ...], counted: int
+) -> None:
+    places = [place("first", credential=name) for name in credentials]
+    rig = Rig(routed(*places, retry=RetryTerms(attempts_total=2, backoff_base_ns=1)))
+    rig.upstream().fail(DOWN)
+    rig.upstream().fail(DOWN)
+    await served(rig)
+    states = rig.pipeline.means.breakers.states(rig.clock.monotonic_ns())
+
+    assert 2 == len(rig.upstreams.requests)
+    assert counted == sum(one.failures for one in states)
+
+
 async def test_a_full_deployment_is_passed_over() -> None:
     full = place("first", concurrency_limits=(AT_ONCE,))
     rig = Rig(routed(full, place("second", tier=2)))

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from router.domain.dispatch.failure import Failure, FailureKind
+from router.domain.instants import NS_PER_MS
 from router.domain.stream import ReplyMode
 from router.pipeline.attempt import Attempt
 from router.pipeline.dispatch import dispatch
@@ -37,6 +38,17 @@ async def test_a_trace_is_passed_on() -> None:
     await dispatch(call, attempt(), rig.upstreams)
 
     assert (b"traceparent", b"00-1-2-01") in rig.upstreams.requests[0].headers
+
+
+@pytest.mark.parametrize(("number", "left_ms"), [(1, 1_000), (2, 700)])
+async def test_the_caller_s_time_is_for_all_attempts_together(number: int, left_ms: int) -> None:
+    rig = Rig()
+    rig.upstream()
+    call = rig.call()
+    call.timeout_ns = 1_000 * NS_PER_MS
+    await dispatch(call, begun_attempt(number, begun=call.arrived + 300 * NS_PER_MS + 1), rig.upstreams)
+
+    assert left_ms * NS_PER_MS == rig.upstreams.requests[0].total_ns
 
 
 async def test_who_cannot_be_reached_has_no_flight() -> None:

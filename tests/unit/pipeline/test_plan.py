@@ -6,6 +6,7 @@ import pytest
 
 from router.domain.catalog import Deployment, Model, Snapshot, Strategy, Substitute
 from router.domain.dispatch.failure import Fallback
+from router.domain.dispatch.machine import Widen
 from router.domain.faults import Fault, Refusal
 from router.domain.ids import DeploymentId, ModelName, ProviderId
 from router.domain.planning.eligibility import DropReason
@@ -98,6 +99,15 @@ def test_a_fallback_that_is_too_small_is_left_out() -> None:
     assert ["other"] == [one.id for one in rig.pipeline.planner.widen(call, Fallback.ANY)]
     assert [] == list(rig.pipeline.planner.widen(longer, Fallback.ANY))
     assert [] == list(rig.pipeline.planner.widen(call, Fallback.CONTEXT))
+
+
+def test_a_prompt_that_seems_too_long_goes_where_more_fits_and_not_elsewhere() -> None:
+    rig = Rig(routed(place("first", context_window=1), context_window_fallbacks=(ModelName("other"),)))
+    call = rig.call(ASK)
+    plan = rig.pipeline.planner.plan(call)
+    assert isinstance(plan, RoutePlan)
+
+    assert Widen(Fallback.CONTEXT) == rig.pipeline.planner.dispatch_of(call, plan).begin(call.arrived)
 
 
 def test_a_key_gets_no_fallback_that_it_may_not_use() -> None:

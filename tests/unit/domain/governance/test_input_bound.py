@@ -126,6 +126,14 @@ def test_a_content_that_is_one_part_is_looked_into() -> None:
     assert Unbounded(part=PartKind.IMAGE) == bound_input(request({"type": "image_url", "image_url": {}}), {})
 
 
+def test_a_thought_in_the_history_is_text() -> None:
+    thought = {"type": "thinking", "thinking": "hm", "signature": "c2ln"}
+
+    assert bound_input(
+        request([{"type": "text", "text": "a" * (size(thought) - size({"type": "text", "text": ""}))}]), {}
+    ) == bound_input(request([thought]), {})
+
+
 def test_an_earlier_spoken_reply_is_heard_again() -> None:
     text = (
         '{"messages":[{"role":"assistant","audio":{"id":"audio_1"}},{"role":"assistant","content":"a","audio":null}]}'
