@@ -12,7 +12,7 @@ import pytest_asyncio
 from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import Handler, Reply, Request
 from tests.support.money import ask_at_once, callers
-from tests.support.pool import Pool, asks, at, free, pool, served_by
+from tests.support.pool import Pool, asks, at, free, pool, served_by, unsaid
 from tests.support.running import ADMIN, MovableClock
 from tests.support.wire import Answer, post, wire
 
@@ -143,6 +143,16 @@ async def test_what_a_request_brings_about_neither_opens_nor_is_tried_again(live
     assert {fault} == {row["fault"] for row in live.pool.stage.rows()}
     target = (await live.targets())["a/small"]
     assert ("closed", 0, None) == (target["state"], target["failures"], target["not_before_ms"])
+
+
+@pytest.mark.xfail(reason="a total that the caller made short counts like the operator's own")
+async def test_a_caller_with_no_patience_opens_nothing(live: Live) -> None:
+    """T7b: five calls that may take 20 ms must not keep everybody else from their provider."""
+    live.pool.script(a=unsaid(fake.silence(asyncio.Event())))
+    for _ in range(5):
+        await live.pool.ask(asks(stream=True), "x-checkrein-timeout: 0.02")
+
+    assert "closed" == (await live.targets())["a/small"]["state"]
 
 
 def keyed(bad: Reply) -> Handler:

@@ -1,9 +1,8 @@
 """Several providers behind one router: script each, count whom it asked, compare what all of them billed."""
 
 import contextlib
-import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Final
 from router.ports.clock import Clock
 from tests.support.fake_upstream import FakeUpstream, Handler, Reply, Request
 from tests.support.money import KEYS, PRICE, guessed_input
-from tests.support.running import KEY, RunningRouter, chat, config_for, running_router
+from tests.support.running import RunningRouter, chat, config_for, running_router
 from tests.support.stage import Stage
 from tests.support.wire import Answer
 
@@ -145,14 +144,3 @@ async def pool(
         ]
         router = await stack.enter_async_context(running_router(config, folder, clock=clock))
         yield Pool(upstreams=upstreams, router=router)
-
-
-def key(name: str = "test", **members: object) -> list[dict[str, object]]:
-    """The keys of a router whose caller's has these members."""
-    return [{"name": name, "key": KEY, **members}, dict(KEYS[1])]
-
-
-def contents(request: Request) -> Iterator[object]:
-    """What the messages of a request say, as they arrived."""
-    for message in json.loads(request.body)["messages"]:
-        yield message.get("content")
