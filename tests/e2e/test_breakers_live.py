@@ -145,7 +145,6 @@ async def test_what_a_request_brings_about_neither_opens_nor_is_tried_again(live
     assert ("closed", 0, None) == (target["state"], target["failures"], target["not_before_ms"])
 
 
-@pytest.mark.xfail(reason="a total that the caller made short counts like the operator's own")
 async def test_a_caller_with_no_patience_opens_nothing(live: Live) -> None:
     """T7b: five calls that may take 20 ms must not keep everybody else from their provider."""
     live.pool.script(a=unsaid(fake.silence(asyncio.Event())))

@@ -15,10 +15,11 @@ def attempt(
     card: PriceCard | None = PRICE,
     started_ns: int = 1,
     begun: int = 1,
+    hurried: bool = False,
 ) -> Attempt:
     """Begin an attempt at a deployment that nothing is known of."""
     at = at or deployment()
     passage = breakers().enter(at, begun)
     assert isinstance(passage, Passage)
     load = Loads().started(at.target, 0, begun)
-    return Attempt(number, at, passage=passage, load=load, card=card, started_ns=started_ns, begun=begun)
+    return Attempt(number, at, passage=passage, load=load, card=card, started_ns=started_ns, begun=begun, hurried=hurried)

@@ -6,7 +6,7 @@ from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import Fault
 from router.domain.metering import Meter
 from router.domain.usage import NO_USAGE, TokenUsage
-from router.pipeline.attempt import Attempt
+from router.pipeline.attempt import PATIENCE_NS, Attempt
 from router.pipeline.flight import Flight
 from tests.support.attempts import attempt as begun_attempt
 from tests.support.fakes import PRICE, FedStream, chunk, usage_chunk
@@ -79,3 +79,24 @@ def test_an_attempt_cancelled_before_its_upstream_was_open_may_still_have_been_s
     cancelled = begun_attempt(started_ns=5, begun=100)
 
     assert TokenUsage(input=3, estimated=True) == cancelled.row(150, input_bytes=9).usage
+
+
+@pytest.mark.parametrize(
+    ("kind", "hurried", "began", "after_ns", "counts"),
+    [
+        (FailureKind.TOTAL_TIMEOUT, True, False, PATIENCE_NS - 1, False),
+        (FailureKind.CONNECT_TIMEOUT, True, False, PATIENCE_NS - 1, False),
+        (FailureKind.TOTAL_TIMEOUT, True, True, PATIENCE_NS, False),
+        (FailureKind.TOTAL_TIMEOUT, True, False, PATIENCE_NS, True),
+        (FailureKind.TOTAL_TIMEOUT, False, False, 1, True),
+        (FailureKind.IDLE_TIMEOUT, True, False, 1, True),
+    ],
+)
+def test_a_callers_own_hurry_says_nothing_about_the_provider(
+    kind: FailureKind, hurried: bool, began: bool, after_ns: int, counts: bool
+) -> None:
+    made = begun_attempt(begun=100, hurried=hurried)
+    if began:
+        made.began(101)
+
+    assert counts == made.fail(Failure(kind=kind, message="late"), 100 + after_ns).counts

@@ -199,6 +199,26 @@ def test_attempts_of_the_callers_sdk_count(before: int, attempts: int) -> None:
     assert attempts == made
 
 
+def test_other_models_serve_though_the_one_asked_for_has_nothing_saved_up() -> None:
+    saved = RetryBudget()
+    while saved.take(0):
+        pass
+    machine = Dispatch([A, B], terms=TERMS, saved=saved, deadline=DEADLINE)
+    machine.begin(0)
+
+    assert Widen(Fallback.ANY) == machine.failed(DOWN, VERDICTS[DOWN], 0, 0.5)
+    assert Start(C) == machine.widened([C, D], 0)
+    assert Start(D) == machine.failed(DOWN, VERDICTS[DOWN], 0, 0.5)
+
+
+def test_who_stands_in_is_asked_once() -> None:
+    play = Play(A)
+    play.fails(SILENT)
+    play.widens(C)
+
+    assert Give(replace(refusal_of(SILENT), final=True)) == play.fails(DOWN)
+
+
 def test_a_model_that_fails_for_everybody_is_not_asked_more_often_than_it_has_saved_up_for() -> None:
     saved, attempts = RetryBudget(), 0
     for _ in range(1_000):
