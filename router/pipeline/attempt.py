@@ -2,10 +2,12 @@
 
 from typing import Final
 
+import msgspec
+
 from router.domain.catalog import Deployment
 from router.domain.dispatch.breakers import Passage
 from router.domain.dispatch.failure import Failure, FailureKind, Verdict, fault_of, verdict_of
-from router.domain.instants import NS_PER_MS
+from router.domain.instants import NS_PER_MS, NS_PER_S
 from router.domain.money import NanoUsd
 from router.domain.planning.load import Started
 from router.domain.pricing import PriceCard, bill
@@ -18,6 +20,10 @@ _UNBILLED: Final = frozenset(
 )
 """Failures after which the provider has nothing to charge, as long as no token was seen."""
 
+PATIENCE_NS: Final = 10 * NS_PER_S
+"""A provider that says nothing for so long fails, also where it was the caller who gave it no longer."""
+_OUT_OF_TIME: Final = frozenset({FailureKind.TOTAL_TIMEOUT, FailureKind.CONNECT_TIMEOUT})
+
 
 class Attempt:
     """One attempt, from the moment before it is dispatched. Times: `started_ns` wall, the others monotonic."""
@@ -25,6 +31,7 @@ class Attempt:
     __slots__ = (
         "_card",
         "_ended",
+        "_hurried",
         "_load",
         "_passage",
         "_row",
@@ -47,8 +54,13 @@ class Attempt:
         card: PriceCard | None,
         started_ns: int,
         begun: int,
+        hurried: bool = False,
     ) -> None:
-        """`card`: what it costs, which is assumed where the deployment has no price of its own."""
+        """`card`: what it costs, which is assumed where the deployment has no price of its own.
+
+        `hurried`: the caller has named a time of its own.
+        """
+        self._hurried = hurried
         self.number = number
         self.deployment = deployment
         self._passage = passage
@@ -76,6 +88,8 @@ class Attempt:
         `again`: the call has failed at this deployment before, with another credential.
         """
         verdict = verdict_of(failure)
+        if verdict.counts and self._is_hurry(failure, now):
+            verdict = msgspec.structs.replace(verdict, counts=False)
         if self.failure is None:
             self.failure = failure
             self._ended = now
@@ -85,6 +99,12 @@ class Attempt:
             )
             self._load.ended(now, failed=verdict.counts)
         return verdict
+
+    def _is_hurry(self, failure: Failure, now: int) -> bool:
+        """Tell whether only the caller's own time was up, which says nothing about the provider."""
+        if not self._hurried or failure.kind not in _OUT_OF_TIME:
+            return False
+        return self.first_token is not None or now - self.begun < PATIENCE_NS
 
     def leave(self, now: int) -> None:
         """Let go of all that the attempt holds, however it ended. Any number of times."""

@@ -108,6 +108,7 @@ class Attempts:
             card=card,
             started_ns=means.clock.wall_ns(),
             begun=now,
+            hurried=call.timeout_ns is not None,
         )
         call.attempts.append(attempt)
         try:

@@ -22,4 +22,6 @@ def attempt(
     passage = breakers().enter(at, begun)
     assert isinstance(passage, Passage)
     load = Loads().started(at.target, 0, begun)
-    return Attempt(number, at, passage=passage, load=load, card=card, started_ns=started_ns, begun=begun, hurried=hurried)
+    return Attempt(
+        number, at, passage=passage, load=load, card=card, started_ns=started_ns, begun=begun, hurried=hurried
+    )

@@ -3,7 +3,8 @@
 Laws:
 1. After the first event that the caller may see there is no further attempt.
 2. No call makes more attempts than its terms allow, and none beyond the first that its model has not saved up for.
-3. Another deployment of the same model is asked at once; the same one again after a pause; another model last.
+3. Another deployment of the same model is asked at once; the same one again after a pause; another model last, each of
+   its deployments once: it has not failed, so nothing has to be saved up for it.
 4. Who fails because of what the request says is not asked again, and only such models as may help are asked after it.
 5. A call that gives up says why its first attempt failed: what came after it was our own idea.
 
@@ -144,8 +145,10 @@ class Dispatch:
         if verdict.fallback is not Fallback.ANY:
             self._leave_those_who_cannot_help(tried, verdict)
         hopeless = verdict.fallback is Fallback.NONE and tried.ready_at is None
-        if hopeless or self._attempts >= self._total or not self._saved.take(now):
+        if hopeless or self._attempts >= self._total:
             return self._give(now)
+        if not self._widened and not self._saved.take(now):
+            self._leave_the_model()
         return self._next(now)
 
     def woke(self, now: int) -> Command:
@@ -180,6 +183,12 @@ class Dispatch:
             return Widen(self._kind)
         return self._give(now)
 
+    def _leave_the_model(self) -> None:
+        """Ask no deployment of it again: it has nothing saved up. Models that stand in for it are others' business."""
+        self._candidates.clear()
+        for tried in self._tried.values():
+            tried.ready_at = None
+
     def _leave_those_who_cannot_help(self, tried: _Tried, verdict: Verdict) -> None:
         self._kind = verdict.fallback
         for other in self._tried.values():
@@ -190,7 +199,7 @@ class Dispatch:
 
     def _ready_at(self, tried: _Tried, failure: Failure, verdict: Verdict, now: int, draw: float) -> int | None:
         """Return when the deployment that failed may be asked again, if it is worth it."""
-        if not verdict.retry or tried.attempts >= self._terms.attempts_per_deployment:
+        if self._widened or not verdict.retry or tried.attempts >= self._terms.attempts_per_deployment:
             return None
         pause = backoff_ns(self._terms, tried.attempts, draw)
         if failure.retry_after_ms is not None:

@@ -138,8 +138,6 @@ def test_a_call_that_gives_up_says_why_its_first_attempt_failed_and_asks_no_mode
     play = Play(deployment("s", 10))
     play.fails(LONG)
     assert Start(A) == play.widens(A)
-    play.fails(DOWN)
-    assert Start(A) == play.wakes()
 
     assert Give(replace(refusal_of(LONG), final=True)) == play.fails(DOWN)
 
