@@ -39,6 +39,7 @@ from router.domain.dispatch.breaker import BreakerTerms
 from router.domain.dispatch.retry import RetryTerms
 from router.domain.events import EventType
 from router.domain.governance.input_bound import PartKind
+from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.ids import DeploymentId, ModelName, ProviderId
 from router.domain.money import nano_usd
 from router.domain.planning.needs import CAPABILITIES
@@ -181,7 +182,11 @@ class _Compiler:
             weight=deployment.weight,
             part_maxima=_part_maxima(deployment.input_maximum),
             rate_limits=compile_rate_limits(_DEPLOYMENT, named, deployment.limits),
-            concurrency_limits=compile_concurrency_limits(_DEPLOYMENT, named, deployment.limits),
+            concurrency_limits=(
+                *compile_concurrency_limits(_DEPLOYMENT, named, deployment.limits),
+                *_compile_limit_of_all(self._settings.concurrency.limit, named),
+            ),
+            adaptive=self._settings.concurrency.limit == "auto",
         )
 
     def _facts(self, deployment: DeploymentSettings, path: KeyPath) -> ModelFacts:
@@ -201,6 +206,13 @@ class _Compiler:
             max_output_tokens=second.max_output_tokens or first.max_output_tokens,
             capabilities=second.capabilities or first.capabilities,
         )
+
+
+def _compile_limit_of_all(limit: int | str, named: str) -> tuple[ConcurrencyLimit, ...]:
+    """Compile the number of `concurrency.limit` for one deployment, kept apart from that of its own limits."""
+    if not isinstance(limit, int):
+        return ()
+    return (ConcurrencyLimit(id=f"{_DEPLOYMENT}/{named}/all", scope_kind=_DEPLOYMENT, scope_value=named, limit=limit),)
 
 
 def _part_maxima(declared: InputMaximumSettings) -> Mapping[PartKind, int]:

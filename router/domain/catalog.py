@@ -139,6 +139,8 @@ class Deployment:
     """Tokens that one input part of a kind takes at most; a kind that is absent has no bound."""
     rate_limits: tuple[RateLimit, ...] = ()
     concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
+    adaptive: bool = False
+    """Beside them, what it takes at once is found out (`domain/planning/adaptive.py`)."""
     target: TargetId = field(init=False)
 
     def __post_init__(self) -> None:

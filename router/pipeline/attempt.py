@@ -9,6 +9,7 @@ from router.domain.dispatch.breakers import Passage
 from router.domain.dispatch.failure import Failure, FailureKind, Verdict, fault_of, verdict_of
 from router.domain.instants import NS_PER_MS, NS_PER_S
 from router.domain.money import NanoUsd
+from router.domain.planning.adaptive import Felt
 from router.domain.planning.load import Started
 from router.domain.pricing import PriceCard, bill
 from router.domain.settlement import AttemptRow
@@ -22,6 +23,7 @@ _UNBILLED: Final = frozenset(
 
 PATIENCE_NS: Final = 10 * NS_PER_S
 """A provider that says nothing for so long fails, also where it was the caller who gave it no longer."""
+_TOO_MANY: Final = frozenset({429, 529})
 _OUT_OF_TIME: Final = frozenset({FailureKind.TOTAL_TIMEOUT, FailureKind.CONNECT_TIMEOUT})
 
 
@@ -31,6 +33,7 @@ class Attempt:
     __slots__ = (
         "_card",
         "_ended",
+        "_felt",
         "_hurried",
         "_load",
         "_passage",
@@ -55,12 +58,14 @@ class Attempt:
         started_ns: int,
         begun: int,
         hurried: bool = False,
+        felt: Felt | None = None,
     ) -> None:
         """`card`: what it costs, which is assumed where the deployment has no price of its own.
 
-        `hurried`: the caller has named a time of its own.
+        `hurried`: the caller has named a time of its own. `felt`: what an adaptive limit learns from the attempt.
         """
         self._hurried = hurried
+        self._felt = felt
         self.number = number
         self.deployment = deployment
         self._passage = passage
@@ -81,6 +86,8 @@ class Attempt:
             self.first_token = now
             self._passage.began(now)
             self._load.began(now)
+            if self._felt is not None:
+                self._felt.began(now)
 
     def fail(self, failure: Failure, now: int, *, again: bool = False) -> Verdict:
         """Record why the attempt failed. The first failure is the cause, later ones are its echo.
@@ -98,6 +105,8 @@ class Attempt:
                 verdict, now=now, retry_after_ns=None if after is None else after * NS_PER_MS, again=again
             )
             self._load.ended(now, failed=verdict.counts)
+            if self._felt is not None and failure.status in _TOO_MANY:
+                self._felt.refused(now)
         return verdict
 
     def _is_hurry(self, failure: Failure, now: int) -> bool:

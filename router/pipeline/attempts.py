@@ -88,6 +88,8 @@ class Attempts:
         """Admit and dispatch one attempt; return it, or what comes next if it could not be sent."""
         call, means = self._call, self._means
         now = means.clock.monotonic_ns()
+        if deployment.adaptive and means.planner.is_full(deployment):
+            return self._machine.declined(None, None, now)
         passage = means.breakers.enter(deployment, now)
         if isinstance(passage, int):
             return self._machine.declined(None, passage, now)
@@ -100,15 +102,17 @@ class Attempts:
                 return self._machine.declined(exc.refusal, None, means.clock.monotonic_ns())
             raise
         now = means.clock.monotonic_ns()
+        tokens = means.planner.sent(call, deployment, now)
         attempt = Attempt(
             len(call.attempts) + 1,
             deployment,
             passage=passage,
-            load=means.planner.loads.started(deployment.target, means.planner.sent(call, deployment, now), now),
+            load=means.planner.loads.started(deployment.target, tokens, now),
             card=card,
             started_ns=means.clock.wall_ns(),
             begun=now,
             hurried=call.timeout_ns is not None,
+            felt=means.planner.felt(deployment, tokens, now) if deployment.adaptive else None,
         )
         call.attempts.append(attempt)
         try:

@@ -14,6 +14,7 @@ from router.domain.dispatch.retry import RetryBudget
 from router.domain.faults import Fault, Refusal
 from router.domain.governance.budget import ThresholdAction
 from router.domain.ids import ModelName, TargetId
+from router.domain.planning.adaptive import AdaptiveLimit, Felt
 from router.domain.planning.affinity import Affinities, Conversation, conversation_of
 from router.domain.planning.directives import FIELDS, NO_DIRECTIVES, read_directives
 from router.domain.planning.eligibility import Dropped, DropReason, free_at, sift
@@ -47,6 +48,8 @@ class Planner:
         self.loads = Loads()
         self._prefixes = Prefixes()
         self._affinities = Affinities()
+        self._limits: dict[TargetId, AdaptiveLimit] = {}
+        """Of targets whose limit is found out."""
         self._saved: dict[ModelName, RetryBudget] = {}
         """Bounded by the models of the configurations that were in force."""
         self._revision = 0
@@ -133,6 +136,24 @@ class Planner:
         known = Known(self.loads, self._prefixes)
         return [figure(plan.model.strategy, one, ask, known) for one in plan.candidates]
 
+    def is_full(self, deployment: Deployment) -> bool:
+        """Tell whether a deployment has as many calls as it may, or as it seems to take."""
+        if deployment.adaptive:
+            outstanding = self.loads[deployment.target].outstanding
+            if outstanding >= self._adaptive_limit(deployment).limit:
+                return True
+        return self._gate.is_full(deployment)
+
+    def felt(self, deployment: Deployment, uncached_tokens: int, now: int) -> Felt:
+        """Let the limit of an adaptive deployment learn from a call that goes there now."""
+        return Felt(self._adaptive_limit(deployment), self.loads[deployment.target], uncached_tokens, now)
+
+    def _adaptive_limit(self, deployment: Deployment) -> AdaptiveLimit:
+        limit = self._limits.get(deployment.target)
+        if limit is None:
+            limit = self._limits[deployment.target] = AdaptiveLimit()
+        return limit
+
     def sent(self, call: Call, deployment: Deployment, now: int) -> int:
         """Remember where a call goes now; return how much of its prompt has yet to be read there."""
         plan, tokens = call.plan, estimate_tokens(call.request.size)
@@ -150,6 +171,7 @@ class Planner:
         self._revision = snapshot.revision
         targets = frozenset(one.target for model in snapshot.models.values() for one in model.deployments)
         self.loads.keep(targets)
+        self._limits = {target: limit for target, limit in self._limits.items() if target in targets}
         self._prefixes.keep(targets)
         self._affinities.keep(targets)
 
@@ -172,7 +194,7 @@ class Planner:
             model.deployments,
             needs,
             rests_until=lambda target: self._breakers.peek(target, now),
-            is_full=self._gate.is_full,
+            is_full=self.is_full,
             keep_one=keep_one,
         )
         kept, ttl_ns = sifted.kept, call.snapshot.affinity_ttl_ns

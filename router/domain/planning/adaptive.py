@@ -9,6 +9,7 @@ load, and never of the whole reply, whose length says even less. Good answers ra
 from typing import Final
 
 from router.domain.instants import NS_PER_S
+from router.domain.planning.load import TargetLoad
 
 LIMIT_START: Final = 1_000.0
 LIMIT_MIN: Final = 1.0
@@ -76,3 +77,21 @@ class AdaptiveLimit:
     def _cut(self, to: float, lowest: float, now: int) -> None:
         self._limit = max(to, lowest)
         self._cut_at = now
+
+
+class Felt:
+    """One call at a target, from which the target's limit learns."""
+
+    __slots__ = ("_limit", "_load", "_started", "_tokens")
+
+    def __init__(self, limit: AdaptiveLimit, load: TargetLoad, uncached_tokens: int, started: int) -> None:
+        self._limit = limit
+        self._load = load
+        self._tokens = uncached_tokens
+        self._started = started
+
+    def began(self, now: int) -> None:
+        self._limit.answered(self._started, self._tokens, self._load.outstanding, now)
+
+    def refused(self, now: int) -> None:
+        self._limit.refused(self._started, now)

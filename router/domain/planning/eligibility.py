@@ -75,7 +75,7 @@ def _why_not(
         return Dropped(one, DropReason.CAPABILITY, ",".join(sorted(lacking)))
     if one.context_window is not None and needs.tokens > one.context_window:
         return Dropped(one, DropReason.CONTEXT_WINDOW, one.context_window)
-    if one.concurrency_limits and is_full(one):
+    if (one.concurrency_limits or one.adaptive) and is_full(one):
         return Dropped(one, DropReason.FULL)
     return None
 

@@ -245,6 +245,25 @@ def test_a_model_is_compiled_with_what_may_take_its_place(load_text: Load) -> No
     assert not model.deployments[0].lacks
 
 
+@pytest.mark.parametrize(
+    ("limit", "limits", "adaptive"),
+    [
+        ("none", [("deployment/demo/x/concurrency", 3)], False),
+        ("7", [("deployment/demo/x/concurrency", 3), ("deployment/demo/x/all", 7)], False),
+        ("auto", [("deployment/demo/x/concurrency", 3)], True),
+    ],
+)
+def test_the_limit_of_all_deployments_comes_beside_their_own(
+    load_text: Load, limit: str, limits: list[tuple[str, int]], adaptive: bool
+) -> None:
+    text = PROVIDERS + f"concurrency: {{ limit: {limit} }}\n"
+    text += "models: [{ name: m, deployments: [{ provider: demo, model: x, limits: { concurrency: 3 } }] }]"
+    (found,) = build(load_text(text)).models[ModelName("m")].deployments
+
+    assert limits == [(one.id, one.limit) for one in found.concurrency_limits]
+    assert adaptive == found.adaptive
+
+
 def test_breakers_and_retries_have_the_settings_of_the_file(load_text: Load) -> None:
     text = PROVIDERS + "breaker: { open: 1s, min_calls: 3 }\nretry: { attempts_total: 2, backoff_cap: 1s }"
     found = build(load_text(text))

@@ -235,3 +235,32 @@ async def test_a_drain_ends_a_pause() -> None:
         rig.pipeline.interrupt_all(why)
 
     assert why == reading.result()
+
+
+async def test_a_deployment_that_refuses_crowds_gets_smaller_ones() -> None:
+    rig = Rig(routed(place("first", adaptive=True), place("second", tier=2), retry=RetryTerms(attempts_total=2)))
+    planner, first = rig.pipeline.planner, place("first", adaptive=True)
+    limit = planner._adaptive_limit(first)
+    while limit.limit > 1:
+        limit.refused(rig.clock.monotonic_ns(), rig.clock.monotonic_ns())
+    slow = rig.upstream()
+    rig.upstream().feed(WHOLE)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(served(rig))
+        await turns(3)
+        assert planner.is_full(first)
+        assert "second" == (await served(rig)).served_deployment
+        slow.feed(WHOLE)
+
+    assert "first" == rig.telemetry.settled[-1].served_deployment
+    assert not planner.is_full(first)
+
+
+async def test_a_refusal_of_too_many_calls_is_felt() -> None:
+    rig = Rig(routed(place("first", adaptive=True), retry=RetryTerms(attempts_total=1)))
+    limit = rig.pipeline.planner._adaptive_limit(place("first", adaptive=True))
+    before = limit.limit
+    rig.upstream().fail(Failure(kind=FailureKind.STATUS, status=429, message="busy"))
+    await served(rig)
+
+    assert limit.limit < before

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.domain.ids import TargetId
 from router.domain.instants import NS_PER_MS, NS_PER_S
 from router.domain.planning.adaptive import (
     BASE_NS,
@@ -13,7 +14,9 @@ from router.domain.planning.adaptive import (
     SLOW_MIN,
     TOKEN_NS,
     AdaptiveLimit,
+    Felt,
 )
+from router.domain.planning.load import Loads
 
 
 def test_it_starts_high_and_never_above_the_operators_own() -> None:
@@ -146,3 +149,13 @@ def test_a_clock_that_stands_still_does_no_harm(took: int) -> None:
         answer(limit, took, 1, in_flight=999)
 
     assert LIMIT_START == limit.limit
+
+
+def test_a_limit_learns_from_the_calls_under_way_at_its_target() -> None:
+    limit, load = AdaptiveLimit(), Loads()[TargetId("t")]
+    felt = Felt(limit, load, 0, started=0)
+    felt.began(NS_PER_S // 10)
+    before = limit.limit
+    felt.refused(NS_PER_S)
+
+    assert int(before * REFUSAL_CUT) == limit.limit
