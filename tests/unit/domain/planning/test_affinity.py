@@ -180,6 +180,15 @@ def test_new_conversations_go_where_no_more_than_their_bound_are(firsts: list[in
         assert max(affinities._count.values()) < BOUND * fair + 1
 
 
+def test_conversations_that_are_over_take_no_room() -> None:
+    affinities = Affinities()
+    for number in range(8):
+        pin(affinities, Conversation(number), FOUR[0].target)
+
+    assert FOUR[1] == prefer(affinities, Conversation(99), now=TTL_NS - 1)[0]
+    assert FOUR[0] == prefer(affinities, Conversation(99), now=TTL_NS)[0]
+
+
 def test_bounds_follow_the_weights() -> None:
     affinities = Affinities()
     heavy, light = (
