@@ -120,7 +120,7 @@ class Affinities:
         now: int,
         ttl_ns: int,
     ) -> Sequence[Deployment]:
-        """Put first where the conversation is or, when it is new, where there is room for it. Changes nothing here.
+        """Put first where the conversation is or, when it is new, where there is room for it. Nothing is remembered.
 
         `expected_ttft` was told where it is and weighed that, so its order is left alone.
         """
@@ -134,6 +134,7 @@ class Affinities:
                 return ranked if _too_busy(deployment, _tier_of(deployment, ranked), loads) else _first(at, ranked)
         if strategy not in _BALANCED:
             return ranked
+        self._expire(now, ttl_ns)  # those take no room any more
         return _first(self._with_room(_tier_of(ranked[0], ranked)), ranked)
 
     def pin(self, conversation: Conversation, target: TargetId, *, now: int, ttl_ns: int) -> None:
