@@ -32,9 +32,10 @@ class Untranslatable(NamedTuple):
 class ReplyTranslator(Protocol):
     """Turns the reply of one call into another dialect; one of them a reply.
 
-    CHUNK events hold a whole SSE event of their dialect: `data: {...}` for Chat Completions, `event: name` and a `data:`
-    line for Messages and Responses. COMMENT events pass. END comes once, as the last event of a good stream: events that
-    the other dialect still owes come before it. A stream that breaks has no END, and nothing is made up for it.
+    CHUNK events hold a whole SSE event of their dialect: `data: {...}` for Chat Completions, `event: name` and a
+    `data:` line for Messages and Responses. COMMENT events pass. END comes once, as the last event of a good stream:
+    events that the other dialect still owes come before it. A stream that breaks has no END, and nothing is made up
+    for it.
     """
 
     def take(self, batch: Sequence[Event]) -> list[Event]:
