@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from msgspec import Raw
-
 from router.domain.catalog import Deployment, Strategy
+from router.domain.dialects.dialect import CHAT
+from router.domain.dialects.request import Request, read_request
 from router.domain.dispatch.breakers import Breakers, Passage
 from router.domain.dispatch.machine import Dispatch
 from router.domain.dispatch.retry import RetryBudget, RetryTerms
@@ -67,13 +67,15 @@ class Balanced:
         turns = b",".join(
             b'{"role":"%s","content":"%s"}' % (role, b"a" * 1_180) for role in (b"user", b"assistant") * 20
         )
-        self._fields = {"messages": Raw(b"[" + turns + b"]")}
+        request = read_request(CHAT, b'{"model":"bench","messages":[' + turns + b"]}")
+        assert isinstance(request, Request)
+        self._request = request
         self._prompt = turns[: 24 * BLOCK_BYTES]
         self._known, self._affinities, self._limit = Known(Loads(), Prefixes()), Affinities(), AdaptiveLimit()
         self._chain = self.chain()
         for number, each in enumerate(self.deployments):
             self._known.prefixes.sent(each.target, self._chain[: 3 * number], 1)
-        conversation = conversation_of("key", "bench", self._fields)
+        conversation = conversation_of("key", "bench", self._request)
         assert conversation is not None
         self._conversation = conversation
         self._affinities.pin(conversation, self.deployments[5].target, now=1, ttl_ns=10**12)
@@ -93,7 +95,7 @@ class Balanced:
         self._known.prefixes.sent(self.deployments[7].target, self._chain, 2)
 
     def converse(self) -> None:
-        conversation_of("key", "bench", self._fields)
+        conversation_of("key", "bench", self._request)
 
     def stay(self) -> None:
         conversation, known = self._conversation, self._known

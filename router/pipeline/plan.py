@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from router.domain.catalog import Deployment, Model, Snapshot, Strategy
+from router.domain.dialects.request import Request
 from router.domain.dispatch.breakers import Breakers
 from router.domain.dispatch.failure import Fallback
 from router.domain.dispatch.machine import Dispatch
@@ -31,7 +32,6 @@ from router.pipeline.path import path_of
 from router.ports.clock import Clock, Draw
 from router.ports.ledger import Ledger
 
-_PREFIX_FIELDS: Final = ("tools", "messages")
 _OUTPUT_TOKENS: Final = 512
 """What a reply is taken to have where prices are compared and the caller says no maximum."""
 
@@ -68,13 +68,14 @@ class Planner:
                 return read
             directives = read
         model, reason = self._stand_in(call, asked) if asked.substitutes else (asked, None)
-        if len(model.deployments) == 1 and not model.deployments[0].lacks and not model.context_window_fallbacks:
+        only = model.deployments[0] if len(model.deployments) == 1 else None
+        if only is not None and _takes_all(only, request) and not model.context_window_fallbacks:
             return RoutePlan(
                 asked=asked,
                 model=model,
                 stands_in=reason,
                 candidates=model.deployments,
-                home=model.deployments[0].provider,
+                home=only.provider,
                 directives=directives,
             )
         conversation = self._conversation(call, model)
@@ -217,7 +218,7 @@ class Planner:
     def _conversation(self, call: Call, model: Model) -> Conversation | None:
         if call.snapshot.affinity_ttl_ns is None or len(model.deployments) < 2:
             return None
-        return conversation_of(call.principal.key_id, model.name, call.request.fields, call.labels.workflow_id)
+        return conversation_of(call.principal.key_id, model.name, call.request, call.labels.workflow_id)
 
     def _home(self, call: Call, conversation: Conversation | None) -> TargetId | None:
         ttl_ns = call.snapshot.affinity_ttl_ns
@@ -229,7 +230,7 @@ class Planner:
         if model.strategy is not Strategy.EXPECTED_TTFT or len(model.deployments) < 2:
             return ()
         fields = call.request.fields
-        parts = [bytes(fields[name]) for name in _PREFIX_FIELDS if name in fields]
+        parts = [bytes(fields[name]) for name in call.request.grammar.prompt if name in fields] or [b""]
         return chain_of([model.name.encode(), *parts[:-1], parts[-1].rstrip(b"] \t\r\n")])
 
     def fallbacks(self, call: Call, plan: RoutePlan, kind: Fallback) -> Sequence[ModelName]:
@@ -249,7 +250,7 @@ class Planner:
                 return plan.model.fallbacks
 
     def _stand_in(self, call: Call, model: Model) -> tuple[Model, Reason | None]:
-        if not call.principal.may_substitute or not may_change(call.request.fields["messages"]):
+        if not call.principal.may_substitute or not may_change(call.request):
             return model, None
         snapshot = call.snapshot
         granted = [one.model for one in model.substitutes if call.principal.may_use(one.model)]
@@ -271,6 +272,11 @@ class Planner:
         )
 
 
+def _takes_all(deployment: Deployment, request: Request) -> bool:
+    """Tell whether a deployment can serve whatever such a request asks for."""
+    return not deployment.lacks and request.grammar.dialect in deployment.dialects
+
+
 def nobody(plan: RoutePlan) -> Refusal | None:
     """Say why nobody can serve a call, where that is about the call and not about the moment."""
     if plan.candidates or any(one.reason in (DropReason.RESTING, DropReason.FULL) for one in plan.dropped):
@@ -280,6 +286,12 @@ def nobody(plan: RoutePlan) -> Refusal | None:
         return Refusal(
             fault=Fault.CAPABILITY_MISSING,
             message=f"No deployment of {plan.model.name!r} can do what the request needs: {'; '.join(lacking)}.",
+            param="model",
+        )
+    if any(one.reason is DropReason.DIALECT for one in plan.dropped):
+        return Refusal(
+            fault=Fault.CAPABILITY_MISSING,
+            message=f"No deployment of {plan.model.name!r} can be asked on this route. Use another.",
             param="model",
         )
     return Refusal(

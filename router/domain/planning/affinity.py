@@ -9,7 +9,7 @@ Affinity chooses among the candidates it is given. What must not serve, such as 
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from math import ceil
 from typing import Final, NamedTuple
@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Raw
 
 from router.domain.catalog import Deployment, Strategy
+from router.domain.dialects.request import Request
 from router.domain.ids import TargetId
 from router.domain.planning.load import Loads
 
@@ -31,7 +32,8 @@ BUSY_CALLS: Final = 4
 
 _BALANCED: Final = frozenset({Strategy.WEIGHTED, Strategy.LEAST_BUSY})
 """Strategies that spread conversations by weight. The others have reasons of their own for a place."""
-_PARTS: Final = ("tools", "system")
+_PARTS: Final = ("tools", "system", "instructions")
+_NO_TURNS: Final = Raw(b"[]")
 _BITS: Final = 53
 
 
@@ -56,20 +58,24 @@ _message: Final = msgspec.json.Decoder(_Message)
 _name: Final = msgspec.json.Decoder(str)
 
 
-def conversation_of(
-    subject: str, model: str, fields: Mapping[str, Raw], session: str | None = None
-) -> Conversation | None:
+def conversation_of(subject: str, model: str, request: Request, session: str | None = None) -> Conversation | None:
     """Tell which conversation a request belongs to; None if it has no user message or cannot be read.
 
     `subject` is whose it is, such as the key: conversations of two callers are never one. `prompt_cache_key` goes
     before `session`, a name from the call's headers.
     """
+    fields, content = request.fields, request.grammar.content
     named = _text(fields.get("prompt_cache_key")) or session
     whose = (subject.encode(), model.encode())
     if named:
         return Conversation(_digest(*whose, b"named", named.encode("utf-8", "surrogatepass")))
+    if not request.grammar.turns:
+        return None
+    raw = fields.get(content, _NO_TURNS)
     try:
-        messages = _messages.decode(fields.get("messages", b"[]"))
+        if bytes(raw)[:1] == b'"':  # one text is what a user says
+            return Conversation(_digest(*whose, b"begun", bytes(raw)), opening=True)
+        messages = _messages.decode(raw)
         first = next((at for at, raw in enumerate(messages) if _message.decode(raw).role == "user"), None)
         if first is None:
             return None

@@ -5,12 +5,15 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from router.domain.catalog import Deployment
+from router.domain.dialects.dialect import spoken_for
 from router.domain.ids import TargetId
 from router.domain.planning.needs import Needs
 
 
 class DropReason(StrEnum):
     CAPABILITY = "capability"
+    DIALECT = "dialect"
+    """What was asked cannot be said to its provider."""
     CONTEXT_WINDOW = "context_window"
     RESTING = "resting"
     """Its breaker is open, or the provider has asked us to wait."""
@@ -22,7 +25,7 @@ class Dropped(NamedTuple):
     deployment: Deployment
     reason: DropReason
     detail: str | int | None = None
-    """The capabilities that it lacks; its window; or until when it rests, in monotonic nanoseconds."""
+    """The capabilities that it lacks; the dialect; its window; or until when it rests, in monotonic nanoseconds."""
 
 
 class Sifted(NamedTuple):
@@ -71,6 +74,8 @@ def _why_not(
     until = rests_until(one.target)
     if until is not None:
         return Dropped(one, DropReason.RESTING, until)
+    if needs.dialect not in one.dialects and spoken_for(needs.dialect, one.dialects) is None:
+        return Dropped(one, DropReason.DIALECT, needs.dialect)
     if one.lacks and (lacking := one.lacks & needs.capabilities):
         return Dropped(one, DropReason.CAPABILITY, ",".join(sorted(lacking)))
     if one.context_window is not None and needs.tokens > one.context_window:

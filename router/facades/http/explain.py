@@ -7,7 +7,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from router.domain.chat import read_chat_request
+from router.domain.dialects.dialect import CHAT
+from router.domain.dialects.request import read_request
 from router.domain.faults import Fault, Refusal, RouterError, refuse
 from router.domain.instants import NS_PER_MS
 from router.domain.metadata import read_metadata
@@ -36,7 +37,7 @@ class RefusalView(BaseModel):
 class PolicyView(BaseModel):
     """What one limit or budget says of the call."""
 
-    policy: str = Field(description="`sizing`, `concurrency`, `rate` or `budget`.")
+    policy: str = Field(description="`wording`, `sizing`, `concurrency`, `rate` or `budget`.")
     id: str = Field(description="Of the limit or the budget.")
     refusal: RefusalView | None = Field(description="Null: it lets the call pass.")
 
@@ -62,8 +63,8 @@ class CandidateView(BaseModel):
 
 class DroppedView(BaseModel):
     target: str
-    reason: str = Field(description="`capability`, `context_window`, `resting` or `full`.")
-    detail: str | int | None = Field(description="The capabilities that it lacks, or its window.")
+    reason: str = Field(description="`capability`, `dialect`, `context_window`, `resting` or `full`.")
+    detail: str | int | None = Field(description="The capabilities that it lacks, the dialect, or its window.")
     until_ms: int | None = Field(description="Until when it rests; Unix milliseconds.")
 
 
@@ -109,7 +110,7 @@ def explain_routes(pipeline: Pipeline, principal: Callable[[Request], Principal]
             body = await read_body(request.receive, max_bytes=max_body)
         except CallerGone:
             raise refuse(Fault.CLIENT_CLOSED, "The request was not sent whole.") from None
-        asked = read_chat_request(body)
+        asked = read_request(CHAT, body)
         if isinstance(asked, Refusal):
             raise RouterError(asked)
         request_id = pipeline.request_id(metadata)

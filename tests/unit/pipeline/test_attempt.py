@@ -2,9 +2,9 @@
 
 import pytest
 
+from router.domain.dialects.chat_meter import ChatMeter
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import Fault
-from router.domain.metering import Meter
 from router.domain.usage import NO_USAGE, TokenUsage
 from router.pipeline.attempt import PATIENCE_NS, Attempt
 from router.pipeline.flight import Flight
@@ -14,7 +14,7 @@ from tests.support.fakes import PRICE, FedStream, chunk, usage_chunk
 
 def attempt(*, priced: bool = True) -> Attempt:
     made = begun_attempt(card=PRICE if priced else None, started_ns=5, begun=100)
-    made.flight = Flight(FedStream(), Meter(wants_usage=False))
+    made.flight = Flight(FedStream(), ChatMeter(wants_usage=False))
     return made
 
 

@@ -13,6 +13,7 @@ from router.domain.ids import DeploymentId, ProviderId, TargetId
 from router.domain.instants import NS_PER_S
 from router.domain.planning.affinity import BOUND, BUSY_CALLS, Affinities, Conversation, conversation_of
 from router.domain.planning.load import Loads
+from tests.support.asked import asked
 
 TTL_NS = 300 * NS_PER_S
 SYSTEM = {"role": "system", "content": "You are terse."}
@@ -30,7 +31,7 @@ def fields(*messages: object, **members: object) -> dict[str, Raw]:
 
 
 def known(*messages: object, subject: str = "key", session: str | None = None, **members: object) -> Conversation:
-    found = conversation_of(subject, "m", fields(*messages, **members), session)
+    found = conversation_of(subject, "m", asked(fields(*messages, **members)), session)
     assert found is not None
     return found
 
@@ -81,15 +82,15 @@ def test_a_name_goes_before_the_beginning_and_the_prompt_cache_key_before_the_se
     assert named == known(MORE, prompt_cache_key=7, session="s")
     assert not named.opening
     assert named != known(HELLO, subject="other", prompt_cache_key="s")
-    assert named != conversation_of("key", "n", fields(HELLO, prompt_cache_key="s"))
+    assert named != conversation_of("key", "n", asked(fields(HELLO, prompt_cache_key="s")))
 
 
 @pytest.mark.parametrize(
     "messages", [b"[]", b"[1]", b"[", b'[{"role":7}]', b'[{"role":"system"}]', b"[" * 100_000, b'{"role":"user"}']
 )
 def test_what_has_no_user_message_or_cannot_be_read_is_no_conversation(messages: bytes) -> None:
-    assert conversation_of("key", "m", {"messages": Raw(messages)}) is None
-    assert conversation_of("key", "m", {"messages": Raw(messages)}, "named") is not None
+    assert conversation_of("key", "m", asked({"messages": Raw(messages)})) is None
+    assert conversation_of("key", "m", asked({"messages": Raw(messages)}), "named") is not None
 
 
 def test_no_message_is_needed_to_be_read_as_another_kind_of_text() -> None:
@@ -99,7 +100,7 @@ def test_no_message_is_needed_to_be_read_as_another_kind_of_text() -> None:
 
 
 def test_where_one_part_ends_and_the_next_begins_is_part_of_what_is_known() -> None:
-    assert conversation_of("a", "bc", fields(HELLO)) != conversation_of("ab", "c", fields(HELLO))
+    assert conversation_of("a", "bc", asked(fields(HELLO))) != conversation_of("ab", "c", asked(fields(HELLO)))
 
 
 def test_a_conversation_has_one_draw_in_every_process() -> None:

@@ -3,6 +3,7 @@ from collections.abc import Mapping
 import pytest
 
 from router.domain.catalog import Deployment
+from router.domain.dialects.dialect import Dialect
 from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.ids import DeploymentId, ProviderId
 from router.domain.planning.eligibility import Dropped, DropReason, Sifted, free_at, sift
@@ -23,11 +24,21 @@ def deployment(name: str, window: int | None = None, *, lacks: str = "", limited
 
 
 def sifted(
-    *deployments: Deployment, wants: str = "", tokens: int = 10, resting: Mapping[str, int] | None = None
+    *deployments: Deployment,
+    wants: str = "",
+    tokens: int = 10,
+    resting: Mapping[str, int] | None = None,
+    dialect: Dialect = Dialect.CHAT,
 ) -> Sifted:
     return sift(
         deployments,
-        Needs(capabilities=frozenset(wants.split()), input_tokens=tokens, output_tokens=None),
+        Needs(
+            dialect=dialect,
+            capabilities=frozenset(wants.split()),
+            input_tokens=tokens,
+            output_tokens=None,
+            tokens=tokens,
+        ),
         rests_until=(resting or {}).get,  # type: ignore[arg-type]  # a target is a string
         is_full=lambda one: one.id == "full",
     )
@@ -71,3 +82,13 @@ def test_when_nobody_is_left_the_first_that_will_be_free_is_known() -> None:
 
     assert ([], 4) == (found.kept, free_at(found.dropped))
     assert free_at(sifted(PLAIN).dropped) is None
+
+
+def test_who_cannot_be_asked_in_a_dialect_that_leads_to_the_callers_is_dropped() -> None:
+    chat = Deployment(
+        id=DeploymentId("chat"), provider=ProviderId("p"), upstream_model="m", dialects=frozenset({Dialect.CHAT})
+    )
+    found = {one: sifted(PLAIN, chat, dialect=one).kept for one in Dialect}
+
+    assert [PLAIN] == found[Dialect.EMBEDDINGS] == found[Dialect.COMPLETIONS]
+    assert [PLAIN, chat] == found[Dialect.CHAT] == found[Dialect.MESSAGES] == found[Dialect.RESPONSES]

@@ -2,14 +2,15 @@ import json
 
 import pytest
 
-from router.domain.chat import ChatRequest, read_chat_request
+from router.domain.dialects.dialect import CHAT
+from router.domain.dialects.request import Request, read_request
 from router.domain.planning.needs import needs_of
 
 
-def request(**fields: object) -> ChatRequest:
+def request(**fields: object) -> Request:
     body = {"model": "m", "messages": [{"role": "user", "content": "x" * 380}], **fields}
-    found = read_chat_request(json.dumps(body, separators=(",", ":")).encode())
-    assert isinstance(found, ChatRequest)
+    found = read_request(CHAT, json.dumps(body, separators=(",", ":")).encode())
+    assert isinstance(found, Request)
     return found
 
 

@@ -3,7 +3,8 @@ import json
 import pytest
 from msgspec import Raw
 
-from router.domain.scoped import without_scoped
+from router.domain.dialects.scoped import for_another_provider
+from tests.support.asked import asked
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"signature": 1}'}}
 ANSWER = {"role": "tool", "tool_call_id": "c1", "content": "done"}
@@ -11,7 +12,9 @@ ASK = {"role": "user", "content": 'what is a "thinking" "signature"?'}
 
 
 def cleaned(*messages: object) -> object:
-    return json.loads(bytes(without_scoped(Raw(json.dumps(messages).encode()))))
+    return json.loads(
+        bytes(for_another_provider(asked({"messages": Raw(json.dumps(messages).encode())})).fields["messages"])
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,4 +59,4 @@ def test_thoughts_among_the_parts_go() -> None:
 
 @pytest.mark.parametrize("text", [b'[{"role":"user","content":"hi"}]', b'[1,"signature"]', b'{"signature":1}', b"[}"])
 def test_what_is_not_scoped_or_cannot_be_read_keeps_its_bytes(text: bytes) -> None:
-    assert text == bytes(without_scoped(Raw(text)))
+    assert text == bytes(for_another_provider(asked({"messages": Raw(text)})).fields["messages"])

@@ -6,19 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.domain.chat import DESTINATION_FIELDS, ChatRequest, read_chat_request, restamp_event, upstream_body
+from router.domain.dialects.dialect import CHAT
+from router.domain.dialects.request import DESTINATION_FIELDS, Request, read_request, upstream_body
 from router.domain.faults import Fault, Refusal
-from router.domain.stream import Event, EventKind, ReplyMode
+from router.domain.stream import ReplyMode
 
 
-def read(text: str) -> ChatRequest:
-    request = read_chat_request(text.encode())
-    assert isinstance(request, ChatRequest), request
+def read(text: str) -> Request:
+    request = read_request(CHAT, text.encode())
+    assert isinstance(request, Request), request
     return request
 
 
 def refused(body: bytes) -> Refusal:
-    refusal = read_chat_request(body)
+    refusal = read_request(CHAT, body)
     assert isinstance(refusal, Refusal)
     return refusal
 
@@ -164,15 +165,3 @@ def test_writing_a_maximum_changes_no_other_member(members: dict[str, object], f
     assert 48 == received[field]
     assert {**sent, field: 48}.items() >= received.items()
     assert [name for name in sent if name not in limits] == [name for name in received if name != field]
-
-
-def test_restamping_puts_the_callers_name_into_a_chunk_and_changes_nothing_else() -> None:
-    event = Event(EventKind.CHUNK, b'data: {"id":"1","model":"gpt-5-2026","choices":[ ]}\n\n')
-
-    assert b'data: {"id":"1","model":"small","choices":[ ]}\n\n' == restamp_event(event, "small").raw
-
-
-def test_restamping_leaves_what_has_no_model_alone() -> None:
-    event = Event(EventKind.COMPLETE, b'{"id":"1"}')
-
-    assert event == restamp_event(event, "small")

@@ -5,6 +5,7 @@ buys what a scan cannot tell: a malformed event and an empty delta from a good o
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
@@ -13,42 +14,10 @@ from msgspec import Raw
 
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.stream import Event, EventKind
-from router.domain.usage import TokenUsage, estimate_tokens, estimate_usage, read_usage
+from router.domain.usage import TokenUsage, estimate_usage
 
-_ABSENT: Final = Raw()
-
-
-class _Delta(msgspec.Struct, gc=False):
-    content: Raw = _ABSENT
-    reasoning_content: Raw = _ABSENT
-    reasoning: Raw = _ABSENT
-    refusal: Raw = _ABSENT
-    tool_calls: Raw = _ABSENT
-    function_call: Raw = _ABSENT
-    audio: Raw = _ABSENT
-
-
-class _Choice(msgspec.Struct, gc=False):
-    index: int = 0
-    delta: _Delta | None = None
-    message: _Delta | None = None
-    text: Raw = _ABSENT
-    finish_reason: str | None = None
-
-
-class _Reply(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
-    usage: Raw = _ABSENT
-    error: Raw = _ABSENT
-    model: Raw = _ABSENT
-
-
-class _Whole(msgspec.Struct, gc=False):
-    """A unary reply without its text, which is only looked at when the provider did not count it."""
-
-    usage: Raw = _ABSENT
-    error: Raw = _ABSENT
-    model: Raw = _ABSENT
+ABSENT: Final = Raw()
+"""Of a member that is not there."""
 
 
 class _ErrorBody(msgspec.Struct, gc=False):
@@ -57,18 +26,17 @@ class _ErrorBody(msgspec.Struct, gc=False):
     param: str | None = None
 
 
-_reply: Final = msgspec.json.Decoder(_Reply)
-_whole: Final = msgspec.json.Decoder(_Whole)
 _error: Final = msgspec.json.Decoder(_ErrorBody)
 _text: Final = msgspec.json.Decoder(str)
 Shape = TypeVar("Shape")
 
+_DATA: Final = b"data:"
 _NOTHING: Final = frozenset({b"", b"null", b'""', b"[]", b"{}"})
-_DATA: Final = len(b"data:")
 _HALF_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_NOT_JSON: Final = Failure(kind=FailureKind.MALFORMED, message="The provider's reply is not JSON.")
 
 
-class Meter:
+class Meter(ABC):
     """Read one reply, unary or streamed. Feed it every batch; what it returns is what the caller may see."""
 
     __slots__ = (
@@ -126,23 +94,28 @@ class Meter:
         for event in batch:
             if event.kind is EventKind.CHUNK:
                 within = self.tokens_max is None or self.counted_tokens <= self.tokens_max or self._allowed()
-                if self._chunk(event.raw) and within:
+                try:
+                    seen = self._chunk(event.raw)
+                except msgspec.ValidationError:
+                    seen = self.started = True  # JSON of a shape we do not know: not ours to judge
+                except (msgspec.DecodeError, RecursionError):
+                    self.malformed += 1
+                    seen = False
+                if seen and within:
                     passed.append(event)
                 if self.failure is not None:
                     break
             elif event.kind is EventKind.COMPLETE:
-                self._complete(event.raw)
+                try:
+                    self._complete(event.raw)
+                except (msgspec.DecodeError, RecursionError):
+                    self.failure = _NOT_JSON
                 if self.failure is None:
+                    self.started = self._finishes = True
                     passed.append(event)
             else:
                 passed.append(event)
         return passed
-
-    def _allowed(self) -> bool:
-        """Ask for a higher maximum; tell whether what has come is within it."""
-        if self._allow is not None:
-            self.tokens_max = self._allow(self.counted_tokens)
-        return self.tokens_max is None or self.counted_tokens <= self.tokens_max
 
     def measured(self, input_bytes: int) -> TokenUsage:
         """Return what the provider said it used, else an honest estimate from what was seen."""
@@ -150,65 +123,26 @@ class Meter:
             return self.usage
         return estimate_usage(input_bytes=input_bytes, output_tokens=self.counted_tokens)
 
+    @abstractmethod
+    def cut(self) -> list[Event]:
+        """Write the events with which a stream ends that has grown as long as it may."""
+
+    @abstractmethod
     def _chunk(self, raw: bytes) -> bool:
-        """Read one data event; tell whether the caller may see it."""
-        payload = memoryview(raw)[_DATA:] if raw.find(b"\n") == len(raw) - 2 else _joined(raw)
-        try:
-            chunk = _decode(_reply, payload)
-        except msgspec.ValidationError:
-            self.started = True  # JSON of a shape we do not know: not ours to judge
-            return True
-        except (msgspec.DecodeError, RecursionError):
-            self.malformed += 1
-            return False
-        if chunk.error is not _ABSENT and _something(chunk.error):
-            self.failure = _failure_of(chunk.error)
-            return False
-        if self.served_model is None:
-            self.served_model = _read_text(chunk.model)
-        if chunk.usage is not _ABSENT and _something(chunk.usage):
-            self.usage = read_usage(chunk.usage) or self.usage
-            if not chunk.choices:
-                self.started = True
-                return self.wants_usage
-        for choice in chunk.choices or ():
-            if _says_something(choice):
-                self.started = True
-                self.counted_tokens += 1
-                self._unfinished.add(choice.index)
-            if choice.finish_reason:
-                self.started = self._finishes = True
-                self._unfinished.discard(choice.index)
-        return True
+        """Read one event of a stream; tell whether the caller may see it. Raises `msgspec.DecodeError`."""
 
+    @abstractmethod
     def _complete(self, raw: bytes) -> None:
-        self.started = True
-        try:
-            reply = _decode(_whole, raw)
-        except (msgspec.DecodeError, RecursionError):
-            self.failure = Failure(kind=FailureKind.MALFORMED, message="The provider's reply is not JSON.")
-            return
-        if _something(reply.error):
-            self.failure = _failure_of(reply.error)
-            return
-        self._finishes = True
-        self.served_model = _read_text(reply.model)
-        if _something(reply.usage):
-            self.usage = read_usage(reply.usage)
-        if self.usage is None:
-            self.counted_tokens = estimate_tokens(_text_size(raw))
+        """Read a unary reply. Raises `msgspec.DecodeError`."""
+
+    def _allowed(self) -> bool:
+        """Ask for a higher maximum; tell whether what has come is within it."""
+        if self._allow is not None:
+            self.tokens_max = self._allow(self.counted_tokens)
+        return self.tokens_max is None or self.counted_tokens <= self.tokens_max
 
 
-def _text_size(raw: bytes) -> int:
-    """Count the bytes that a unary reply says, in all its choices."""
-    try:
-        choices = _decode(_reply, raw).choices or ()
-    except (msgspec.DecodeError, RecursionError):
-        return 0
-    return sum(len(bytes(choice.message.content)) for choice in choices if choice.message)
-
-
-def _decode(decoder: "msgspec.json.Decoder[Shape]", payload: bytes | memoryview) -> Shape:
+def decode(decoder: "msgspec.json.Decoder[Shape]", payload: bytes | memoryview) -> Shape:
     """Decode the members that matter. Half a surrogate pair is good JSON, though no decoder of UTF-8 takes it."""
     try:
         return decoder.decode(payload)
@@ -218,39 +152,29 @@ def _decode(decoder: "msgspec.json.Decoder[Shape]", payload: bytes | memoryview)
         return decoder.decode(_HALF_PAIR.sub(rb"\\ufffd", payload))
 
 
-def _joined(raw: bytes) -> bytes:
+def payload(raw: bytes) -> bytes | memoryview:
+    """Return the JSON of an event, whether or not a line before it names the event."""
+    at = raw.find(_DATA) + len(_DATA)
+    return memoryview(raw)[at:] if raw.find(b"\n", at) == len(raw) - 2 else joined(raw)
+
+
+def joined(raw: bytes) -> bytes:
     """Cut an event down to its JSON. Several `data:` lines are one JSON text with line breaks between."""
-    return b"\n".join(line[_DATA:] for line in raw.split(b"\n") if line.startswith(b"data:"))
+    return b"\n".join(line[len(_DATA) :] for line in raw.split(b"\n") if line.startswith(_DATA))
 
 
-def _something(raw: Raw) -> bool:
-    return raw is not _ABSENT and bytes(raw) not in _NOTHING
+def something(raw: Raw) -> bool:
+    return raw is not ABSENT and bytes(raw) not in _NOTHING
 
 
-def _says_something(choice: _Choice) -> bool:
-    delta = choice.delta or choice.message
-    if delta is None:
-        return _something(choice.text)
-    return (
-        bytes(delta.content) not in _NOTHING
-        or _something(delta.tool_calls)
-        or _something(delta.reasoning_content)
-        or _something(delta.reasoning)
-        or _something(delta.refusal)
-        or _something(delta.function_call)
-        or _something(delta.audio)
-        or _something(choice.text)
-    )
-
-
-def _read_text(raw: Raw) -> str | None:
+def read_text(raw: Raw) -> str | None:
     try:
         return _text.decode(raw)
     except msgspec.DecodeError:
         return None
 
 
-def _failure_of(error: Raw) -> Failure:
+def failure_of(error: Raw) -> Failure:
     """Read the kind of an `error` member that the adapter did not recognise.
 
     Its text stays here: it may quote credentials, and only the adapter knows them.
