@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 
-from router.config.availability import credentials_of, why_left_out
+from router.config.availability import credentials_of, dialects_of, why_left_out
 from router.config.compiling_limits import compile_concurrency_limits, compile_rate_limits
 from router.config.compiling_tenants import all_budgets, compile_key, tenants_of
 from router.config.identity import id_of
@@ -178,6 +178,7 @@ class _Compiler:
             max_output_tokens=deployment.max_output_tokens or facts.max_output_tokens,
             capabilities=facts.capabilities if deployment.capabilities is None else frozenset(deployment.capabilities),
             lacks=frozenset() if deployment.capabilities is None else CAPABILITIES - frozenset(deployment.capabilities),
+            dialects=dialects_of(self._by_name[deployment.provider]),
             max_tokens_field=deployment.max_tokens_field,
             weight=deployment.weight,
             part_maxima=_part_maxima(deployment.input_maximum),

@@ -210,7 +210,7 @@ class Relay:
             batch = [*batch, *self._cut(admission)]
         elif last is EventKind.END:
             batch[-1] = self._broken(_CUT)
-        return self._worded(batch)
+        return batch if self._translator is None and self._stamp is None else self._worded(batch)
 
     def _worded(self, batch: list[Event]) -> list[Event]:
         """Return the batch in the caller's dialect, which may be nothing yet, and with its name for the model."""

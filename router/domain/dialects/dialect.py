@@ -138,6 +138,8 @@ EMBEDDINGS: Final = Grammar(
     generates=False,
 )
 
+NAMED_EVENTS: Final = frozenset((Dialect.RESPONSES, Dialect.MESSAGES))
+"""Dialects whose streams say of each event what it is."""
 _TRANSLATED: Final = (Dialect.CHAT, Dialect.RESPONSES, Dialect.MESSAGES)
 """Between any two of these requests and replies are translated, most directly from or to the first."""
 

@@ -178,10 +178,10 @@ async def test_the_reply_to_an_unknown_model_names_the_call() -> None:
 async def test_a_bug_before_there_is_a_call_answers_in_the_documented_shape(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(_body: bytes) -> None:
+    def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("router.facades.http.front.read_chat_request", broken)
+    monkeypatch.setattr("router.facades.http.front.read_request", broken)
     on = rig()
     exchange = await Exchange("/v1/chat/completions", UNARY, headers={**AUTH, "x-request-id": "r7"}).through(front(on))
 

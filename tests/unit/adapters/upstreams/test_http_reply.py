@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from router.adapters.upstreams import openai_reply
+from router.adapters.upstreams import http_reply
 from router.adapters.upstreams.error_body import ErrorReader
-from router.adapters.upstreams.openai_reply import OpenAiReply
+from router.adapters.upstreams.http_reply import ProviderReply
 from router.adapters.upstreams.watch import Watches
 from router.domain.dispatch.failure import FailureKind
 from router.domain.ids import ProviderId
@@ -47,8 +47,8 @@ class PlayedReply:
         self.aborted += 1
 
 
-def live(reply: PlayedReply, mode: ReplyMode = ReplyMode.STREAM, total_ns: int = 60 * SECOND) -> OpenAiReply:
-    return OpenAiReply(
+def live(reply: PlayedReply, mode: ReplyMode = ReplyMode.STREAM, total_ns: int = 60 * SECOND) -> ProviderReply:
+    return ProviderReply(
         reply,
         mode=mode,
         started_s=asyncio.get_running_loop().time(),
@@ -59,14 +59,14 @@ def live(reply: PlayedReply, mode: ReplyMode = ReplyMode.STREAM, total_ns: int =
     )
 
 
-async def failed(reply: OpenAiReply) -> tuple[FailureKind, str]:
+async def failed(reply: ProviderReply) -> tuple[FailureKind, str]:
     with pytest.raises(UpstreamFailed) as caught:
         await reply.read()
     return caught.value.failure.kind, caught.value.failure.message
 
 
 async def test_a_unary_reply_above_its_bound_is_refused_and_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_reply, "REPLY_BYTES_MAX", 10)
+    monkeypatch.setattr(http_reply, "REPLY_BYTES_MAX", 10)
     fits, long = PlayedReply(b'{"a":', b'"bcd"}'[:5], b""), PlayedReply(b'{"a":', b'"bcd"}', b"never read")
     fits.news[1] = b'"bc"}'
 

@@ -1,4 +1,4 @@
-"""Read one HTTP reply of an OpenAI-compatible provider as events, within its time limits."""
+"""Read one HTTP reply of a provider as events, within its time limits."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -21,6 +21,7 @@ ERROR_BYTES_MAX: Final = 64 * 1024
 LINGER_S_MAX: Final = 1.0
 """From `[DONE]` to the end of the reply; a provider that takes longer loses its connection."""
 
+_DATA: Final = b"data: "
 _ERROR_MEMBER: Final = b'"error"'
 _OPENS, _CLOSES = b"{}"
 
@@ -36,16 +37,17 @@ class _Body(Protocol):
     def finish(self) -> list[Event]: ...
 
 
-class OpenAiReply:
+class ProviderReply:
     """The `LiveStream` port over an `HttpReply`."""
 
-    __slots__ = ("_body", "_clock", "_ended", "_errors", "_failure", "_mode", "_nudged", "_reply", "_watch")
+    __slots__ = ("_body", "_clock", "_ended", "_errors", "_failure", "_mode", "_named", "_nudged", "_reply", "_watch")
 
     def __init__(
         self,
         reply: HttpReply,
         *,
         mode: ReplyMode,
+        named_events: bool = False,
         started_s: float,
         watches: Watches,
         total_ns: int,
@@ -54,6 +56,7 @@ class OpenAiReply:
     ) -> None:
         self._reply = reply
         self._mode = mode
+        self._named = named_events
         self._errors = errors
         self._clock = clock
         self._body: _Body | None = None
@@ -146,7 +149,7 @@ class OpenAiReply:
             return _Collected(REPLY_BYTES_MAX, partial(_conclude_whole, self._errors))
         content_type = dict(headers).get(b"content-type", b"text/event-stream")
         if content_type.lower().startswith(b"text/event-stream"):
-            return _Stream(self._errors)
+            return _Stream(self._errors, named_events=self._named)
         return _Collected(ERROR_BYTES_MAX, partial(_conclude_not_a_stream, self._errors))
 
     def _conclude_refusal(self, body: bytes) -> Failure:
@@ -191,9 +194,9 @@ class _Stream:
 
     __slots__ = ("_errors", "_splitter", "failure")
 
-    def __init__(self, errors: ErrorReader) -> None:
+    def __init__(self, errors: ErrorReader, *, named_events: bool) -> None:
         self._errors = errors
-        self._splitter = SseSplitter()
+        self._splitter = SseSplitter(named_events=named_events)
         self.failure: Failure | None = None
 
     def feed(self, data: bytes) -> list[Event]:
@@ -203,7 +206,7 @@ class _Stream:
             raise UpstreamFailed(self._errors.own(FailureKind.MALFORMED, str(exc))) from exc
         for index, event in enumerate(events):
             if _ERROR_MEMBER in event.raw:
-                self.failure = self._errors.from_success(event.raw.removeprefix(b"data: "))
+                self.failure = self._errors.from_success(event.raw[event.raw.find(_DATA) + len(_DATA) :])
                 if self.failure is not None:
                     events = events[:index]
                     break

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from router.adapters.upstreams.openai_compatible import OpenAiCompatible
+from router.adapters.upstreams.http_upstream import HttpUpstream
 from router.domain.catalog import Credential, Deployment, Network, Provider, ProviderKind
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.ids import DeploymentId, ProviderId
@@ -49,11 +49,11 @@ def written(settings: Provider, mode: ReplyMode = ReplyMode.UNARY) -> tuple[Http
     deployment = Deployment(id=DeploymentId("d"), provider=ProviderId("up"), upstream_model="m")
     request = UpstreamRequest(deployment=deployment, body=b"{}", mode=mode)
     with pytest.raises(UpstreamFailed) as caught:
-        asyncio.run(open_and_fail(OpenAiCompatible(settings, transport, FakeClock()), request))
+        asyncio.run(open_and_fail(HttpUpstream(settings, transport, FakeClock()), request))
     return transport.requests[0], caught.value.failure
 
 
-async def open_and_fail(upstream: OpenAiCompatible, request: UpstreamRequest) -> None:
+async def open_and_fail(upstream: HttpUpstream, request: UpstreamRequest) -> None:
     await upstream.open(request)
 
 
@@ -97,7 +97,7 @@ def test_an_operators_header_replaces_ours() -> None:
 @pytest.mark.parametrize("header", [("x", "a\r\nb: c"), ("x\n", "a"), ("é", "a"), ("x", "a\x00")])
 def test_a_header_that_would_break_the_request_is_refused(header: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match="of provider 'up' has characters"):
-        OpenAiCompatible(provider(headers=(header,)), RefusingTransport(), FakeClock())
+        HttpUpstream(provider(headers=(header,)), RefusingTransport(), FakeClock())
 
 
 def test_a_failure_to_connect_names_the_provider_and_not_its_url() -> None:
