@@ -1,11 +1,13 @@
 """What of a provider's settings goes into every request. Replies are in the contract suite."""
 
 import asyncio
+import dataclasses
 
 import pytest
 
 from router.adapters.upstreams.http_upstream import HttpUpstream
 from router.domain.catalog import Credential, Deployment, Network, Provider, ProviderKind
+from router.domain.dialects.dialect import Dialect
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.ids import DeploymentId, ProviderId
 from router.domain.secret import Secret
@@ -44,10 +46,15 @@ def provider(
     )
 
 
-def written(settings: Provider, mode: ReplyMode = ReplyMode.UNARY) -> tuple[HttpRequest, Failure]:
+def written(
+    settings: Provider,
+    mode: ReplyMode = ReplyMode.UNARY,
+    dialect: Dialect = Dialect.CHAT,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> tuple[HttpRequest, Failure]:
     transport = RefusingTransport()
     deployment = Deployment(id=DeploymentId("d"), provider=ProviderId("up"), upstream_model="m")
-    request = UpstreamRequest(deployment=deployment, body=b"{}", mode=mode)
+    request = UpstreamRequest(deployment=deployment, dialect=dialect, body=b"{}", mode=mode, headers=headers)
     with pytest.raises(UpstreamFailed) as caught:
         asyncio.run(open_and_fail(HttpUpstream(settings, transport, FakeClock()), request))
     return transport.requests[0], caught.value.failure
@@ -104,3 +111,36 @@ def test_a_failure_to_connect_names_the_provider_and_not_its_url() -> None:
     _, failure = written(provider())
 
     assert Failure(kind=FailureKind.CONNECT, message="up could not be reached (no route)") == failure
+
+
+@pytest.mark.parametrize(
+    ("dialect", "target"),
+    [
+        (Dialect.COMPLETIONS, b"/v1/completions"),
+        (Dialect.EMBEDDINGS, b"/v1/embeddings"),
+        (Dialect.RESPONSES, b"/v1/responses"),
+        (Dialect.MESSAGES, b"/v1/messages"),
+    ],
+)
+def test_each_dialect_has_its_route(dialect: Dialect, target: bytes) -> None:
+    assert target == written(provider(), dialect=dialect)[0].target
+
+
+def anthropic(*headers: tuple[bytes, bytes]) -> bytes:
+    settings = dataclasses.replace(provider(api_key="k"), kind=ProviderKind.ANTHROPIC)
+    return written(settings, dialect=Dialect.MESSAGES, headers=headers)[0].head
+
+
+def test_anthropic_is_told_who_asks_in_its_own_header_and_in_which_version() -> None:
+    head = anthropic()
+
+    assert b"\r\nx-api-key: k\r\n" in head
+    assert b"authorization" not in head
+    assert b"\r\nanthropic-version: 2023-06-01\r\n" in head
+
+
+def test_the_version_that_a_caller_names_stands_alone() -> None:
+    head = anthropic((b"anthropic-version", b"2024-01-01"), (b"anthropic-beta", b"x"))
+
+    assert 1 == head.count(b"anthropic-version")
+    assert b"\r\nanthropic-version: 2024-01-01\r\nanthropic-beta: x\r\n" in head
