@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.domain.dialects.dialect import CHAT
+from router.domain.dialects.dialect import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, Grammar
 from router.domain.dialects.request import DESTINATION_FIELDS, Request, read_request, upstream_body
 from router.domain.faults import Fault, Refusal
 from router.domain.stream import ReplyMode
@@ -165,3 +165,54 @@ def test_writing_a_maximum_changes_no_other_member(members: dict[str, object], f
     assert 48 == received[field]
     assert {**sent, field: 48}.items() >= received.items()
     assert [name for name in sent if name not in limits] == [name for name in received if name != field]
+
+
+@pytest.mark.parametrize(
+    ("grammar", "body"),
+    [
+        (COMPLETIONS, b'{"model":"m"}'),
+        (COMPLETIONS, b'{"model":"m","prompt":{}}'),
+        (EMBEDDINGS, b'{"model":"m","input":null}'),
+        (RESPONSES, b'{"model":"m","input":1}'),
+        (MESSAGES, b'{"model":"m","messages":"hi"}'),
+    ],
+)
+def test_what_is_asked_must_be_of_the_dialects_shape(grammar: Grammar, body: bytes) -> None:
+    refusal = read_request(grammar, body)
+
+    assert isinstance(refusal, Refusal)
+    assert (Fault.INVALID_REQUEST, grammar.content) == (refusal.fault, refusal.param)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "body"),
+    [
+        (COMPLETIONS, b'{"model":"m","prompt":[1,2]}'),
+        (EMBEDDINGS, b'{"model":"m","input":["a"]}'),
+        (RESPONSES, b'{"model":"m","prompt":{"id":"p"}}'),
+        (RESPONSES, b'{"model":"m","input":"hi"}'),
+        (MESSAGES, b'{"model":"m","messages":[]}'),
+    ],
+)
+def test_each_dialect_is_read_and_written_as_it_came(grammar: Grammar, body: bytes) -> None:
+    request = read_request(grammar, body)
+
+    assert isinstance(request, Request)
+    assert body.replace(b'"m"', b'"up"') == upstream_body(request, "up")
+
+
+def test_a_route_that_does_not_stream_says_so() -> None:
+    refusal = read_request(EMBEDDINGS, b'{"model":"m","input":"a","stream":true}')
+
+    assert isinstance(refusal, Refusal)
+    assert "stream" == refusal.param
+
+
+@pytest.mark.parametrize("grammar", [MESSAGES, RESPONSES])
+def test_a_dialect_that_always_tells_its_usage_is_not_asked_for_it(grammar: Grammar) -> None:
+    body = b'{"model":"m","%b":[],"stream":true}' % grammar.content.encode()
+    request = read_request(grammar, body)
+
+    assert isinstance(request, Request)
+    assert request.wants_usage
+    assert body == upstream_body(request, "m")

@@ -3,6 +3,7 @@ import json
 import pytest
 from msgspec import Raw
 
+from router.domain.dialects.dialect import RESPONSES
 from router.domain.dialects.scoped import for_another_provider
 from tests.support.asked import asked
 
@@ -60,3 +61,19 @@ def test_thoughts_among_the_parts_go() -> None:
 @pytest.mark.parametrize("text", [b'[{"role":"user","content":"hi"}]', b'[1,"signature"]', b'{"signature":1}', b"[}"])
 def test_what_is_not_scoped_or_cannot_be_read_keeps_its_bytes(text: bytes) -> None:
     assert text == bytes(for_another_provider(asked({"messages": Raw(text)})).fields["messages"])
+
+
+def test_reasoning_items_and_signed_blocks_go_in_the_other_dialects() -> None:
+    thought = {"type": "reasoning", "id": "rs_1", "encrypted_content": "x", "summary": []}
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    raw = Raw(json.dumps([ASK, thought, call]).encode())
+    sent = for_another_provider(asked({"input": raw}, grammar=RESPONSES)).fields["input"]
+
+    assert [ASK, call] == json.loads(bytes(sent))
+
+
+@pytest.mark.parametrize("fields", [{"input": Raw(b'"a \\"reasoning\\" text"')}, {}])
+def test_a_request_without_scoped_parts_is_itself(fields: dict[str, Raw]) -> None:
+    request = asked(fields, grammar=RESPONSES)
+
+    assert request is for_another_provider(request)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from router.domain.catalog import Deployment, Strategy
+from router.domain.dialects.dialect import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, Grammar
 from router.domain.ids import DeploymentId, ProviderId, TargetId
 from router.domain.instants import NS_PER_S
 from router.domain.planning.affinity import BOUND, BUSY_CALLS, Affinities, Conversation, conversation_of
@@ -254,3 +255,33 @@ def test_memory_is_bounded_and_the_counts_are_those_of_the_places(
     affinities.keep([FOUR[0].target])
     assert set(affinities._count) <= {FOUR[0].target}
     assert len(affinities) == affinities._count.total()
+
+
+def talk(grammar: Grammar, **members: object) -> Conversation | None:
+    raws = {name: Raw(json.dumps(value).encode()) for name, value in members.items()}
+    return conversation_of("key", "m", asked(raws, grammar=grammar))
+
+
+HI = {"role": "user", "content": "hi"}
+ANSWER = {"role": "assistant", "content": "hello"}
+
+
+@pytest.mark.parametrize(("grammar", "member"), [(MESSAGES, "messages"), (RESPONSES, "input"), (CHAT, "messages")])
+def test_a_conversation_is_known_by_its_beginning_in_every_dialect(grammar: Grammar, member: str) -> None:
+    begun, later = talk(grammar, **{member: [HI]}), talk(grammar, **{member: [HI, ANSWER, {**HI, "content": "more"}]})
+
+    assert begun is not None
+    assert later is not None
+    assert (begun.key, True, False) == (later.key, begun.opening, later.opening)
+
+
+def test_instructions_are_a_part_of_the_beginning() -> None:
+    assert talk(RESPONSES, input=[HI]) != talk(RESPONSES, input=[HI], instructions="Be terse.")
+
+
+def test_a_text_alone_opens_a_conversation_and_a_batch_is_none() -> None:
+    opened = talk(RESPONSES, input="hi")
+
+    assert opened is not None
+    assert opened.opening
+    assert talk(EMBEDDINGS, input=["hi"]) is talk(COMPLETIONS, prompt="hi") is None
