@@ -135,18 +135,11 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _config_check(options: argparse.Namespace) -> int:
-    from router.bootstrap import litellm_catalogue
-    from router.config import Sources, compile_snapshot, load, notices
+    from router.adapters.prices_litellm import catalogues
+    from router.config import Sources, compile_loaded, load, notices
 
     loaded = load(Sources.of_process(os.environ, explicit=options.file or options.config))
-    compile_snapshot(
-        loaded.settings,
-        revision=1,
-        created_s=0,
-        catalogue=litellm_catalogue(),
-        fingerprint=loaded.fingerprint,
-        tree=loaded.tree,
-    )
+    compile_loaded(loaded, revision=1, created_s=0, catalogues=catalogues())
     for notice in notices(loaded.settings):
         print(notice)
     files = ", ".join(str(file) for file in loaded.files) or "no file"

@@ -2,6 +2,7 @@
 
 from router.config.compiling import compile_snapshot, webhooks_of
 from router.config.compiling_limits import compile_bounds, compile_scoped
+from router.config.compiling_loaded import compile_loaded, priced_names
 from router.config.compiling_tenants import Tenants, all_budgets, compile_key, compile_tenants, tenants_of
 from router.config.first_start import is_loopback
 from router.config.loading import Loaded, load
@@ -34,6 +35,7 @@ __all__ = [
     "all_budgets",
     "compile_bounds",
     "compile_key",
+    "compile_loaded",
     "compile_scoped",
     "compile_snapshot",
     "compile_tenants",
@@ -41,6 +43,7 @@ __all__ = [
     "json_schema",
     "load",
     "notices",
+    "priced_names",
     "render_page",
     "restart_needed",
     "starter_yaml",

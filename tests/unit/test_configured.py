@@ -43,7 +43,11 @@ class Desk:
         self.refusal: Exception | None = None
         self.clock = FakeClock()
         self.configured = Configured(
-            load(sources), sources=sources, first_key="sk-unused", catalogue=nothing_known, clock=self.clock
+            load(sources),
+            sources=sources,
+            first_key="sk-unused",
+            catalogues=lambda _files: nothing_known,
+            clock=self.clock,
         )
 
     def write(self, name: str, more: str = "") -> None:
