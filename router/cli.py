@@ -11,6 +11,7 @@ from typing import Final
 from router import VERSION
 from router.cli_explain import add_explain
 from router.cli_keys import add_keys
+from router.cli_prices import add_prices
 from router.cli_report import add_report
 from router.cli_tenants import TENANTS, add_tenants
 from router.cli_usage import add_usage
@@ -67,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         add_tenants(commands.add_parser(kind, help=about), kind)
     add_explain(commands.add_parser("explain", help="say why a call went where it went, or where a request would go"))
     add_webhooks(commands.add_parser("webhooks", help="see whether the receivers of events can be reached"))
+
+    add_prices(commands.add_parser("prices", help="print prices, compare them with a file, and take them from it"))
 
     health = commands.add_parser("healthcheck", help="ask a running router whether it lives; exit 1 if not")
     _add_config(health)

@@ -129,7 +129,7 @@ class PriceFile:
 
     def __init__(self, content: bytes, name: str) -> None:
         """Raises `PriceRefused`. The version of its prices is the digest of the whole file."""
-        self._name = name
+        self.name = name
         self._content = content
         self.version = f"prices:{hashlib.sha256(content).hexdigest()[:_VERSION_DIGITS]}"
         try:
@@ -145,7 +145,7 @@ class PriceFile:
         try:
             return _facts(_fields.decode(raw), self.version, strict=True)
         except (msgspec.DecodeError, PriceRefused) as exc:
-            raise PriceRefused(f"{self._name}:{self.line(key)}: {key}: {exc}") from None
+            raise PriceRefused(f"{self.name}:{self.line(key)}: {key}: {exc}") from None
 
     def names(self) -> list[str]:
         """Name the models that have an entry."""
@@ -267,7 +267,7 @@ def _price(entry: _Entry, release: str, *, strict: bool) -> PriceCard | None:
     mode = _text.decode(entry.get("mode", _NO_TEXT))
     if "output" not in base and mode == "embedding":
         base["output"] = Decimal(0)
-    if strict and "output" not in base and mode in _TALKING:
+    if strict and "input" in base and "output" not in base and mode in _TALKING:
         raise PriceRefused("no output price")
     if "input" not in base or "output" not in base:
         return None
