@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from router.config.availability import why_left_out
 from router.config.compiling import catalogue_name, compile_snapshot
 from router.config.identity import id_of
 from router.config.loading import Loaded
@@ -19,6 +20,17 @@ class PricedName:
     deployment: str
     name: str
     """What the catalogue is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A deployment that takes no calls because its provider does not."""
+
+    deployment: str
+    provider: str
+    model: str
+    """At the provider."""
+    why: str
 
 
 def compile_loaded(loaded: Loaded, *, revision: int, created_s: int, catalogues: Catalogues) -> Snapshot:
@@ -46,3 +58,14 @@ def priced_names(settings: Settings) -> Iterator[PricedName]:
             if deployment.price is None and provider.kind is not ProviderKind.SCRIPTED:
                 name = deployment.price_as or catalogue_name(provider, deployment)
                 yield PricedName(deployment=id_of(deployment), name=name)
+
+
+def left_out(settings: Settings) -> Iterator[LeftOut]:
+    """Yield the deployments that are written down and take no calls."""
+    reasons = {provider.name: why for provider in settings.providers if (why := why_left_out(provider))}
+    for model in settings.models:
+        for deployment in model.deployments:
+            if (why := reasons.get(deployment.provider)) is not None:
+                yield LeftOut(
+                    deployment=id_of(deployment), provider=deployment.provider, model=deployment.model, why=why
+                )
