@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from router import VERSION
+from router.cli_chat import add_chat
 from router.cli_doctor import add_doctor
 from router.cli_explain import add_explain
 from router.cli_keys import add_keys
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add_explain(commands.add_parser("explain", help="say why a call went where it went, or where a request would go"))
     add_webhooks(commands.add_parser("webhooks", help="see whether the receivers of events can be reached"))
 
+    add_chat(commands.add_parser("chat", help="talk to a model through a running router"))
     add_doctor(commands.add_parser("doctor", help="ask every deployment for one token; exit 1 if one cannot serve"))
     add_prices(commands.add_parser("prices", help="print prices, compare them with a file, and take them from it"))
 

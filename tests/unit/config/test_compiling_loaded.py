@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from router.config import ConfigInvalid, Loaded, Sources, compile_loaded, load, priced_names
+from router.config import ConfigInvalid, Loaded, Sources, compile_loaded, left_out, load, priced_names
 from router.domain.pricing import Catalogue, ModelFacts, PriceCard, PriceRefused, Rates
 
 TEXT = """\
@@ -64,3 +64,15 @@ def test_deployments_without_a_price_of_their_own_are_priced_by_name(loaded: Loa
     assert [("openai/gpt-9", "openai/gpt-9"), ("special", "openai/gpt-9"), ("openai/x", "other/y")] == [
         (priced.deployment, priced.name) for priced in priced_names(loaded.settings)
     ]
+
+
+def test_deployments_of_a_provider_that_cannot_serve_are_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "checkrein.yaml"
+    file.write_text(
+        "providers: [{ name: groq, required: false }, { name: s, kind: scripted }]\n"
+        "models: [{ name: m, deployments: [{ provider: groq, model: x, name: far }, { provider: s, model: y }] }]\n"
+    )
+    loaded = load(Sources(explicit=file, env={}, overrides={}, system=file, user=file, project=file))
+
+    (out,) = left_out(loaded.settings)
+    assert ("far", "groq", "x", "no key: set GROQ_API_KEY") == (out.deployment, out.provider, out.model, out.why)
