@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -229,6 +228,8 @@ def _usd(price: int | None) -> str:
 
 def _write_whole(target: Path, content: bytes) -> None:
     """Put a file in the place of another, so that nobody ever reads half of it."""
+    import tempfile
+
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
         written = Path(file.name)
         try:
