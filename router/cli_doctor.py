@@ -1,7 +1,6 @@
 """The `checkrein doctor` command: whether each deployment can serve, and what to do where one cannot."""
 
 import argparse
-import asyncio
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -31,6 +30,8 @@ def add_doctor(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    import asyncio
+
     from router.adapters.prices_litellm import catalogues
     from router.config import ConfigInvalid, Sources, compile_loaded, load
     from router.domain.diagnosis import Level, worst

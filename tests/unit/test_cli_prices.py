@@ -1,6 +1,8 @@
 """`checkrein prices` lists, compares and takes over prices; what nobody should believe is refused by line."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,30 @@ def test_what_nobody_should_believe_is_refused_by_line(desk: Desk, capsys: pytes
     assert 0 == desk.run("import", "--yes", "--force")
     assert {"gpt-9", "kept"} == json.loads(desk.target.read_text()).keys()
     assert 1.1e-5 == json.loads(desk.target.read_text())["gpt-9"]["input_cost_per_token"]
+
+
+def test_a_large_change_alone_is_refused_as_well(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    desk.write(**{"gpt-9": entry(1e-6, 4.1e-5)})
+
+    assert 1 == desk.run("import", "--yes")
+    assert "output changes more than 10 times" in capsys.readouterr().err
+    assert 4e-6 == json.loads(desk.target.read_text())["gpt-9"]["output_cost_per_token"]
+
+
+def test_a_disk_that_is_full_leaves_the_file_as_it_was(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    desk.write(**{"gpt-9": entry(1.5e-6, 4e-6)})
+    before = desk.target.read_bytes()
+    monkeypatch.setattr("os.fsync", full)
+
+    assert 1 == desk.run("import", "--yes")
+    assert "No space left" in capsys.readouterr().err
+    assert before == desk.target.read_bytes()
+    assert {"c.yaml", "prices.json", "new.json"} == {file.name for file in desk.folder.iterdir()}
 
 
 def test_a_model_without_an_output_price_is_refused(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:

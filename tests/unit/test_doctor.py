@@ -19,6 +19,7 @@ from tests.support.fakes import FakeClock
 from tests.support.upstream_calls import TIMEOUTS, over
 
 CARD = PriceCard(version="v", base=Rates(input=10**9, cached_input=10**9, cache_write=10**9, output=2 * 10**9))
+DONE = b"data: [DONE]\n\n"
 
 
 def provider(name: str = "fake", kind: ProviderKind = ProviderKind.OPENAI_COMPATIBLE) -> Provider:
@@ -94,6 +95,12 @@ async def test_without_a_price_the_cost_is_unknown() -> None:
         (fake.error(401, "key sk-hunter2 is wrong", code="invalid_api_key"), "answered 401 (invalid_api_key)"),
         (fake.error(404, "The model `m` does not exist", code="model_not_found"), "answered 404 (model_not_found)"),
         (fake.event_stream(fake.sse({"error": {"message": "sk-hunter2"}})), "answered with an error"),
+        (
+            fake.event_stream(
+                fake.sse({"choices": [{"delta": {"content": "y"}}]}), fake.sse({"error": {"code": "odd"}}), DONE
+            ),
+            "answered with an error (odd)",
+        ),
         (fake.raw(fake.Cut.RESET), "fake "),
     ],
 )
