@@ -35,6 +35,8 @@ CALL_NS_MAX: Final = 15 * NS_PER_S
 """From the connection to the end of the reply."""
 
 _END: Final = (EventKind.END, EventKind.COMPLETE)
+_CUT: Final = Failure(kind=FailureKind.CUT, message="the reply ended before it was complete")
+_EMPTY: Final = Failure(kind=FailureKind.EMPTY, message="the reply ended before it began")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +138,8 @@ async def _read(live: LiveStream, meter: Meter, clock: Clock) -> int | None:
         if first is None and meter.started:
             first = clock.monotonic_ns()
         if batch and batch[-1].kind in _END:
+            if not meter.finished:
+                raise UpstreamFailed(_CUT if meter.started else _EMPTY)
             return first
 
 

@@ -12,10 +12,11 @@ from router.domain.catalog import Deployment, Provider, ProviderKind
 from router.domain.diagnosis import Level, Reach, Report
 from router.domain.ids import DeploymentId, ProviderId
 from router.domain.pricing import PriceCard, Rates
+from router.domain.stream import END_EVENT, Event, EventKind
 from router.ports.upstream import Upstream
 from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import FakeUpstream, Reply, Request
-from tests.support.fakes import FakeClock
+from tests.support.fakes import FakeClock, FedStream, FedUpstreams, chunk, usage_chunk
 from tests.support.upstream_calls import TIMEOUTS, over
 
 CARD = PriceCard(version="v", base=Rates(input=10**9, cached_input=10**9, cache_write=10**9, output=2 * 10**9))
@@ -39,6 +40,7 @@ class Ward:
         self.looked: list[str] = []
         self.opened: list[OpenAiCompatible] = []
         self.busy_max = 0
+        self.fed: Upstream | None = None
         self.upstream = upstream
         self.refusal: Exception | None = None
 
@@ -49,6 +51,8 @@ class Ward:
     async def upstream_of(self, _provider: Provider) -> Upstream:
         if self.refusal is not None:
             raise self.refusal
+        if self.fed is not None:
+            return self.fed
         self.opened.append(over(self.upstream))
         busy = len(self.opened) - sum(request.done.is_set() for request in self.upstream.requests)
         self.busy_max = max(self.busy_max, busy)
@@ -112,6 +116,30 @@ async def test_a_call_that_fails_is_told_in_our_words(reply: Reply, said: str) -
     assert ("call", Level.FAIL, None) == (call.name, call.level, report.answer)
     assert call.says.startswith(said)
     assert "hunter2" not in str(report)
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ([END_EVENT], "the reply ended before it began"),
+        ([chunk("yes"), END_EVENT], "the reply ended before it was complete"),
+        ([chunk("yes"), Event(EventKind.CHUNK, b'data: {"error":{"code":"odd"}}\n\n')], "answered with an error (odd)"),
+        ([chunk("yes"), chunk("", finish="length"), usage_chunk(5, 1), END_EVENT], None),
+    ],
+)
+async def test_a_reply_has_to_be_whole(events: list[Event], said: str | None) -> None:
+    fed, stream = FedUpstreams(), FedStream()
+    for event in events:
+        stream.feed(event)
+    fed.replies = [stream]
+    async with FakeUpstream() as unasked:
+        ward = Ward(unasked)
+        ward.fed = fed
+        (report,) = await ward.examine(deployment())
+
+    assert stream.aborted
+    assert (said is None) == (report.answer is not None)
+    assert said in {None, report.checks[2].says}
 
 
 async def test_nobody_is_asked_where_the_way_is_blocked() -> None:
