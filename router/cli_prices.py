@@ -108,7 +108,8 @@ def _import(options: argparse.Namespace) -> int:
     if any(change.kind is ChangeKind.REMOVED for change in found.changes):
         say("what the file does not have keeps its price")
     taken = [change.model for change in found.changes if change.kind is not ChangeKind.REMOVED]
-    entries = dict(entry for name in taken if (entry := file.entry(name)) is not None)
+    # By the name that was asked for: it wins over an entry of the model alone, which may be there from before.
+    entries = {name: entry[1] for name in taken if (entry := file.entry(name)) is not None}
     if not entries:
         say("there is nothing to write")
         return 0
@@ -118,7 +119,7 @@ def _import(options: argparse.Namespace) -> int:
     if not options.yes:
         say(f"would write {len(entries)} entries to {target} ({after.version}); say --yes to do it")
         return 0
-    _write_whole(target, content)
+    _write_whole(target.resolve(), content)
     say(f"wrote {len(entries)} entries to {target} ({after.version}); a running router takes it within a second")
     if str(target.resolve()) not in {str(Path(one).resolve()) for one in named}:
         say(f"it is not in force yet: write prices: {{ files: [{target.name}] }} in the configuration")
@@ -139,13 +140,12 @@ def _compare(options: argparse.Namespace, loaded: "Loaded", file: "PriceFile") -
 
     files = loaded.settings.prices.files
     in_force = catalogues()(files)
+    names = {priced.name for priced in priced_names(loaded.settings)}
     if options.all:
         named = (name for layer in map(Path, files) for name in read_price_file(layer).names())
-        names = sorted({*file.names(), *litellm_catalogue().names(), *named})
-    else:
-        names = sorted({priced.name for priced in priced_names(loaded.settings)})
+        names |= {*file.names(), *litellm_catalogue().names(), *named}
     found = _Comparison()
-    for name in names:
+    for name in sorted(names):
         try:
             change = compare(name, _price(in_force, name), _price(file, name))
         except PriceRefused as exc:

@@ -94,7 +94,7 @@ def test_nothing_is_written_without_yes(desk: Desk, capsys: pytest.CaptureFixtur
     assert 0 == desk.run("import", "--yes")
     assert "a running router takes it" in capsys.readouterr().out
     after = json.loads(desk.target.read_text())
-    assert (1.5e-6, 1) == (after["gpt-9"]["input_cost_per_token"], after["kept"]["input_cost_per_token"])
+    assert (1.5e-6, 1) == (after["openai/gpt-9"]["input_cost_per_token"], after["kept"]["input_cost_per_token"])
     assert {"c.yaml", "prices.json", "new.json"} == {file.name for file in desk.folder.iterdir()}
     assert 0 == desk.run("import", "--yes")
     assert "there is nothing to write" in capsys.readouterr().out
@@ -111,8 +111,32 @@ def test_what_nobody_should_believe_is_refused_by_line(desk: Desk, capsys: pytes
     assert before == desk.target.read_bytes()
 
     assert 0 == desk.run("import", "--yes", "--force")
-    assert {"gpt-9", "kept"} == json.loads(desk.target.read_text()).keys()
-    assert 1.1e-5 == json.loads(desk.target.read_text())["gpt-9"]["input_cost_per_token"]
+    assert {"gpt-9", "openai/gpt-9", "kept"} == json.loads(desk.target.read_text()).keys()
+    assert 1.1e-5 == json.loads(desk.target.read_text())["openai/gpt-9"]["input_cost_per_token"]
+
+
+@pytest.mark.parametrize("more", [(), ("--all",)])
+def test_an_import_is_in_force_whatever_the_entry_was_called(
+    more: tuple[str, ...], desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.target.write_text(json.dumps({"openai/gpt-9": entry(1e-6, 4e-6)}))
+    desk.write(**{"gpt-9": entry(1.5e-6, 4e-6)})
+
+    assert 0 == desk.run("import", "--yes", *more)
+    capsys.readouterr()
+    assert 0 == desk.run("list", "--json")
+    assert 1_500_000_000 == json.loads(capsys.readouterr().out)["data"][0]["prices"]["input"]
+
+
+def test_a_link_stays_a_link(desk: Desk) -> None:
+    real = desk.folder / "real.json"
+    desk.target.rename(real)
+    desk.target.symlink_to(real)
+    desk.write(**{"gpt-9": entry(1.5e-6, 4e-6)})
+
+    assert 0 == desk.run("import", "--yes")
+    assert desk.target.is_symlink()
+    assert "openai/gpt-9" in json.loads(real.read_text())
 
 
 def test_a_large_change_alone_is_refused_as_well(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,7 +178,7 @@ def test_a_first_price_file_is_made_where_it_is_told(desk: Desk, capsys: pytest.
     assert "say which to write with --to" in capsys.readouterr().err
     assert 0 == desk.run("import", "--yes", "--to", str(desk.folder / "first.json"))
     assert "not in force yet: write prices: { files: [first.json] }" in capsys.readouterr().out
-    assert ["gpt-9"] == list(json.loads((desk.folder / "first.json").read_text()))
+    assert ["openai/gpt-9"] == list(json.loads((desk.folder / "first.json").read_text()))
 
 
 def test_what_a_file_does_not_have_stays(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
