@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _EXIT_FAILED: Final = 1
 _EXIT_USAGE: Final = 2
+_EXIT_INTERRUPTED: Final = 130
 
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +52,11 @@ def _doctor(options: argparse.Namespace) -> int:
         if not (wanted or reports):
             complain(f"--deployment: {options.deployment!r} is none of {', '.join(dict.fromkeys(names)) or 'none'}")
             return _EXIT_USAGE
-    reports = asyncio.run(_examine(snapshot, wanted, offline=options.offline)) + reports
+    try:
+        reports = asyncio.run(_examine(snapshot, wanted, offline=options.offline)) + reports
+    except KeyboardInterrupt:
+        complain("interrupted: nothing is known yet")
+        return _EXIT_INTERRUPTED
     good = worst(report.level for report in reports) is not Level.FAIL
     if options.json:
         data = {"ok": good, "problems": [], "deployments": [_as_json(report) for report in reports]}

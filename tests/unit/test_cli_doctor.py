@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from router import cli_doctor
 from router.cli import main
 from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import FakeUpstream, Reply, Request
@@ -136,3 +137,15 @@ async def test_without_deployments_there_is_nothing_to_examine(
 ) -> None:
     assert 0 == await run(tmp_path, {"version": 1})
     assert "there is nothing to examine" in capsys.readouterr().out
+
+
+async def test_an_interrupt_ends_it_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def interrupted(*_arguments: object, offline: bool) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_doctor, "_examine", interrupted)
+    async with FakeUpstream() as upstream:
+        assert 130 == await run(tmp_path, config(upstream))
+    assert "interrupted" in capsys.readouterr().err
