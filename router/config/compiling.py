@@ -199,7 +199,7 @@ class _Compiler:
         named = self._look_up(deployment.price_as) if deployment.price_as else None
         if deployment.price_as and named is None:
             self.unknown_prices.append(((*path, "price_as"), deployment.price_as))
-        same = self._look_up(f"{provider.preset or provider.name}/{deployment.model}")
+        same = self._look_up(catalogue_name(provider, deployment))
         first, second = named or ModelFacts(), same or ModelFacts()
         return ModelFacts(
             price=first.price or second.price,
@@ -207,6 +207,11 @@ class _Compiler:
             max_output_tokens=second.max_output_tokens or first.max_output_tokens,
             capabilities=second.capabilities or first.capabilities,
         )
+
+
+def catalogue_name(provider: ProviderSettings, deployment: DeploymentSettings) -> str:
+    """Return the name by which a catalogue knows what a deployment serves."""
+    return f"{provider.preset or provider.name}/{deployment.model}"
 
 
 def _compile_limit_of_all(limit: int | str, named: str) -> tuple[ConcurrencyLimit, ...]:
