@@ -1,7 +1,7 @@
 """Examine deployments side by side: what is known of each, the way to it, and one call of one token."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,12 +20,16 @@ from router.domain.diagnosis import (
     check_reach,
     worst,
 )
+from router.domain.dialects.dialect import CHAT, EMBEDDINGS, Dialect, Grammar, spoken_for
+from router.domain.dialects.meter import Meter
+from router.domain.dialects.meters import METERS
+from router.domain.dialects.request import Request, read_request, upstream_body
+from router.domain.dialects.translators import translate
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.ids import ProviderId
 from router.domain.instants import NS_PER_S, format_duration
-from router.domain.metering import Meter
 from router.domain.pricing import bill
-from router.domain.stream import Event, EventKind, ReplyMode
+from router.domain.stream import Event, EventKind
 from router.ports.clock import Clock
 from router.ports.upstream import LiveStream, Upstream, UpstreamFailed, UpstreamRequest
 
@@ -111,11 +115,12 @@ class Doctor:
 
     async def _ask(self, upstream: Upstream, deployment: Deployment) -> Answer:
         """Raises `UpstreamFailed`."""
-        clock, meter, body = self._tools.clock, Meter(wants_usage=True), _body(deployment)
-        begun = clock.monotonic_ns()
-        live = await upstream.open(UpstreamRequest(deployment=deployment, body=body, mode=ReplyMode.STREAM))
+        clock, asked = self._tools.clock, _request_for(deployment)
+        dialect, body = asked.grammar.dialect, upstream_body(asked, deployment.upstream_model)
+        meter, begun = METERS[dialect](wants_usage=True), clock.monotonic_ns()
+        live = await upstream.open(UpstreamRequest(deployment=deployment, dialect=dialect, body=body, mode=asked.mode))
         try:
-            first = await _read(live, meter, clock)
+            first = await _hear(live, meter, clock)
         finally:
             live.abort()
         now, usage = clock.monotonic_ns(), meter.measured(len(body))
@@ -127,7 +132,7 @@ class Doctor:
         )
 
 
-async def _read(live: LiveStream, meter: Meter, clock: Clock) -> int | None:
+async def _hear(live: LiveStream, meter: Meter, clock: Clock) -> int | None:
     """Read a reply to its end; return when it became real. Raises `UpstreamFailed`."""
     first: int | None = None
     while True:
@@ -143,13 +148,26 @@ async def _read(live: LiveStream, meter: Meter, clock: Clock) -> int | None:
             return first
 
 
-def _body(deployment: Deployment) -> bytes:
-    return msgspec.json.encode(
+def _request_for(deployment: Deployment) -> Request:
+    """Write the shortest of requests in a dialect that the deployment speaks."""
+    if (dialect := spoken_for(Dialect.CHAT, deployment.dialects)) is None:
+        return _read(EMBEDDINGS, {"model": deployment.upstream_model, "input": "yes"})
+    chat = _read(
+        CHAT,
         {
             "model": deployment.upstream_model,
             "messages": [{"role": "user", "content": "Say yes."}],
             deployment.max_tokens_field or "max_tokens": 1,
             "stream": True,
             "stream_options": {"include_usage": True},
-        }
+        },
     )
+    asked = chat if dialect is Dialect.CHAT else translate(chat, dialect, drop=True)
+    assert isinstance(asked, Request), "every dialect can say this"
+    return asked
+
+
+def _read(grammar: Grammar, members: Mapping[str, object]) -> Request:
+    asked = read_request(grammar, msgspec.json.encode(members))
+    assert isinstance(asked, Request), "it is our own"
+    return asked

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from router import doctor as module
-from router.adapters.upstreams.openai_compatible import OpenAiCompatible
+from router.adapters.upstreams.http_upstream import HttpUpstream
 from router.doctor import SIDE_BY_SIDE_MAX, Doctor, Tools
 from router.domain.catalog import Deployment, Provider, ProviderKind
 from router.domain.diagnosis import Level, Reach, Report
@@ -38,7 +38,7 @@ class Ward:
     def __init__(self, upstream: FakeUpstream, *, trouble: str | None = None) -> None:
         self.reach = Reach(addresses=("127.0.0.1",), trouble=trouble)
         self.looked: list[str] = []
-        self.opened: list[OpenAiCompatible] = []
+        self.opened: list[HttpUpstream] = []
         self.busy_max = 0
         self.fed: Upstream | None = None
         self.upstream = upstream
