@@ -44,6 +44,8 @@ _MEMBERS: Final = {
 _TOOL_CALL: Final = frozenset(
     {"id", "type", "function", "index", "cache_control", "provider_specific_fields", "extra_content"}
 )
+_TOOL_USE: Final = Raw(b'"tool_use"')
+_TOOL_RESULT: Final = Raw(b'"tool_result"')
 _THOUGHT: Final = {"thinking": ("thinking", "signature"), "redacted_thinking": ("data",)}
 _PROOF: Final = {"thinking": "signature", "redacted_thinking": "data"}
 
@@ -160,7 +162,7 @@ def _call(call: Fields, where: str, losses: Losses) -> Block:
     function = read_object(call.get("function", NULL), f"{where}.function")
     raw = present(function, "arguments")
     block = {
-        "type": encode("tool_use"),
+        "type": _TOOL_USE,
         "id": encode(id_for_messages(read_text(call.get("id"), f"{where}.id"))),
         "name": function.get("name", NULL),
         "input": input_of("" if raw is None else read_text(raw, f"{where}.function.arguments")),
@@ -173,7 +175,7 @@ def _call(call: Fields, where: str, losses: Losses) -> Block:
 
 def _answer(message: Fields, where: str, losses: Losses) -> Block:
     block = {
-        "type": encode("tool_result"),
+        "type": _TOOL_RESULT,
         "tool_use_id": encode(id_for_messages(read_text(message.get("tool_call_id"), f"{where}.tool_call_id"))),
     }
     content = message.get("content", NULL)

@@ -23,6 +23,10 @@ from router.domain.dialects.raw_json import (
 )
 
 _TEXT: Final = Raw(b'"text"')
+_IMAGE: Final = Raw(b'"image"')
+_DOCUMENT: Final = Raw(b'"document"')
+_IMAGE_URL_KIND: Final = Raw(b'"image_url"')
+_FILE_KIND: Final = Raw(b'"file"')
 _TEXT_PART: Final = frozenset({"type", "text", "cache_control", "prompt_cache_breakpoint"})
 _IMAGE_PART: Final = frozenset({"type", "image_url", "cache_control", "prompt_cache_breakpoint"})
 _IMAGE_URL: Final = frozenset({"url", "detail", "format"})
@@ -109,7 +113,7 @@ def _image_from_chat(part: Fields, where: str, losses: Losses) -> dict[str, Raw]
     if source is None:
         losses.lose(f"{where}.url", "Messages takes an image by its http(s) address or as a base64 data URL.")
         return None
-    return {"type": encode("image"), "source": encode(source)}
+    return {"type": _IMAGE, "source": encode(source)}
 
 
 def _file_from_chat(part: Fields, where: str, losses: Losses) -> dict[str, Raw] | None:
@@ -126,7 +130,7 @@ def _file_from_chat(part: Fields, where: str, losses: Losses) -> dict[str, Raw] 
     if source is None or (source["type"] == "url") == (param.endswith("file_data")):
         losses.lose(param, "Messages takes a PDF or plain text as a base64 data URL, or a PDF by its http(s) address.")
         return None
-    block = {"type": encode("document"), "source": encode(source)}
+    block = {"type": _DOCUMENT, "source": encode(source)}
     if name is not None:
         block["title"] = name
     return block
@@ -168,7 +172,7 @@ def _image_to_chat(block: Fields, where: str, losses: Losses) -> dict[str, Raw] 
     else:
         losses.lose(f"{where}.type", f"Chat Completions has no images by `{kind}`. Send its data or its address.")
         return None
-    return {"type": encode("image_url"), "image_url": encode({"url": url})}
+    return {"type": _IMAGE_URL_KIND, "image_url": encode({"url": url})}
 
 
 def _document_to_chat(block: Fields, where: str, losses: Losses) -> dict[str, Raw] | None:
@@ -185,7 +189,7 @@ def _document_to_chat(block: Fields, where: str, losses: Losses) -> dict[str, Ra
     title = present(block, "title")
     if title is not None:
         file["filename"] = title
-    return {"type": encode("file"), "file": encode(file)}
+    return {"type": _FILE_KIND, "file": encode(file)}
 
 
 def _data_url(source: Fields, where: str) -> Raw:

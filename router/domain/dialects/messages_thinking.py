@@ -27,7 +27,7 @@ _EFFORTS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "
 _NAMED: Final = frozenset({"low", "medium", "high", "xhigh", "max"})
 _FROM_BUDGET: Final = ((4_096, "high"), (2_048, "medium"), (0, "low"))
 _THINKING: Final = frozenset({"type", "budget_tokens", "display"})
-_DEFAULTS: Final = {"display": (b'"summarized"',)}
+"""`display` goes unsaid: whether thoughts are shown changes no other part of a reply."""
 _ADAPTIVE: Final = Raw(b'{"type":"adaptive","display":"summarized"}')
 
 

@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from router.domain.stream import END_EVENT, KEEP_ALIVE, Event, EventKind
@@ -305,50 +305,64 @@ def test_a_whole_reply_and_its_stream_are_the_same_thoughts_and_texts() -> None:
 ARGUMENTS: Any = st.dictionaries(st.text(max_size=5), st.recursive(st.integers() | st.text(), st.lists, max_leaves=4))
 
 
-@st.composite
-def mixed_streams(draw: st.DrawFn) -> tuple[list[tuple[str, str, str]], str, list[Json]]:
-    """Draw calls, a text, and deltas that say them: a call's own pieces in order, the calls in any."""
-    count = draw(st.integers(1, 4))
-    calls = [
-        (f"call_{number}", f"tool_{number}", json.dumps(draw(ARGUMENTS), ensure_ascii=draw(st.booleans())))
-        for number in range(count)
-    ]
-    text = draw(st.text(max_size=12))
+class Entropy:
+    """Bytes as a source of choices: drawn at once, they make a thousand streams affordable."""
+
+    def __init__(self, drawn: bytes) -> None:
+        self.drawn = iter(drawn)
+
+    def below(self, limit: int) -> int:
+        return next(self.drawn, 0) % limit
+
+
+def mixed(calls: list[tuple[str, str, str]], text: str, chance: Entropy) -> list[Json]:
+    """Write deltas that say calls and a text: a call's own pieces in order, the calls in any."""
     queues: list[list[Json]] = []
     for index, (call_id, name, arguments) in enumerate(calls):
-        at = sorted(draw(st.lists(st.integers(0, len(arguments)), max_size=4)))
+        at = sorted(chance.below(len(arguments) + 1) for _ in range(chance.below(5)))
         pieces = [arguments[a:b] for a, b in zip([0, *at], [*at, len(arguments)], strict=True)]
-        named = draw(st.booleans())
+        again = [{}, {"id": call_id}, {"id": ""}, {"id": call_id, "name": name}, {"id": "other"}][chance.below(5)]
         first = call_delta(index, pieces[0], id=call_id, name=name, type="function")
-        repeated = {"id": call_id, "name": name} if named else draw(st.sampled_from([{}, {"id": call_id}, {"id": ""}]))
-        rest = [call_delta(index, piece, **repeated) for piece in pieces[1:]]
-        queues.append([first, *rest])
+        queues.append([first, *[call_delta(index, piece, **again) for piece in pieces[1:]]])
     if text:
         queues.append([{"content": piece} for piece in (text[:3], text[3:]) if piece])
-    deltas = []
-    # A call's first piece comes before those of later calls, as in every provider seen.
-    begun = 0
+    deltas, begun = [], 0
     while any(queues):
-        ready = [queue for position, queue in enumerate(queues) if queue and (position <= begun or position >= count)]
-        queue = draw(st.sampled_from(ready))
-        if begun < count and queue is queues[begun]:
+        # A call begins after those before it, as with every provider seen.
+        ready = [queue for at, queue in enumerate(queues) if queue and (at <= begun or at >= len(calls))]
+        queue = ready[chance.below(len(ready))]
+        if begun < len(calls) and queue is queues[begun]:
             begun += 1
         deltas.append(queue.pop(0))
-    return calls, text, deltas
+    return deltas
 
 
 @pytest.mark.slow
-@settings(max_examples=1_000)
-@given(stream=mixed_streams(), batches=st.lists(st.integers(1, 5)))
-def test_mixed_calls_are_put_together_as_they_were_meant(
-    stream: tuple[list[tuple[str, str, str]], str, list[Json]], batches: list[int]
+@given(
+    given=st.lists(ARGUMENTS, min_size=1, max_size=4),
+    text=st.text(max_size=12),
+    drawn=st.lists(st.binary(min_size=40, max_size=80), min_size=10, max_size=10),
+)
+def test_a_thousand_streams_of_mixed_calls_are_put_together_as_they_were_meant(
+    given: list[Json], text: str, drawn: list[bytes]
 ) -> None:
-    calls, text, deltas = stream
+    for source in drawn:
+        chance = Entropy(source)
+        ascii_only = chance.below(2) == 0
+        calls = [
+            (f"call_{number}", f"tool_{number}", json.dumps(arguments, ensure_ascii=ascii_only))
+            for number, arguments in enumerate(given)
+        ]
+        check_mixed(calls, text, chance)
+
+
+def check_mixed(calls: list[tuple[str, str, str]], text: str, chance: Entropy) -> None:
+    deltas = mixed(calls, text, chance)
     events = [*map(chat_delta, deltas), chat_delta({}, "tool_calls"), USAGE_CHUNK, END_EVENT]
     at_once = to_messages().take(events)
-    translator, in_batches, lengths = to_messages(), [], iter(batches)
+    translator, in_batches = to_messages(), []
     while events:
-        size = next(lengths, 1)
+        size = 1 + chance.below(5)
         in_batches += translator.take(events[:size])
         events = events[size:]
     folded = fold_messages(at_once)
@@ -360,6 +374,7 @@ def test_mixed_calls_are_put_together_as_they_were_meant(
     assert USED == folded["usage"]
 
 
+@pytest.mark.slow
 @given(
     calls=st.lists(st.tuples(st.sampled_from("fgh"), ARGUMENTS), min_size=1, max_size=4),
     content=st.none() | st.text(),

@@ -315,6 +315,7 @@ BLOCKS: Any = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(
     content=st.lists(BLOCKS, max_size=6),
     stop=st.sampled_from(["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal", "pause_turn"]),
