@@ -31,7 +31,7 @@ class _Kind(IntEnum):
 class _Block:
     """One block: said up to now, waiting, or both."""
 
-    __slots__ = ("at", "call_id", "kind", "looked_at", "name", "number", "pieces", "proof", "sealed", "thought")
+    __slots__ = ("at", "call_id", "kind", "name", "number", "pieces", "proof", "sealed", "thought")
 
     def __init__(self, kind: _Kind) -> None:
         self.kind = kind
@@ -47,7 +47,6 @@ class _Block:
         self.call_id: Raw | None = None
         self.name: Raw | None = None
         self.number = 0
-        self.looked_at = False
 
 
 class Blocks:
@@ -142,7 +141,7 @@ class Blocks:
         return self._last_call if name is None else None
 
     def _add(self, block: _Block) -> _Block:
-        if len(self._queue) == 1:
+        if len(self._queue) == 1:  # so each is looked at once
             first = self._queue[0]
             if first.at is not None and _is_over(first):
                 self._finish_first()
@@ -209,9 +208,8 @@ def _is_over(block: _Block) -> bool:
     """Tell whether the first block has all its pieces now that something else has come."""
     if block.kind is not _Kind.CALL:
         return True
-    if block.looked_at or not block.pieces:
+    if not block.pieces:
         return False
-    block.looked_at = True
     try:
         text = _text.decode(joined(block.pieces))
     except (msgspec.DecodeError, RecursionError):

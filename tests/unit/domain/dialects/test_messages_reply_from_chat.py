@@ -418,3 +418,11 @@ def test_a_reply_of_messages_comes_back_from_chat_as_it_was() -> None:
     )[:-1]
 
     assert fold_messages(source) == fold_messages(as_messages(as_chat(source)[:-1]))
+
+
+def test_bytes_that_are_no_text_cost_their_event_only() -> None:
+    begins = b'{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":{"a":"\xff"}}}]}}'
+    bad = Event(EventKind.CHUNK, b'data: {"choices":[%b]}\n\n' % begins)
+    events = as_messages([chat_delta({"content": "x"}), bad, chat_delta({}, "stop")])
+
+    assert ["text"] == [block["type"] for block in fold_messages(events)["content"]]

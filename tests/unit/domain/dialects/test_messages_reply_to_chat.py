@@ -340,3 +340,13 @@ def test_a_stream_put_together_is_the_whole_reply_however_it_is_cut(
     expected = {name: value for name, value in at_rest["choices"][0]["message"].items() if value is not None}
     assert expected == without_index(folded)
     assert at_rest["usage"] == folded["usage"]
+
+
+def test_bytes_that_are_no_text_cost_their_event_only() -> None:
+    begins = b'{"type":"tool_use","id":"t","name":"f","input":{"a":"\xff"}}'
+    raw = b'data: {"type":"content_block_start","index":0,"content_block":%b}\n\n' % begins
+    events = [Event(EventKind.CHUNK, raw), messages_event({"type": "content_block_stop", "index": 0})]
+    meter = Meter(wants_usage=True)
+
+    assert 1 == len(meter.take(to_chat().take(events)))
+    assert 1 == meter.malformed

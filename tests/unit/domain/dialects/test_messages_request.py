@@ -387,3 +387,65 @@ def test_what_both_can_say_comes_back_as_it_was(request: Json) -> None:
 
     assert request == read(back)
     assert there == again
+
+
+JUNK: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.sampled_from(["function", "text", "tool_use"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["type", "id", "url", "x"]), inner),
+    max_leaves=4,
+)
+FULL_CHAT: Json = {
+    **CHAT,
+    "messages": [
+        {"role": "system", "content": [{"type": "text", "text": "s"}]},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]},
+        {"role": "user", "content": [{"type": "file", "file": {"file_data": "data:text/plain;base64,YQ=="}}]},
+        {
+            "role": "assistant",
+            "content": None,
+            "thinking_blocks": [{"type": "thinking", "thinking": "t", "signature": "s"}],
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "x"}]},
+    ],
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
+    "tool_choice": {"type": "function", "function": {"name": "f"}},
+    "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}}},
+    "reasoning_effort": "low",
+    "temperature": 1,
+    "stop": ["x"],
+    "user": "u",
+    "service_tier": "auto",
+}
+
+
+def paths_of(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *[found for name, member in inner for found in paths_of(member, (*path, name))]]
+
+
+def broken(request: Json, path: tuple[str | int, ...], junk: object) -> Json:
+    copy: Any = json.loads(json.dumps(request))
+    at = copy
+    for name in path[:-1]:
+        at = at[name]
+    at[path[-1]] = junk
+    found: Json = copy
+    return found
+
+
+@pytest.mark.slow
+@given(path=st.sampled_from(paths_of(FULL_CHAT)[1:]), junk=JUNK, drop=st.booleans())
+def test_no_request_of_chat_is_without_an_answer(path: tuple[str | int, ...], junk: object, drop: bool) -> None:
+    found = from_chat(fields_of(broken(FULL_CHAT, path, junk)), drop=drop, max_tokens_default=DEFAULT)
+
+    assert isinstance(found, (Translated, Untranslatable))
+
+
+FULL_MESSAGES = read(from_chat(fields_of(FULL_CHAT), drop=False, max_tokens_default=DEFAULT))
+
+
+@pytest.mark.slow
+@given(path=st.sampled_from(paths_of(FULL_MESSAGES)[1:]), junk=JUNK, drop=st.booleans())
+def test_no_request_of_messages_is_without_an_answer(path: tuple[str | int, ...], junk: object, drop: bool) -> None:
+    assert isinstance(to_chat(fields_of(broken(FULL_MESSAGES, path, junk)), drop=drop), (Translated, Untranslatable))
