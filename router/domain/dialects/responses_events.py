@@ -70,10 +70,6 @@ def read(decoder: "msgspec.json.Decoder[Shape]", payload: bytes | memoryview) ->
         return decoder.decode(_HALF_PAIR.sub(lambda half: _MARK + half[1], payload))
 
 
-def is_text(raw: Raw) -> bool:
-    return bytes(raw[:1] if isinstance(raw, bytes) else memoryview(raw)[:1]) == _QUOTE
-
-
 def body(raw: Raw) -> bytes:
     """Return what is between the quotes of a string; nothing of anything else."""
     text = bytes(raw)

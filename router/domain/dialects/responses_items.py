@@ -77,8 +77,9 @@ def _said(message: dict[str, Raw], param: str, losses: Losses) -> list[object]:
     losses.only(message, _SAID, param)
     items: list[object] = []
     content = message.get("content", NULL)
-    if content != NULL and content != NO_TEXT:
+    if content != NULL:
         content = _content(content, f"{param}.content", "output_text", losses)
+    if content not in (NULL, NO_TEXT):
         items.append({"type": "message", "role": "assistant", "content": content})
     if "refusal" in message:
         refusal = {"type": "refusal", "refusal": text_raw(message, "refusal", param)}

@@ -11,6 +11,7 @@ from router.domain.dialects.translation import Untranslatable
 _list: Final = msgspec.json.Decoder(list[Raw])
 _members: Final = msgspec.json.Decoder(dict[str, Raw])
 _text: Final = msgspec.json.Decoder(str)
+decode: Final = msgspec.json.Decoder().decode
 encode: Final = msgspec.json.Encoder().encode
 
 NULL: Final = Raw(b"null")

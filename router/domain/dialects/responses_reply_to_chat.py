@@ -149,10 +149,8 @@ class ResponsesToChat:
             self._done(self._item(event), event.item)
         elif event.response is not None and kind in {"response.completed", "response.incomplete"}:
             self._end(event.response)
-        elif kind == "response.failed":
-            self._failed((event.response.error if event.response else None) or _Failure())
-        elif kind == "error":
-            self._failed(_Failure(code=event.code, message=event.message, param=event.param))
+        elif kind in {"response.failed", "error"}:
+            self._events.append(Event(EventKind.CHUNK, b"data: %b\n\n" % _error(_failure(event))))
         elif event.response is not None:
             self._begin(event.response)
 
@@ -229,14 +227,14 @@ class ResponsesToChat:
 
     def _end(self, response: _Response) -> None:
         self._begin(response)
+        if not self._growing:  # a server that sends nothing before
+            for item in response.output or ():
+                self._done(_Growing(), item)
         choice = b'{"index":0,"delta":{},"logprobs":null,"finish_reason":"%b"}' % _finish(response, self._calls)
         self._events.append(Event(EventKind.CHUNK, b"%b[%b]%b" % (self._head, choice, self._tail)))
         if self._usage:
             usage = b'%b[],"usage":%b}\n\n' % (self._head, usage_for_chat(response.usage))
             self._events.append(Event(EventKind.CHUNK, usage))
-
-    def _failed(self, failure: _Failure) -> None:
-        self._events.append(Event(EventKind.CHUNK, b"data: %b\n\n" % _error(failure)))
 
     def _whole(self, raw: bytes) -> bytes:
         try:
@@ -307,6 +305,11 @@ def _finish(response: _Response, calls: int) -> bytes:
         details = response.incomplete_details
         return _CUT.get((details.reason if details else None) or "", b"length")
     return b"tool_calls" if calls else b"stop"
+
+
+def _failure(event: _Event) -> _Failure:
+    told = event.response.error if event.response else None
+    return told or _Failure(code=event.code, message=event.message, param=event.param)
 
 
 def _error(failure: _Failure) -> bytes:

@@ -18,6 +18,7 @@ from router.domain.dialects.responses_members import (
     TRUE,
     Losses,
     Unsayable,
+    decode,
     elements,
     members,
     present,
@@ -78,17 +79,16 @@ _NOT_FOR_RESPONSES: Final[Mapping[str, str]] = {
     "prediction": "it makes a reply faster, not another one",
     "stream_options": "usage always comes",
 }
-_SAYS_NOTHING: Final[Mapping[str, tuple[bytes, ...]]] = {
-    "audio": (),
-    "background": (b"false",),
-    "frequency_penalty": (b"0", b"0.0"),
-    "functions": (b"[]",),
-    "logit_bias": (b"{}",),
-    "modalities": (b'["text"]',),
-    "n": (b"1",),
-    "presence_penalty": (b"0", b"0.0"),
-    "stop": (b"[]",),
-    "truncation": (b'"disabled"',),
+_SAYS_NOTHING: Final[Mapping[str, tuple[object, ...]]] = {
+    "background": (False,),
+    "frequency_penalty": (0,),
+    "functions": ([],),
+    "logit_bias": ({},),
+    "modalities": (["text"],),
+    "n": (1,),
+    "presence_penalty": (0,),
+    "stop": ([],),
+    "truncation": ("disabled",),
 }
 """Values that say what is so anyway."""
 
@@ -159,7 +159,7 @@ def _from_chat(fields: dict[str, Raw], losses: Losses) -> dict[str, Raw]:
 
 
 def _nothing(name: str, raw: Raw) -> bool:
-    return name in _SAYS_NOTHING and bytes(raw) in _SAYS_NOTHING[name]
+    return name in _SAYS_NOTHING and decode(raw) in _SAYS_NOTHING[name]
 
 
 def _forget_choice(fields: dict[str, Raw]) -> None:
