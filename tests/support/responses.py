@@ -87,5 +87,24 @@ def through(translator: ReplyTranslator, events: Sequence[Event], chance: random
     return found
 
 
+def chance_of(seed: int) -> random.Random:
+    return random.Random(seed)
+
+
+def pieces(text: str, chance: random.Random) -> list[str]:
+    """Cut a text anywhere, into pieces that may be empty."""
+    cuts = sorted(chance.randint(0, len(text)) for _ in range(chance.randint(0, 3)))
+    return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+
+
+def grown(events: Iterable[Event]) -> dict[object, str]:
+    """Put together the deltas of each item."""
+    items: dict[object, str] = {}
+    for data in told(events):
+        if str(data["type"]).endswith(".delta"):
+            items[data["item_id"]] = items.get(data["item_id"], "") + str(data["delta"])
+    return items
+
+
 def ended(*events: Event) -> list[Event]:
     return [*events, END_EVENT]
