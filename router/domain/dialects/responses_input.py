@@ -84,7 +84,7 @@ class _Turns:
         elif kind == "reasoning":
             self._thoughts += _open_thoughts(item, param)
         elif kind == "item_reference":
-            raise self._losses.never(f"{param}.type", "nobody has stored what it refers to")
+            raise self._losses.never(f"{param}.type", "nobody has stored what it refers to, so send that itself")
         else:
             self._losses.cannot(f"{param}.type", f"`{kind}` is no message, function call or answer to one")
 

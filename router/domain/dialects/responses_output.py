@@ -30,7 +30,7 @@ _IN_PROGRESS: Final = b"in_progress"
 class TextItem:
     """A message, or a thought, while it grows."""
 
-    __slots__ = ("_bodies", "_id", "_index", "_kind", "_logprobs", "_parts", "_script", "thought")
+    __slots__ = ("_id", "_index", "_kind", "_logprobs", "_parts", "_script", "_text", "thought")
 
     def __init__(self, *, thought: bool, index: int, base: bytes, script: Script) -> None:
         self.thought = thought
@@ -39,8 +39,8 @@ class TextItem:
         self._id = b"%b_%b_%d" % (b"rs" if thought else b"msg", base, index)
         self._parts: list[bytes] = []
         self._kind: PartKind | None = None
-        self._bodies: list[bytes] = []
-        self._logprobs: list[bytes] = []
+        self._text = bytearray()
+        self._logprobs = bytearray()
         script.say(b"response.output_item.added", b'"output_index":%d,"item":%b' % (index, self._written(_IN_PROGRESS)))
 
     def grow(self, kind: PartKind, body: bytes, logprobs: bytes) -> None:
@@ -49,12 +49,12 @@ class TextItem:
             self._end_part()
             self._kind = kind
             self._script.say(b"response.content_part.added", b'%b,"part":%b' % (self._where(), _part(kind, b"", b"")))
-        self._bodies.append(body)
+        self._text += body
         members = b'%b,"delta":"%b"' % (self._where(), body)
         if kind.has_logprobs:
             members = b'%b,"logprobs":[%b]' % (members, logprobs)
             if logprobs:
-                self._logprobs.append(logprobs)
+                self._logprobs += b"," + logprobs if self._logprobs else logprobs
         self._script.say(kind.event + b".delta", members)
 
     def end(self, status: bytes) -> bytes:
@@ -68,8 +68,8 @@ class TextItem:
         kind = self._kind
         if kind is None:
             return
-        text, logprobs = b"".join(self._bodies), b",".join(self._logprobs)
-        self._bodies, self._logprobs = [], []
+        text, logprobs = bytes(self._text), bytes(self._logprobs)
+        self._text, self._logprobs = bytearray(), bytearray()
         where = self._where()
         members = b'%b,"%b":"%b"' % (where, kind.member, text)
         if kind.has_logprobs:
@@ -105,7 +105,7 @@ class CallItem:
         self.told = False
         self.call_id = b""
         self.name = b""
-        self._arguments: list[bytes] = []
+        self._arguments = bytearray()
 
     def tell(self, index: int) -> None:
         """Begin the item, in its place among the others. A call that has no id so far gets one for good."""
@@ -115,17 +115,17 @@ class CallItem:
         self.call_id = self.call_id or b"call_%b_%d" % (self._base, index)
         item = self._written(_IN_PROGRESS, b"")
         self._script.say(b"response.output_item.added", b'"output_index":%d,"item":%b' % (index, item))
-        for body in self._arguments:
-            self._say(body)
+        if self._arguments:
+            self._say(bytes(self._arguments))
 
     def grow(self, body: bytes) -> None:
-        self._arguments.append(body)
+        self._arguments += body
         if self.told:
             self._say(body)
 
     def end(self, status: bytes) -> bytes:
         """End the item and return it."""
-        arguments = b"".join(self._arguments)
+        arguments = bytes(self._arguments)
         self._script.say(
             b"response.function_call_arguments.done",
             b'"item_id":"%b","output_index":%d,"name":"%b","arguments":"%b"'

@@ -37,6 +37,11 @@ from router.domain.dialects.responses_output import (
 from router.domain.dialects.responses_snapshot import Snapshot
 from router.domain.stream import Event, EventKind
 
+KEPT_BYTES_MAX: Final = 64 * 1024 * 1024
+"""What one reply may say, since its last events say all of it again; as much as a unary reply may be long."""
+ITEM_BYTES: Final = 512
+"""An item counts as much besides what it says."""
+
 _NOTHING: Final = (b"", b"null")
 _CUT: Final[Mapping[str, bytes]] = {
     "length": b'{"reason":"max_output_tokens"}',
@@ -107,6 +112,7 @@ class ChatToResponses:
         "_done",
         "_finish",
         "_items",
+        "_kept",
         "_model",
         "_open",
         "_script",
@@ -126,13 +132,17 @@ class ChatToResponses:
         self._usage: Raw = ABSENT
         self._finish = ""
         self._items = 0
+        self._kept = 0
         self._done: dict[int, bytes] = {}
         self._open: tuple[int, TextItem] | None = None
         self._calls: list[CallItem] = []
         self._at: dict[int | None, CallItem] = {}
 
     def take(self, batch: Sequence[Event]) -> list[Event]:
-        """Return what a batch is in the Responses dialect. Raises `ValueError` if a unary reply is no chat reply."""
+        """Return what a batch is in the Responses dialect.
+
+        Raises `ValueError` if a unary reply is no chat reply, or one says more than `KEPT_BYTES_MAX`.
+        """
         for event in batch:
             if event.kind is EventKind.CHUNK:
                 self._chunk(event.raw)
@@ -221,8 +231,10 @@ class ChatToResponses:
         thought = kind is THOUGHT
         if self._open is None or self._open[1].thought is not thought:
             self._close(COMPLETED)
+            self._keep(ITEM_BYTES)
             place = self._place()
             self._open = (place, TextItem(thought=thought, index=place, base=self._base, script=self._script))
+        self._keep(len(text) + len(logprobs))
         self._open[1].grow(kind, text, logprobs)
 
     def _call(self, said: _Call) -> None:
@@ -236,6 +248,7 @@ class ChatToResponses:
                 self._tell(call)
         arguments = _arguments(function.arguments)
         if arguments:
+            self._keep(len(arguments))
             call.grow(arguments)
 
     def _call_of(self, index: int | None, id_: bytes, name: bytes) -> CallItem:
@@ -245,6 +258,7 @@ class ChatToResponses:
             return known
         if known is None and not name and self._calls:
             return next((call for call in self._calls if id_ and call.call_id == id_), self._calls[-1])
+        self._keep(ITEM_BYTES + len(id_) + len(name))
         call = CallItem(base=self._base, script=self._script)
         self._calls.append(call)
         self._at[index] = call
@@ -253,6 +267,11 @@ class ChatToResponses:
     def _tell(self, call: CallItem) -> None:
         self._close(COMPLETED)
         call.tell(self._place())
+
+    def _keep(self, size: int) -> None:
+        self._kept += size
+        if self._kept > KEPT_BYTES_MAX:
+            raise ValueError("The provider's reply is too long to be put into another dialect.")
 
     def _place(self) -> int:
         self._items += 1
@@ -301,14 +320,18 @@ def _arguments(raw: Raw) -> bytes:
 
 
 def _texts(content: Raw) -> list[tuple[PartKind, bytes]]:
-    try:
-        pieces = _pieces.decode(content)
-    except msgspec.DecodeError:
-        return []
     texts: list[tuple[PartKind, bytes]] = []
-    for piece in pieces:
+    for piece in _read_pieces(content):
         if piece.type == "thinking":
-            texts += [(THOUGHT, text) for _, text in _texts(piece.thinking)] or [(THOUGHT, body(piece.thinking))]
+            texts.append((THOUGHT, body(piece.thinking)))
+            texts += [(THOUGHT, body(thought.text)) for thought in _read_pieces(piece.thinking)]
         else:
             texts.append((TEXT, body(piece.text)))
     return texts
+
+
+def _read_pieces(raw: Raw) -> list[_Piece]:
+    try:
+        return _pieces.decode(raw)
+    except msgspec.DecodeError:
+        return []

@@ -24,6 +24,9 @@ from router.domain.dialects.responses_events import (
 )
 from router.domain.stream import Event, EventKind
 
+ITEMS_MAX: Final = 4_096
+"""Output items of one streamed reply."""
+
 _NOTHING: Final = (b"", b"null")
 _CUT: Final[Mapping[str, bytes]] = {"max_output_tokens": b"length", "content_filter": b"content_filter"}
 _PARAGRAPH: Final = rb"\n\n"
@@ -116,7 +119,10 @@ class ResponsesToChat:
         self._calls = 0
 
     def take(self, batch: Sequence[Event]) -> list[Event]:
-        """Return what a batch is in Chat Completions. Raises `ValueError` if a unary reply is no response."""
+        """Return what a batch is in Chat Completions.
+
+        Raises `ValueError` if a unary reply is no response, or a stream has more than `ITEMS_MAX` items.
+        """
         for event in batch:
             if event.kind is EventKind.CHUNK:
                 self._take(event.raw)
@@ -157,6 +163,8 @@ class ResponsesToChat:
     def _item(self, event: _Event) -> _Growing:
         item = self._growing.get(event.output_index)
         if item is None:
+            if len(self._growing) >= ITEMS_MAX:
+                raise ValueError("The provider's reply has too many items.")
             item = self._growing[event.output_index] = _Growing()
         return item
 
@@ -194,7 +202,7 @@ class ResponsesToChat:
         self._say(b'"reasoning_content":"%b%b"' % (between_parts, body(event.delta)))
 
     def _call(self, growing: _Growing, item: _Item) -> None:
-        growing.call = self._calls
+        growing.call, growing.said = self._calls, False
         self._calls += 1
         self._say(
             b'"tool_calls":[{"index":%d,"id":"%b","type":"function","function":{"name":"%b","arguments":""}}]'

@@ -172,6 +172,14 @@ def test_images_files_and_sound_find_their_place() -> None:
     ] == found
 
 
+def test_a_text_that_ends_the_cached_prompt_stays_a_part() -> None:
+    cached = {"prompt_cache_breakpoint": {"mode": "explicit"}}
+
+    assert [{"role": "user", "content": [{"type": "text", "text": "x", **cached}]}] == messages(
+        [{"role": "user", "content": [{"type": "input_text", "text": "x", **cached}]}]
+    )[0]
+
+
 def test_an_image_in_a_tools_answer_stays_there() -> None:
     output = [{"type": "input_text", "text": "shot"}, {"type": "input_image", "image_url": "data:x"}]
 

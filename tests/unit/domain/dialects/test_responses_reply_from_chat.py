@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.responses import Response
 
-from router.domain.dialects.responses_reply_from_chat import ChatToResponses
+from router.domain.dialects import responses_reply_from_chat
+from router.domain.dialects.responses_reply_from_chat import ITEM_BYTES, ChatToResponses
 from router.domain.stream import END_EVENT, ERROR_EVENT, KEEP_ALIVE, Event, EventKind, length_event
 from tests.support.responses import (
     chance_of,
@@ -320,6 +321,18 @@ def test_an_event_over_several_lines_stays_on_one() -> None:
         assert 2 == event.raw.strip().count(b"\n") + 1
 
 
+def test_a_reply_that_never_ends_is_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responses_reply_from_chat, "KEPT_BYTES_MAX", 10 * ITEM_BYTES)
+    thought, text = chat_chunk({"reasoning": "h"}), chat_chunk({"content": "a" * 100})
+    calls = chat_chunk({"tool_calls": [call(None, None, "f", "")] * 11})
+    long_call = [chat_chunk({"tool_calls": [call(0, "c", "f", "x" * 600)]})] * 9
+
+    for events in ([text] * 47, [thought, text] * 6, [calls], long_call):
+        with pytest.raises(ValueError, match="too long"):
+            through(translator(), events)
+    through(translator(), [text] * 46)
+
+
 def test_a_whole_reply_is_a_response() -> None:
     said = {
         "role": "assistant",
@@ -357,12 +370,35 @@ def test_a_reply_without_a_model_has_the_callers() -> None:
     assert "m" == whole({"role": "assistant", "content": "a"}, model=None).model
 
 
+ODD = st.recursive(
+    st.none() | st.integers() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.fixed_dictionaries(
+            {},
+            optional=dict.fromkeys(
+                ["content", "type", "text", "thinking", "tool_calls", "function", "name", "arguments", "index", "id"],
+                inner,
+            ),
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ODD)
+def test_whatever_shape_a_chunk_has_the_stream_goes_on(delta: object) -> None:
+    chunk = chat_chunk(None, choices=[{"index": 0, "delta": delta}])
+    assert "completed" == streamed(chunk, chat_chunk({"content": "a"}), chat_chunk({}, "stop")).status
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 CALLS = st.lists(st.tuples(st.text("fgh", min_size=1, max_size=3), TEXT), max_size=4)
 
 
 @pytest.mark.slow
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.text(max_size=8), st.text(max_size=20), CALLS, st.integers(0, 2**32))
 def test_any_stream_cut_and_batched_anyhow_is_the_whole_reply(
     thought: str, text: str, calls: list[tuple[str, str]], seed: int

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion
 
 from router.domain.dialects.responses_reply_from_chat import ChatToResponses
-from router.domain.dialects.responses_reply_to_chat import ResponsesToChat
+from router.domain.dialects.responses_reply_to_chat import ITEMS_MAX, ResponsesToChat
 from router.domain.metering import Meter
 from router.domain.stream import END_EVENT, ERROR_EVENT, KEEP_ALIVE, Event, EventKind
 from router.domain.usage import TokenUsage
@@ -280,6 +280,23 @@ def test_a_stream_that_skips_its_beginning_still_says_who_speaks() -> None:
     assert {"role": "assistant", "content": "a"} == first["choices"][0]["delta"]  # type: ignore[index]
 
 
+def test_a_stream_may_have_so_many_items_and_no_more() -> None:
+    one = translator()
+    through(one, [text("a", at) for at in range(ITEMS_MAX)])
+
+    with pytest.raises(ValueError, match="too many items"):
+        one.take([text("a", ITEMS_MAX)])
+
+
+def test_calls_that_share_a_place_are_told_apart() -> None:
+    second = CALL | {"call_id": "c2", "arguments": "{}"}
+    begun, again = CALL | {"arguments": ""}, second | {"arguments": ""}
+
+    assert [("c1", "f", '{"a":1}'), ("c2", "f", "{}")] == calls_of(
+        streamed(added(begun), done(CALL), added(again), done(second), COMPLETED)
+    )
+
+
 def test_half_a_pair_and_odd_escapes_keep_their_bytes() -> None:
     raw = b'event: x\ndata: {"type":"response.output_text.delta","delta":"%b","output_index":0}\n\n'
     first, second = translator().take([Event(EventKind.CHUNK, raw % half) for half in (b"\\/\\ud83d", b"\\ude00")])
@@ -305,11 +322,37 @@ def test_what_is_no_response_is_refused(body: object) -> None:
         translator().take([complete(body)])
 
 
+ODD = st.recursive(
+    st.none() | st.integers() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.fixed_dictionaries(
+            {},
+            optional=dict.fromkeys(["type", "content", "summary", "arguments", "text", "call_id", "status"], inner),
+        )
+    ),
+    max_leaves=8,
+)
+ODD_MEMBERS = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(["delta", "item", "type", "output_index", "response", "error"], ODD)
+)
+KINDS = st.sampled_from(
+    ["output_item.added", "output_item.done", "output_text.delta", "refusal.delta", "reasoning_text.delta", "created"]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(KINDS, ODD_MEMBERS)
+def test_whatever_shape_an_event_has_the_stream_goes_on(kind: str, members: dict[str, object]) -> None:
+    odd = response_event(f"response.{kind}", **members)
+    assert "stop" == streamed(odd, text("a", 1), COMPLETED).choices[0].finish_reason
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(TEXT, st.text(max_size=20), st.lists(TEXT, max_size=4), st.integers(0, 2**32))
 def test_any_chat_stream_comes_back_from_responses_as_it_was(
     thought: str, said: str, calls: list[str], seed: int

@@ -280,7 +280,7 @@ def chats(draw: st.DrawFn) -> dict[str, object]:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(chats())
 def test_a_chat_comes_back_from_responses_as_it_was(fields: dict[str, object]) -> None:
     there = from_chat(raws(fields), drop=False)
@@ -292,7 +292,7 @@ def test_a_chat_comes_back_from_responses_as_it_was(fields: dict[str, object]) -
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(chats())
 def test_a_response_comes_back_from_chat_as_it_was(fields: dict[str, object]) -> None:
     there = from_chat(raws(fields), drop=False)
@@ -305,7 +305,7 @@ def test_a_response_comes_back_from_chat_as_it_was(fields: dict[str, object]) ->
     assert plain(there.fields) == plain(again.fields)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["input", "text", "tools", "reasoning", "include", "messages"]), JSON),
     st.booleans(),
