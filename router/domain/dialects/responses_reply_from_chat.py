@@ -199,10 +199,10 @@ class ChatToResponses:
         return self._end()
 
     def _note(self, reply: _Reply) -> None:
-        if bytes(reply.model) not in _NOTHING:
-            self._model = bytes(reply.model)
-        if bytes(reply.service_tier) not in _NOTHING:
-            self._tier = bytes(reply.service_tier)
+        if body(reply.model):
+            self._model = b'"%b"' % body(reply.model)
+        if body(reply.service_tier):
+            self._tier = b'"%b"' % body(reply.service_tier)
         if bytes(reply.usage) not in _NOTHING:
             self._usage = reply.usage
 

@@ -27,7 +27,6 @@ from router.domain.stream import Event, EventKind
 ITEMS_MAX: Final = 4_096
 """Output items of one streamed reply."""
 
-_NOTHING: Final = (b"", b"null")
 _CUT: Final[Mapping[str, bytes]] = {"max_output_tokens": b"length", "content_filter": b"content_filter"}
 _PARAGRAPH: Final = rb"\n\n"
 """Between the parts of a summary, which stand apart there."""
@@ -169,8 +168,9 @@ class ResponsesToChat:
         return item
 
     def _begin(self, response: _Response) -> None:
-        if bytes(response.model) not in _NOTHING and self._model != bytes(response.model):
-            self._model = bytes(response.model)
+        model = b'"%b"' % body(response.model)
+        if model not in (b'""', self._model):
+            self._model = model
             self._head = self._chunk_head()
         if not self._started:
             self._started = True
@@ -253,8 +253,6 @@ class ResponsesToChat:
             return _error(response.error)
         if response.output is None:
             raise ValueError("The provider's reply is no response.")
-        model = bytes(response.model) or b'""'
-        tier = bytes(response.service_tier) or b"null"
         message, logprobs, calls = _message(response.output)
         choice = b'{"index":0,"message":%b,"logprobs":%b,"finish_reason":"%b"}' % (
             message,
@@ -262,8 +260,15 @@ class ResponsesToChat:
             _finish(response, calls),
         )
         return (
-            b'{"id":"%b","object":"chat.completion","created":%d,"model":%b,"choices":[%b],"usage":%b,"service_tier":%b}'
-        ) % (self._id, self._created_s, model, choice, usage_for_chat(response.usage), tier)
+            b'{"id":"%b","object":"chat.completion","created":%d,"model":"%b","choices":[%b],"usage":%b,"service_tier":%b}'
+        ) % (
+            self._id,
+            self._created_s,
+            body(response.model),
+            choice,
+            usage_for_chat(response.usage),
+            _or_null(body(response.service_tier)),
+        )
 
     def _chunk_head(self) -> bytes:
         return b'data: {"id":"%b","object":"chat.completion.chunk","created":%d,"model":%b,"choices":' % (

@@ -315,7 +315,8 @@ def test_arguments_cut_within_an_escape_keep_every_byte() -> None:
 
 def test_an_event_over_several_lines_stays_on_one() -> None:
     token = b'[{"token":"a",\ndata: "logprob":-1}]'
-    raw = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"logprobs":{"content":%b}}]}\n\n' % token
+    raw = b'data: {"model":[1,\ndata: 2],"choices":[{"index":0,"delta":{"content":"a"},"logprobs":{"content":%b}}]}\n\n'
+    raw %= token
 
     for event in translator(tools=[]).take([Event(EventKind.CHUNK, raw)]):
         assert 2 == event.raw.strip().count(b"\n") + 1
