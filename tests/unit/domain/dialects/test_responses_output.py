@@ -47,6 +47,17 @@ def test_a_message_grows_part_by_part() -> None:
     assert {"msg_x_3"} == {event["item_id"] for event in events[1:-1]}
 
 
+def test_each_part_has_its_own_text_and_probabilities() -> None:
+    item = TextItem(thought=False, index=0, base=b"x", script=Script())
+    item.grow(TEXT, b"a", b'{"token":"a"}')
+    item.grow(REFUSAL, b"no", b"")
+    item.grow(TEXT, b"b", b'{"token":"b"}')
+
+    first, _, last = json.loads(item.end(COMPLETED))["content"]
+    assert ("a", [{"token": "a"}]) == (first["text"], first["logprobs"])
+    assert ("b", [{"token": "b"}]) == (last["text"], last["logprobs"])
+
+
 def test_a_thought_is_open_to_read() -> None:
     script = Script()
     item = TextItem(thought=True, index=0, base=b"x", script=script)
