@@ -162,7 +162,7 @@ def _request_for(deployment: Deployment) -> Request:
             "stream_options": {"include_usage": True},
         },
     )
-    asked = chat if dialect is Dialect.CHAT else translate(chat, dialect, drop=True)
+    asked = chat if dialect is Dialect.CHAT else translate(chat, dialect, drop=True, max_tokens_default=1)
     assert isinstance(asked, Request), "every dialect can say this"
     return asked
 

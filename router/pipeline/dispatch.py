@@ -1,8 +1,5 @@
 """Send one attempt to its deployment. Retries and fallbacks are further attempts of the same kind."""
 
-from typing import Final
-
-from router.domain.catalog import Deployment
 from router.domain.dialects.meters import METERS
 from router.domain.dialects.request import Request, upstream_body
 from router.domain.dialects.translators import reply_translator
@@ -12,9 +9,6 @@ from router.pipeline.attempt import Attempt
 from router.pipeline.call import Call
 from router.pipeline.flight import Flight
 from router.ports.upstream import Upstream, UpstreamRequest
-
-_MAX_TOKENS_UNSAID: Final = 4_096
-"""What a provider that wants a maximum is given where neither the caller nor the deployment has one."""
 
 
 async def dispatch(call: Call, attempt: Attempt, asked: Request, upstream: Upstream) -> Flight:
@@ -27,8 +21,6 @@ async def dispatch(call: Call, attempt: Attempt, asked: Request, upstream: Upstr
         headers += call.passed_headers
     admission = call.admission
     limit = None if admission is None else admission.sized.write_max_tokens
-    if limit is None and asked.grammar.needs_max_tokens:
-        limit = _owed_limit(call, asked, attempt.deployment)
     request = UpstreamRequest(
         deployment=attempt.deployment,
         dialect=dialect,
@@ -51,14 +43,6 @@ async def dispatch(call: Call, attempt: Attempt, asked: Request, upstream: Upstr
         )
     attempt.flight = flight = Flight(stream, meter)
     return flight
-
-
-def _owed_limit(call: Call, asked: Request, deployment: Deployment) -> tuple[str, int] | None:
-    """Return the maximum that the dialect wants of everybody, for a caller whose own dialect does not."""
-    grammar = asked.grammar
-    if grammar is call.request.grammar or grammar.max_tokens[0] in asked.fields:
-        return None
-    return grammar.max_tokens[0], deployment.max_output_tokens or _MAX_TOKENS_UNSAID
 
 
 def _time_left_ns(call: Call, attempt: Attempt) -> int | None:

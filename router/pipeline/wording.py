@@ -1,5 +1,7 @@
 """Put a call's request into the words of the deployment that is to receive it."""
 
+from typing import Final
+
 import msgspec
 
 from router.domain.catalog import Deployment
@@ -11,6 +13,9 @@ from router.domain.dialects.translators import translate
 from router.domain.faults import Fault, Refusal
 from router.domain.planning.directives import NO_DIRECTIVES
 from router.domain.planning.plan import RoutePlan
+
+_MAX_TOKENS_UNSAID: Final = 4_096
+"""For callers that name no maximum, where the dialect wants one and nobody knows the deployment's."""
 
 
 def worded_for(deployment: Deployment, request: Request, plan: RoutePlan) -> Request | Refusal:
@@ -29,7 +34,12 @@ def worded_for(deployment: Deployment, request: Request, plan: RoutePlan) -> Req
         return request
     spoken = spoken_for(asked, deployment.dialects)
     assert spoken is not None, "who cannot be asked is no candidate"
-    translated = translate(request, spoken, drop=directives.drop_params)
+    translated = translate(
+        request,
+        spoken,
+        drop=directives.drop_params,
+        max_tokens_default=deployment.max_output_tokens or _MAX_TOKENS_UNSAID,
+    )
     if isinstance(translated, Untranslatable):
         return Refusal(fault=Fault.UNSUPPORTED_PARAMETER, message=translated.message, param=translated.param)
     return translated

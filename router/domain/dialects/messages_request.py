@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Raw
 
-from router.domain.chat import MAX_TOKENS_FIELDS
+from router.domain.dialects.dialect import CHAT
 from router.domain.dialects.losses import Losses, Unsayable
 from router.domain.dialects.messages_history_from_chat import history_from_chat
 from router.domain.dialects.messages_history_to_chat import history_to_chat
@@ -33,7 +33,7 @@ from router.domain.dialects.translation import Translated, Untranslatable
 _CHAT_READ: Final = frozenset(
     {"model", "messages", "stream", "temperature", "top_p", "top_k", "stop", "tools", "tool_choice", "user"}
     | {"parallel_tool_calls", "safety_identifier", "reasoning_effort", "thinking", "response_format", "service_tier"}
-    | {"cache_control", *MAX_TOKENS_FIELDS}
+    | {"cache_control", *CHAT.max_tokens}
 )
 _CHAT_UNSAID: Final = {
     "stream_options": "Messages always ends a stream with its usage",
@@ -96,7 +96,7 @@ def from_chat(
         if system is not None:
             written["system"] = system
         written["messages"] = messages
-        maximum = next((raw for name in MAX_TOKENS_FIELDS if (raw := present(fields, name)) is not None), None)
+        maximum = next((raw for name in CHAT.max_tokens if (raw := present(fields, name)) is not None), None)
         written["max_tokens"] = encode(max_tokens_default) if maximum is None else maximum
         _sampling_from_chat(fields, written, losses)
         _tools_from_chat(fields, written, losses)
@@ -128,7 +128,7 @@ def to_chat(fields: Fields, *, drop: bool) -> Translated | Untranslatable:
         written["messages"] = history_to_chat(present(fields, "system"), fields.get("messages", NULL), losses)
         maximum = present(fields, "max_tokens")
         if maximum is not None:
-            written[MAX_TOKENS_FIELDS[0]] = maximum
+            written[CHAT.max_tokens[0]] = maximum
         stops = present(fields, "stop_sequences")
         if stops is not None and read_texts(stops, "stop_sequences"):
             written["stop"] = stops

@@ -34,6 +34,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The caller asked for the usage at the end of its stream, or its dialect always tells."""
     size: int
     """Bytes of the body."""
+    limit_is_ours: bool = False
+    """The maximum of the reply was written for a caller that named none."""
     dropped: tuple[str, ...] = ()
     """Members that were left out because the dialect it was put into cannot say them, as the caller asked."""
 

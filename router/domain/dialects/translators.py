@@ -4,45 +4,62 @@ Chat Completions stands between any two others: between Messages and Responses t
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 from msgspec import Raw
 
+from router.domain.dialects import messages_request, responses_request
 from router.domain.dialects.dialect import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, Dialect
+from router.domain.dialects.messages_reply_from_chat import ChatToMessages
+from router.domain.dialects.messages_reply_to_chat import MessagesToChat
 from router.domain.dialects.request import Request
+from router.domain.dialects.responses_reply_from_chat import ChatToResponses
+from router.domain.dialects.responses_reply_to_chat import ResponsesToChat
 from router.domain.dialects.translation import ReplyTranslator, Translated, Untranslatable
 from router.domain.stream import Event
+from router.domain.usage import estimate_tokens
 
 GRAMMARS: Final = {grammar.dialect: grammar for grammar in (CHAT, COMPLETIONS, RESPONSES, MESSAGES, EMBEDDINGS)}
 
 
-class _Step(Protocol):
-    def __call__(self, fields: Mapping[str, Raw], *, drop: bool) -> Translated | Untranslatable: ...
+def translate(request: Request, to: Dialect, *, drop: bool, max_tokens_default: int) -> Request | Untranslatable:
+    """Put a request into another dialect: one that `spoken_for` names.
 
-
-_FROM_CHAT: Final[dict[Dialect, _Step]] = {}
-_TO_CHAT: Final[dict[Dialect, _Step]] = {}
-
-
-def translate(request: Request, to: Dialect, *, drop: bool) -> Request | Untranslatable:
-    """Put a request into another dialect: one of those for which `spoken_for` names it."""
-    fields: Mapping[str, Raw] = request.fields
-    dropped: list[str] = []
-    for step in _steps(request.grammar.dialect, to):
-        translated = step(fields, drop=drop)
+    `max_tokens_default` is written for callers that name no maximum, where the dialect wants one of everybody.
+    """
+    grammar, fields, dropped = GRAMMARS[to], request.fields, request.dropped
+    chat = request.grammar.dialect is Dialect.CHAT
+    if not chat:
+        translated = _to_chat(request.grammar.dialect, fields, drop=drop)
         if isinstance(translated, Untranslatable):
             return translated
-        fields = translated.fields
-        dropped += translated.dropped
+        fields, dropped = translated.fields, (*dropped, *translated.dropped)
+    ours = grammar.needs_max_tokens and not any(name in fields for name in CHAT.max_tokens)
+    if to is not Dialect.CHAT:
+        translated = _from_chat(to, fields, drop=drop, max_tokens_default=max_tokens_default)
+        if isinstance(translated, Untranslatable):
+            return translated
+        fields, dropped = translated.fields, (*dropped, *translated.dropped)
     return msgspec.structs.replace(
-        request, grammar=GRAMMARS[to], fields=dict(fields), wants_usage=False, dropped=tuple(dropped)
+        request, grammar=grammar, fields=fields, wants_usage=False, dropped=dropped, limit_is_ours=ours
     )
 
 
-def _steps(asked: Dialect, to: Dialect) -> list[_Step]:
-    steps = [] if asked is Dialect.CHAT else [_TO_CHAT[asked]]
-    return steps if to is Dialect.CHAT else [*steps, _FROM_CHAT[to]]
+def _to_chat(asked: Dialect, fields: Mapping[str, Raw], *, drop: bool) -> Translated | Untranslatable:
+    if asked is Dialect.MESSAGES:
+        return messages_request.to_chat(fields, drop=drop)
+    assert asked is Dialect.RESPONSES, "others are not translated"
+    return responses_request.to_chat(fields, drop=drop)
+
+
+def _from_chat(
+    to: Dialect, fields: Mapping[str, Raw], *, drop: bool, max_tokens_default: int
+) -> Translated | Untranslatable:
+    if to is Dialect.MESSAGES:
+        return messages_request.from_chat(fields, drop=drop, max_tokens_default=max_tokens_default)
+    assert to is Dialect.RESPONSES, "others are not translated"
+    return responses_request.from_chat(fields, drop=drop)
 
 
 class _Chain:
@@ -63,4 +80,16 @@ def reply_translator(spoken: Dialect, asked: Request, *, reply_id: str, created_
 
     `reply_id`: the call's own, of which ids are made that the provider does not give. `created_s`: Unix seconds.
     """
-    raise NotImplementedError
+    steps: list[ReplyTranslator] = []
+    to = asked.grammar.dialect
+    wants_usage = asked.wants_usage or to is not Dialect.CHAT
+    if spoken is Dialect.MESSAGES:
+        steps.append(MessagesToChat(reply_id=reply_id, created_s=created_s, wants_usage=wants_usage))
+    elif spoken is Dialect.RESPONSES:
+        steps.append(ResponsesToChat(reply_id=reply_id, created_s=created_s, wants_usage=wants_usage))
+    if to is Dialect.MESSAGES:
+        estimate = estimate_tokens(asked.size)
+        steps.append(ChatToMessages(reply_id=reply_id, model=asked.model, input_tokens_estimate=estimate))
+    elif to is Dialect.RESPONSES:
+        steps.append(ChatToResponses(reply_id=reply_id, created_s=created_s, request=asked.fields))
+    return steps[0] if len(steps) == 1 else _Chain(*steps)

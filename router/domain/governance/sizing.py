@@ -121,7 +121,7 @@ def size_call(
     affordable = None if room_usd is None else ceiling.affords(room_usd)
     if room_tokens is not None and (affordable is None or room_tokens - input_tokens < affordable):
         affordable = room_tokens - input_tokens
-    most, write = _maximum(grammar, fields, deployment, affordable, terms) if grammar.generates else (0, None)
+    most, write = _maximum(request, deployment, affordable, terms) if grammar.generates else (0, None)
     held = most
     expected = OUTPUT_TOKENS_GUESS if estimate is None else estimate
     if expected >= most:
@@ -142,12 +142,13 @@ def size_call(
 
 
 def _maximum(
-    grammar: Grammar, fields: Mapping[str, Raw], deployment: Deployment, affordable: int | None, terms: Terms
+    request: Request, deployment: Deployment, affordable: int | None, terms: Terms
 ) -> tuple[int, tuple[str, int] | None]:
     """Return how long the reply may get, all choices together, and what to write. It may still be more than fits.
 
     `affordable` is the longest reply that the accounts have room for, None if none of them counts output.
     """
+    grammar, fields = request.grammar, request.fields
     asked = bound_output(grammar, fields)
     said, choices = asked.per_choice, asked.choices
     field = deployment.max_tokens_field if grammar is CHAT else grammar.max_tokens[0]
@@ -156,6 +157,8 @@ def _maximum(
     own = deployment.max_output_tokens
     if own is None:
         own = _small_window(deployment)
+    if request.limit_is_ours:
+        own, said = said, None
     per_choice = said or own or OUTPUT_TOKENS_UNSAID
     if own is not None and own < per_choice:
         per_choice = own

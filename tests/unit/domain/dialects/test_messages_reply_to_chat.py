@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.domain.metering import Meter
+from router.domain.dialects.chat_meter import ChatMeter
 from router.domain.stream import END_EVENT, KEEP_ALIVE, Event, EventKind
 from router.domain.usage import TokenUsage
 from tests.support.messages_streams import (
@@ -196,7 +196,7 @@ def test_a_stream_says_role_pieces_finish_and_usage_in_this_order() -> None:
 
 
 def test_the_meter_reads_what_was_used() -> None:
-    meter = Meter(wants_usage=True)
+    meter = ChatMeter(wants_usage=True)
     meter.take(as_chat(stream_of(whole([THOUGHT, TEXT]))))
 
     assert TokenUsage(input=18, cached_input=5, cache_write=3, output=42) == meter.usage
@@ -249,7 +249,7 @@ def test_input_that_comes_at_the_start_of_its_block_is_not_lost() -> None:
 def test_an_error_is_one_that_the_meter_knows() -> None:
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
     (event,) = to_chat().take([messages_event(error)])
-    meter = Meter(wants_usage=True)
+    meter = ChatMeter(wants_usage=True)
     meter.take([event])
 
     assert {"error": {"message": "Overloaded", "type": "overloaded_error", "param": None, "code": None}} == data_of(
@@ -261,7 +261,7 @@ def test_an_error_is_one_that_the_meter_knows() -> None:
 
 @pytest.mark.parametrize("data", [b"{", b"[1]", b'{"type":5}', b'{"type":"content_block_delta","index":"x"}', b""])
 def test_what_is_no_event_is_counted_and_not_shown(data: bytes) -> None:
-    meter = Meter(wants_usage=True)
+    meter = ChatMeter(wants_usage=True)
     events = to_chat().take([Event(EventKind.CHUNK, b"event: x\ndata: " + data + b"\n\n")])
 
     assert [] == meter.take(events)
@@ -346,7 +346,7 @@ def test_bytes_that_are_no_text_cost_their_event_only() -> None:
     begins = b'{"type":"tool_use","id":"t","name":"f","input":{"a":"\xff"}}'
     raw = b'data: {"type":"content_block_start","index":0,"content_block":%b}\n\n' % begins
     events = [Event(EventKind.CHUNK, raw), messages_event({"type": "content_block_stop", "index": 0})]
-    meter = Meter(wants_usage=True)
+    meter = ChatMeter(wants_usage=True)
 
     assert 1 == len(meter.take(to_chat().take(events)))
     assert 1 == meter.malformed

@@ -7,7 +7,7 @@ from openai.types.responses import Response
 
 from router.domain.dialects import responses_reply_from_chat
 from router.domain.dialects.responses_reply_from_chat import ITEM_BYTES, ChatToResponses
-from router.domain.stream import END_EVENT, ERROR_EVENT, KEEP_ALIVE, Event, EventKind, length_event
+from router.domain.stream import END_EVENT, ERROR_EVENT, KEEP_ALIVE, Event, EventKind
 from tests.support.responses import (
     chance_of,
     chat_chunk,
@@ -183,7 +183,7 @@ def test_of_a_reply_that_was_cut_only_the_last_item_is_incomplete() -> None:
     response = streamed(
         chat_chunk({"content": "a"}),
         chat_chunk({"tool_calls": [call(0, "c1", "f", "{}"), call(1, "c2", "f", '{"a')]}),
-        length_event([0]),
+        chat_chunk({}, "length"),
     )
 
     assert ["completed", "completed", "incomplete"] == [item.status for item in response.output]  # type: ignore[union-attr]

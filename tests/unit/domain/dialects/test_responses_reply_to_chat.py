@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion
 
+from router.domain.dialects.chat_meter import ChatMeter
 from router.domain.dialects.responses_reply_from_chat import ChatToResponses
 from router.domain.dialects.responses_reply_to_chat import ITEMS_MAX, ResponsesToChat
-from router.domain.metering import Meter
 from router.domain.stream import END_EVENT, ERROR_EVENT, KEEP_ALIVE, Event, EventKind
 from router.domain.usage import TokenUsage
 from tests.support.responses import (
@@ -106,11 +106,11 @@ def test_usage_comes_only_to_who_asked() -> None:
 
 
 def test_the_meter_reads_what_comes_out() -> None:
-    meter = Meter(wants_usage=True)
+    meter = ChatMeter(wants_usage=True)
     meter.take(through(translator(), ended(CREATED, text("a"), COMPLETED)))
     assert (True, READ, "up-1") == (meter.finished, meter.usage, meter.served_model)
 
-    meter = Meter(wants_usage=True)
+    meter = ChatMeter(wants_usage=True)
     meter.take(translator().take([complete(RESPONSE | {"output": [MESSAGE]})]))
     assert (True, READ, "up-1") == (meter.finished, meter.usage, meter.served_model)
 
@@ -235,7 +235,7 @@ def test_a_stream_that_breaks_has_no_finish() -> None:
     ],
 )
 def test_a_failure_is_one_that_the_meter_knows(failure: Event) -> None:
-    meter = Meter(wants_usage=True)
+    meter = ChatMeter(wants_usage=True)
     meter.take(through(translator(), [CREATED, text("a"), failure]))
 
     assert meter.failure is not None
@@ -245,7 +245,7 @@ def test_a_failure_is_one_that_the_meter_knows(failure: Event) -> None:
 
 def test_a_whole_reply_that_failed_is_a_failure() -> None:
     error = {"code": "server_error", "message": "x"}
-    meter = Meter(wants_usage=True)
+    meter = ChatMeter(wants_usage=True)
     [event] = translator().take([complete(RESPONSE | {"status": "failed", "error": error})])
     meter.take([event])
 
