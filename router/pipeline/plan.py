@@ -32,8 +32,6 @@ from router.ports.clock import Clock, Draw
 from router.ports.ledger import Ledger
 
 _PREFIX_FIELDS: Final = ("tools", "messages")
-_FOR_NOW: Final = frozenset({DropReason.RESTING, DropReason.EJECTED, DropReason.FULL})
-"""Reasons that pass; the others are about the call."""
 _OUTPUT_TOKENS: Final = 512
 """What a reply is taken to have where prices are compared and the caller says no maximum."""
 
@@ -292,7 +290,7 @@ def _ranked(model: Model, deployments: Sequence[Deployment], ask: Ask, known: Kn
 
 def nobody(plan: RoutePlan) -> Refusal | None:
     """Say why nobody can serve a call, where that is about the call and not about the moment."""
-    if plan.candidates or any(one.reason in _FOR_NOW for one in plan.dropped):
+    if plan.candidates or any(one.reason in (DropReason.RESTING, DropReason.FULL) for one in plan.dropped):
         return None
     lacking = sorted({str(one.detail) for one in plan.dropped if one.reason is DropReason.CAPABILITY})
     if lacking:
