@@ -221,12 +221,15 @@ class Breaker:
 
     def succeed(self, generation: int, now: int, took_ns: int) -> None:
         """Count a call whose reply has begun, so long after it was sent."""
-        if generation != self.generation:
-            if generation == SPARED and self.state is not _CLOSED:
-                self._end_row()
+        spared = generation == SPARED and self.state is not _CLOSED
+        if generation != self.generation and not spared:
             return
         row = self._row
-        self._end_row()
+        self._row = 0
+        self._row_before = row
+        self.successes += 1
+        if spared:
+            return
         slow = took_ns > self._slow_ns
         if self.state is _HALF_OPEN:
             if slow:
@@ -303,11 +306,6 @@ class Breaker:
         if now >= window.end_ns:
             window.roll(now)
         return window.calls + window.fresh_calls, window.failures, window.slow, self._row
-
-    def _end_row(self) -> None:
-        self._row_before = self._row
-        self._row = 0
-        self.successes += 1
 
     def _lengthen_row(self, successes: int | None) -> None:
         if successes == self.successes:

@@ -151,9 +151,9 @@ class Passage:
 
     __slots__ = ("_began_ns", "_credential", "_ended", "_generation", "_successes", "_target")
 
-    def __init__(self, target: _Target, *, spared: bool = False) -> None:
+    def __init__(self, target: _Target, generation: int) -> None:
         self._target = target
-        self._generation = SPARED if spared else target.breaker.generation
+        self._generation = generation
         self._credential = target.credential.generation
         self._successes: int | None = None
         self._began_ns = 0
@@ -281,16 +281,16 @@ class Breakers:
         """
         target = self._targets.get(deployment.target) or self._find(deployment)
         credential, breaker = target.credential, target.breaker
-        spared = False
         if now < target.until_ns or credential.level or breaker.state is not _CLOSED:
             until_ns = target.away_until(now)
-            spared = until_ns is not None and target.is_ejected(now)
-            if until_ns is not None and not spared:
+            if until_ns is not None and not target.is_ejected(now):
                 return until_ns
-            if not spared:
+            if until_ns is None:
                 breaker.enter()
             credential.trying = credential.level > 0
-        return Passage(target, spared=spared)
+            if until_ns is not None:
+                return Passage(target, SPARED)
+        return Passage(target, breaker.generation)
 
     def open(self, target: TargetId) -> bool:
         """Open a breaker by hand; False: there is no such target."""
