@@ -98,6 +98,8 @@ def _compile_breaker(breaker: BreakerSettings) -> BreakerTerms:
         min_calls=breaker.min_calls,
         failure_rate=breaker.failure_rate,
         consecutive_failures=breaker.consecutive_failures,
+        slow_call_ns=breaker.slow_call,
+        slow_call_rate=breaker.slow_call_rate,
         open_ns=breaker.open,
         open_max_ns=breaker.open_max,
         probes=breaker.probes,

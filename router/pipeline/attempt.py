@@ -91,7 +91,7 @@ class Attempt:
         """Record that the reply became real, which says that the deployment is well. The first time counts."""
         if self.first_token is None:
             self.first_token = now
-            self._passage.began(now)
+            self._passage.began(now, now - self.begun)
             self._load.began(now)
             if self._felt is not None:
                 self._felt.began(now)
@@ -109,7 +109,11 @@ class Attempt:
             self._ended = now
             after = failure.retry_after_ms
             self._passage.failed(
-                verdict, now=now, retry_after_ns=None if after is None else after * NS_PER_MS, again=again
+                verdict,
+                now=now,
+                took_ns=now - self.begun,
+                retry_after_ns=None if after is None else after * NS_PER_MS,
+                again=again,
             )
             self._load.ended(now, failed=verdict.counts)
             if self._felt is not None and failure.status in _TOO_MANY:

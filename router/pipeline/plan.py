@@ -18,7 +18,7 @@ from router.domain.ids import ModelName, TargetId
 from router.domain.planning.adaptive import AdaptiveLimit, Felt
 from router.domain.planning.affinity import Affinities, Conversation, conversation_of
 from router.domain.planning.directives import FIELDS, NO_DIRECTIVES, read_directives
-from router.domain.planning.eligibility import Dropped, DropReason, free_at, sift
+from router.domain.planning.eligibility import DropReason, Sifted, free_at, sift
 from router.domain.planning.load import Loads
 from router.domain.planning.needs import needs_of
 from router.domain.planning.plan import RoutePlan, resolve_model
@@ -82,14 +82,16 @@ class Planner:
         home = self._home(call, conversation)
         chain = self._chain(call, model)
         keep_one = not model.context_window_fallbacks
-        candidates, dropped = self._order(call, model, conversation, home, chain, keep_one=keep_one)
+        sifted = self._order(call, model, conversation, home, chain, keep_one=keep_one)
+        candidates = sifted.kept
         at_home = [one for one in model.deployments if one.target == home] or candidates[:1]
         return RoutePlan(
             asked=asked,
             model=model,
             stands_in=reason,
             candidates=candidates,
-            dropped=dropped,
+            dropped=sifted.dropped,
+            spared=sifted.spared,
             home=at_home[0].provider if at_home else None,
             pinned=home,
             directives=directives,
@@ -126,7 +128,7 @@ class Planner:
             model = call.snapshot.find_model(name)
             if model is None or not call.principal.may_use(model.name):
                 continue
-            found += self._order(call, model, None, None, self._chain(call, model), keep_one=False)[0]
+            found += self._order(call, model, None, None, self._chain(call, model), keep_one=False).kept
         return found
 
     def figures(self, call: Call, plan: RoutePlan) -> Sequence[tuple[str, float]]:
@@ -185,8 +187,11 @@ class Planner:
         chain: Chain,
         *,
         keep_one: bool,
-    ) -> tuple[Sequence[Deployment], Sequence[Dropped]]:
-        """Drop who cannot serve, and put the others in order: tier by tier, in each by the model's strategy."""
+    ) -> Sifted:
+        """Drop who cannot serve, and put the others in order: tier by tier, in each by the model's strategy.
+
+        Who is spared comes after all others.
+        """
         if call.snapshot.revision > self._revision:
             self._follow(call.snapshot)
         now = self._clock.monotonic_ns()
@@ -194,26 +199,28 @@ class Planner:
         sifted = sift(
             model.deployments,
             needs,
-            rests_until=lambda target: self._breakers.peek(target, now),
+            health=self._breakers,
+            now=now,
             is_full=self.is_full,
             keep_one=keep_one,
         )
-        kept, ttl_ns = sifted.kept, call.snapshot.affinity_ttl_ns
+        kept, spared, ttl_ns = sifted.kept, sifted.spared, call.snapshot.affinity_ttl_ns
         if len(kept) < 2:
-            return kept, sifted.dropped
+            return sifted
         draw = self._draw.uniform()
         if conversation is not None:
             draw = self._affinities.draw(conversation, draw)
         output_tokens = _OUTPUT_TOKENS if needs.output_tokens is None else needs.output_tokens
         ask = Ask(now, draw, needs.input_tokens, output_tokens, chain, home)
         known = Known(self.loads, self._prefixes)
-        ranked: list[Deployment] = []
-        for tier in sorted({one.tier for one in kept}):
-            ranked += rank(model.strategy, [one for one in kept if one.tier == tier], ask, known)
-        if conversation is None or ttl_ns is None:
-            return ranked, sifted.dropped
-        preferred = self._affinities.prefer(model.strategy, ranked, conversation, self.loads, now=now, ttl_ns=ttl_ns)
-        return preferred, sifted.dropped
+        ranked: Sequence[Deployment] = _ranked(model, [one for one in kept if one.target not in spared], ask, known)
+        last = _ranked(model, [one for one in kept if one.target in spared], ask, known) if spared else []
+        if not ranked:
+            ranked, last = last, []
+        if conversation is not None and ttl_ns is not None:
+            prefer = self._affinities.prefer
+            ranked = prefer(model.strategy, ranked, conversation, self.loads, now=now, ttl_ns=ttl_ns)
+        return sifted._replace(kept=[*ranked, *last] if last else ranked)
 
     def _conversation(self, call: Call, model: Model) -> Conversation | None:
         if call.snapshot.affinity_ttl_ns is None or len(model.deployments) < 2:
@@ -257,6 +264,9 @@ class Planner:
         found = stand_in(model, snapshot.models, self._circumstances(call, model), granted)
         return found or (model, None)
 
+    def _is_down(self, target: TargetId, now: int) -> bool:
+        return self._breakers.peek(target, now) is not None and not self._breakers.is_ejected(target, now)
+
     def _circumstances(self, call: Call, model: Model) -> Circumstances:
         now, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         standings = [self._ledger.standing(key, wall_ns) for key in path_of(call)]
@@ -267,7 +277,7 @@ class Planner:
             budget_low=any(ThresholdAction.SUBSTITUTE in one.actions for one in standings),
             priority=call.principal.priority,
             tags=frozenset(tag.strip() for tag in (call.labels.tags or "").split(",")),
-            down=all(self._breakers.peek(one.target, now) is not None for one in model.deployments),
+            down=all(self._is_down(one.target, now) for one in model.deployments),
             late=bool(p95s) and left_ns < min(p95s),
         )
 
@@ -275,6 +285,13 @@ class Planner:
 def _takes_all(deployment: Deployment, request: Request) -> bool:
     """Tell whether a deployment can serve whatever such a request asks for."""
     return not deployment.lacks and request.grammar.dialect in deployment.dialects
+
+
+def _ranked(model: Model, deployments: Sequence[Deployment], ask: Ask, known: Known) -> list[Deployment]:
+    ranked: list[Deployment] = []
+    for tier in sorted({one.tier for one in deployments}):
+        ranked += rank(model.strategy, [one for one in deployments if one.tier == tier], ask, known)
+    return ranked
 
 
 def nobody(plan: RoutePlan) -> Refusal | None:

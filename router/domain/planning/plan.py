@@ -27,6 +27,8 @@ class RoutePlan(msgspec.Struct, frozen=True, kw_only=True):
     candidates: Sequence[Deployment]
     """Best first. Empty: nobody can serve it now, and its fallbacks are next."""
     dropped: Sequence[Dropped] = ()
+    spared: frozenset[TargetId] = frozenset()
+    """Candidates that are slow or fail at times, kept because most of the model's deployments are out."""
     home: ProviderId | None = None
     """Whose the conversation is, as far as we know: what it wrote for itself is not sent to another provider."""
     pinned: TargetId | None = None

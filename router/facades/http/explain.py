@@ -12,7 +12,7 @@ from router.domain.dialects.request import read_request
 from router.domain.faults import Fault, Refusal, RouterError, refuse
 from router.domain.instants import NS_PER_MS
 from router.domain.metadata import read_metadata
-from router.domain.planning.eligibility import Dropped, DropReason
+from router.domain.planning.eligibility import Dropped
 from router.domain.principal import Principal
 from router.facades.http.body import CallerGone, check_body_headers, read_body
 from router.facades.http.openapi import CHAT_BODY
@@ -56,6 +56,7 @@ class CandidateView(BaseModel):
     value: float | None = Field(description="Null: it has no bound, such as the price of a model without one.")
     ceiling_nano_usd: int | None = Field(description="The most that the call may cost there; null: no price is known.")
     held_nano_usd: int | None = Field(description="What would be held at first, where a budget applies.")
+    spared: bool = Field(description="Slow or failing at times, and kept because most others are out.")
     max_tokens: int | None = Field(description="The maximum that would be written into its request; null: none.")
     admitted: bool
     policies: list[PolicyView]
@@ -63,7 +64,7 @@ class CandidateView(BaseModel):
 
 class DroppedView(BaseModel):
     target: str
-    reason: str = Field(description="`capability`, `dialect`, `context_window`, `resting` or `full`.")
+    reason: str = Field(description="`capability`, `dialect`, `context_window`, `resting`, `ejected` or `full`.")
     detail: str | int | None = Field(description="The capabilities that it lacks, the dialect, or its window.")
     until_ms: int | None = Field(description="Until when it rests; Unix milliseconds.")
 
@@ -133,13 +134,13 @@ def _view(found: Explanation) -> RouteView:
         admitted=found.admitted,
         observed=found.observed,
         home=plan.pinned,
-        candidates=[_candidate(one, observed=found.observed) for one in found.candidates],
+        candidates=[_candidate(one, found) for one in found.candidates],
         dropped=[_dropped(one, found.wall_offset_ns) for one in plan.dropped],
         fallbacks={kind.value: list(names) for kind, names in found.fallbacks.items()},
     )
 
 
-def _candidate(one: Weighed, *, observed: bool) -> CandidateView:
+def _candidate(one: Weighed, found: Explanation) -> CandidateView:
     deployment, sized = one.deployment, one.sized
     name, value = one.figure
     written = None if sized is None else sized.write_max_tokens
@@ -153,8 +154,9 @@ def _candidate(one: Weighed, *, observed: bool) -> CandidateView:
         value=value if isfinite(value) else None,
         ceiling_nano_usd=one.ceiling_nano_usd,
         held_nano_usd=None if one.ceiling_nano_usd is None or sized is None else sized.amounts.usd,
+        spared=deployment.target in found.plan.spared,
         max_tokens=None if written is None else written[1],
-        admitted=observed or one.refusal is None,
+        admitted=found.observed or one.refusal is None,
         policies=[_policy(said) for said in one.said],
     )
 
@@ -168,8 +170,8 @@ def _policy(said: Said) -> PolicyView:
 
 
 def _dropped(one: Dropped, wall_offset_ns: int) -> DroppedView:
-    target, detail = one.deployment.target, one.detail
-    if one.reason is DropReason.RESTING and isinstance(detail, int):
-        until_ms = (detail + wall_offset_ns) // NS_PER_MS
+    target, until_ns = one.deployment.target, one.until_ns
+    if until_ns is not None:
+        until_ms = (until_ns + wall_offset_ns) // NS_PER_MS
         return DroppedView(target=target, reason=one.reason, detail=None, until_ms=until_ms)
-    return DroppedView(target=target, reason=one.reason, detail=detail, until_ms=None)
+    return DroppedView(target=target, reason=one.reason, detail=one.detail, until_ms=None)

@@ -13,7 +13,7 @@ from router.domain.planning.eligibility import DropReason
 from router.domain.planning.plan import RoutePlan
 from router.domain.planning.substitution import Reason
 from router.domain.principal import Principal
-from tests.support.fakes import deployment, principal, snapshot
+from tests.support.fakes import deployment, eject, principal, snapshot
 from tests.support.pipeline import Rig
 
 ASK = '{"model":"small","messages":[{"role":"user","content":"hi"}]}'
@@ -143,6 +143,41 @@ def test_a_stand_in_for_one_that_is_down_serves_while_it_is() -> None:
     breakers.open(target)
 
     assert ("small", "other") == (before, planned(rig).model.name)
+
+
+def test_who_is_slow_or_fails_at_times_is_left_out_while_half_are_well_and_comes_last_after_that() -> None:
+    places = [place("a"), place("b", tier=2), place("c", tier=3)]
+    rig = Rig(routed(*places))
+    plans = [planned(rig)]
+    for one in places:
+        eject(rig.pipeline.means.breakers, one, rig.clock.monotonic_ns())
+        plans.append(planned(rig))
+
+    assert [["a", "b", "c"], ["b", "c"], ["c", "a", "b"], ["a", "b", "c"]] == [order(plan) for plan in plans]
+    assert [[], ["a"], [], []] == [[one.deployment.id for one in plan.dropped] for plan in plans]
+    assert [[], [], ["a", "b"], ["a", "b", "c"]] == [sorted(plan.spared) for plan in plans]
+
+
+def test_a_conversation_leaves_one_that_is_spared_while_another_is_well() -> None:
+    named = ASK[:-1] + ',"prompt_cache_key":"k"}'
+    places = [place(name) for name in "abc"]
+    rig = Rig(routed(*places))
+    call = rig.call(named)
+    call.plan = planned(rig, named)
+    rig.pipeline.planner.sent(call, places[0], rig.clock.monotonic_ns())
+    for one in places[:2]:
+        eject(rig.pipeline.means.breakers, one, rig.clock.monotonic_ns())
+
+    assert "c" == order(planned(rig, named))[0]
+    eject(rig.pipeline.means.breakers, places[2], rig.clock.monotonic_ns())
+    assert "a" == order(planned(rig, named))[0]
+
+
+def test_a_model_that_answers_at_times_is_not_down() -> None:
+    rig = Rig(routed(place("a"), substitutes=(Substitute(model=ModelName("other"), down=True),)))
+    eject(rig.pipeline.means.breakers, place("a"), rig.clock.monotonic_ns())
+
+    assert ("small", ["a"]) == (planned(rig).model.name, order(planned(rig)))
 
 
 def test_a_fallback_that_nobody_knows_is_refused_before_anything_is_sent() -> None:

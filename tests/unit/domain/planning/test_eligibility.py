@@ -1,11 +1,14 @@
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router.domain.catalog import Deployment
 from router.domain.dialects.dialect import Dialect
 from router.domain.governance.permits import ConcurrencyLimit
-from router.domain.ids import DeploymentId, ProviderId
+from router.domain.ids import DeploymentId, ProviderId, TargetId
 from router.domain.planning.eligibility import Dropped, DropReason, Sifted, free_at, sift
 from router.domain.planning.needs import Needs
 
@@ -23,11 +26,29 @@ def deployment(name: str, window: int | None = None, *, lacks: str = "", limited
     )
 
 
+class Known:
+    """Targets that rest until then, others that are `ejected` until 8, and some that are being `tried`."""
+
+    def __init__(self, resting: Mapping[str, int] | None = None, *, ejected: str = "", tried: str = "") -> None:
+        self.resting, self.ejected, self.tried = resting or {}, ejected.split(), tried.split()
+
+    def peek(self, target: TargetId, _now: int) -> int | None:
+        return 8 if target in self.ejected else self.resting.get(target)
+
+    def is_ejected(self, target: TargetId, _now: int) -> bool:
+        return target in self.ejected
+
+    def is_out(self, target: TargetId, now: int) -> bool:
+        return target in self.tried or self.peek(target, now) is not None
+
+
 def sifted(
     *deployments: Deployment,
     wants: str = "",
     tokens: int = 10,
     resting: Mapping[str, int] | None = None,
+    ejected: str = "",
+    tried: str = "",
     dialect: Dialect = Dialect.CHAT,
 ) -> Sifted:
     return sift(
@@ -39,7 +60,8 @@ def sifted(
             output_tokens=None,
             tokens=tokens,
         ),
-        rests_until=(resting or {}).get,  # type: ignore[arg-type]  # a target is a string
+        health=Known(resting, ejected=ejected, tried=tried),
+        now=0,
         is_full=lambda one: one.id == "full",
     )
 
@@ -92,3 +114,89 @@ def test_who_cannot_be_asked_in_a_dialect_that_leads_to_the_callers_is_dropped()
 
     assert [PLAIN] == found[Dialect.EMBEDDINGS] == found[Dialect.COMPLETIONS]
     assert [PLAIN, chat] == found[Dialect.CHAT] == found[Dialect.MESSAGES] == found[Dialect.RESPONSES]
+
+
+A, B, C, D = (deployment(name) for name in "abcd")
+
+
+@pytest.mark.parametrize(
+    ("pool", "known", "kept"),
+    [
+        ((A, B), {"ejected": "a"}, "b"),
+        ((A, B), {"ejected": "a b"}, "ab"),
+        ((A,), {"ejected": "a"}, "a"),
+        ((A, B, C), {"ejected": "a"}, "bc"),
+        ((A, B, C), {"ejected": "a b"}, "cab"),
+        ((A, B, C, D), {"ejected": "a b"}, "cd"),
+        ((A, B, C, D), {"ejected": "d", "resting": {"a": 1, "b": 2}}, "cd"),
+        ((A, B, C, D), {"ejected": "d", "resting": {"a": 1}}, "bc"),
+        ((A, B, C, D), {"ejected": "d", "resting": {"a": 1, "b": 2, "c": 3}}, "d"),
+        ((A, B, C, D), {"ejected": "d", "resting": {"a": 1}, "tried": "b"}, "bcd"),
+        ((A, B), {"resting": {"a": 1, "b": 2}}, ""),
+    ],
+)
+def test_who_answers_slowly_is_ejected_while_half_of_the_pool_is_well(
+    pool: tuple[Deployment, ...], known: dict[str, Any], kept: str
+) -> None:
+    """And asked after the others when more than half are out; who does not answer is out all the same."""
+    found = sifted(*pool, **known)
+
+    assert list(kept) == [one.id for one in found.kept]
+    assert {one for one in known.get("ejected", "").split() if one in kept} == found.spared
+    reasons = {one.deployment.id: one.reason for one in found.dropped}
+    ejected = {one for one, reason in reasons.items() if reason is DropReason.EJECTED}
+    assert ejected == set(known.get("ejected", "").split()) - found.spared
+
+
+def test_the_pool_is_those_that_can_serve_the_request() -> None:
+    """The only one that sees is slow: an image goes there all the same, and text does not."""
+    blind = [deployment(name, lacks="vision") for name in "xyz"]
+
+    assert [A] == sifted(A, *blind, wants="vision", ejected="a").kept
+    assert blind == sifted(A, *blind, ejected="a").kept
+
+
+def test_who_is_ejected_and_cannot_serve_is_dropped_for_that() -> None:
+    blind, small = deployment("a", lacks="vision"), deployment("b", 5)
+    found = sifted(blind, small, C, wants="vision", ejected="a b")
+
+    assert {"a": DropReason.CAPABILITY, "b": DropReason.CONTEXT_WINDOW} == {
+        one.deployment.id: one.reason for one in found.dropped
+    }
+    assert [small] == sifted(small, ejected="b").kept
+
+
+def test_who_is_spared_and_full_is_full() -> None:
+    full = deployment("full", limited=True)
+    found = sifted(full, A, ejected="full a")
+
+    assert ([A], [Dropped(full, DropReason.FULL)]) == (found.kept, found.dropped)
+
+
+def test_an_ejected_one_is_free_when_its_breaker_says() -> None:
+    full = deployment("full", limited=True)
+
+    assert ([], 8) == (list(sifted(full, A, ejected="a").kept), free_at(sifted(full, A, ejected="a").dropped))
+
+
+HEALTHS = st.lists(st.sampled_from(["well", "tried", "ejected", "resting"]), min_size=1, max_size=8)
+
+
+@given(HEALTHS)
+def test_never_more_than_half_are_out_while_one_of_them_answers(healths: list[str]) -> None:
+    named = {f"{number}": health for number, health in enumerate(healths)}
+    being = {health: [name for name, is_so in named.items() if is_so == health] for health in set(healths)}
+    found = sifted(
+        *map(deployment, named),
+        resting=dict.fromkeys(being.get("resting", []), 1),
+        ejected=" ".join(being.get("ejected", [])),
+        tried=" ".join(being.get("tried", [])),
+    )
+    ejected = [one for one in found.dropped if one.reason is DropReason.EJECTED]
+    out = len(healths) - len(being.get("well", []))
+
+    assert 2 * len(ejected) <= len(healths)
+    assert not ejected or 2 * out <= len(healths)
+    assert not found.spared or 2 * out > len(healths)
+    assert len(healths) == len(found.kept) + len(found.dropped)
+    assert found.kept or set(healths) == {"resting"}
