@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from router.adapters.transport_connection import BUFFER_BYTES_MAX
+from router.adapters.transport.connection import BUFFER_BYTES_MAX
 from router.adapters.transport_httptools import transport_to
 from router.adapters.upstreams.openai_compatible import OpenAiCompatible
 from router.domain.catalog import Network, Provider, ProviderKind
@@ -17,6 +17,7 @@ from router.ports.upstream import UpstreamFailed, UpstreamRequest
 from tests.support import fake_upstream
 from tests.support.fake_upstream import Cut, FakeUpstream, Framing, Gap, Reply
 from tests.support.fakes import FakeClock
+from tests.support.transport_calls import LOCAL
 from tests.support.upstream_calls import (
     API_KEY,
     DEPLOYMENT,
@@ -105,7 +106,7 @@ async def test_a_cancelled_open_leaves_no_connection(fake: FakeUpstream) -> None
         base_url=fake.base_url.replace("http:", "https:"),  # a handshake that is never answered
         timeouts=TIMEOUTS,
     )
-    upstream = OpenAiCompatible(provider, transport_to(provider), FakeClock())
+    upstream = OpenAiCompatible(provider, transport_to(provider, LOCAL), FakeClock())
     async with asyncio.TaskGroup() as tasks:
         opening = tasks.create_task(upstream.open(ask(ReplyMode.UNARY)))
         while not fake.open_connections:
@@ -148,7 +149,7 @@ async def test_the_connect_limit_is_told_apart(fake: FakeUpstream) -> None:
         base_url=fake.base_url.replace("http:", "https:"),
         timeouts=replace(TIMEOUTS, connect_ns=30 * MS),
     )
-    upstream = OpenAiCompatible(provider, transport_to(provider), FakeClock())
+    upstream = OpenAiCompatible(provider, transport_to(provider, LOCAL), FakeClock())
 
     with pytest.raises(UpstreamFailed) as caught:
         await upstream.open(ask(ReplyMode.UNARY))

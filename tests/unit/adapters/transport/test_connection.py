@@ -5,7 +5,8 @@ from typing import cast
 
 import pytest
 
-from router.adapters.transport_connection import BUFFER_BYTES_MAX, Connection, Reply
+from router.adapters.transport.connection import BUFFER_BYTES_MAX, Connection
+from router.adapters.transport.reply import Reply
 from router.domain.dispatch.failure import FailureKind
 from router.ports.transport import HttpRequest, TransportFailed
 
