@@ -28,7 +28,8 @@ from router.adapters.telemetry_events import EventTelemetry
 from router.adapters.telemetry_fan_out import FanOutTelemetry
 from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
-from router.adapters.transport_httptools import transport_to, transport_to_receiver
+from router.adapters.transport.dialing import Reach
+from router.adapters.transport_httptools import HttptoolsTransport, transport_to, transport_to_receiver
 from router.adapters.upstreams.registry import UpstreamRegistry
 from router.adapters.webhooks.endpoint import Endpoint
 from router.adapters.webhooks.registry import Webhooks
@@ -41,9 +42,9 @@ from router.admin.limits import LimitAdmin
 from router.admin.tenants import TenantAdmin
 from router.admin.top_ups import TopUpAdmin
 from router.admin.usage import UsageAdmin
-from router.config import KeySettings, Loaded, Settings, Sources, notices, webhooks_of
+from router.config import KeySettings, Loaded, Settings, Sources, notices, reached, webhooks_of
 from router.configured import Configured, read_stored
-from router.domain.catalog import Snapshot
+from router.domain.catalog import Provider, Snapshot
 from router.domain.dispatch.breakers import Breakers
 from router.domain.events import webhook_test
 from router.facades.http.admin.desks import AdminDesks
@@ -121,7 +122,7 @@ class Router:
             loaded, sources=sources, first_key=first_key, catalogue=litellm_catalogue(), clock=self._clock
         )
         self._draw = SystemDraw()
-        self._registry = UpstreamRegistry(clock=self._clock, transport_to=transport_to)
+        self._registry = UpstreamRegistry(clock=self._clock, transport_to=_transport_to)
         self._webhooks = Webhooks(
             transport_to=transport_to_receiver, clock=self._clock, draw=self._draw, telemetry=self._telemetry
         )
@@ -376,3 +377,8 @@ async def try_webhooks(settings: Settings) -> list[tuple[str, str | None]]:
         tried.append((endpoint.host, await endpoint.try_once(event, msgspec.json.encode(event))))
         await endpoint.close()
     return tried
+
+
+def _transport_to(provider: Provider) -> HttptoolsTransport:
+    way = reached(provider.network)
+    return transport_to(provider, Reach(allow_private=way.allow_private, proxy=way.proxy))

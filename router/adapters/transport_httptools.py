@@ -81,13 +81,13 @@ class HttptoolsTransport:
             self._connecting_count -= 1
         if not connection.usable:
             raise TransportFailed(FailureKind.CONNECT, "closed the connection as soon as it was open")
-        connection.opened_s = asyncio.get_running_loop().time()
         return connection
 
     # What connections report.
 
-    def connection_opened(self) -> None:
+    def connection_opened(self, connection: Connection) -> None:
         self._open_count += 1
+        connection.opened_s = asyncio.get_running_loop().time()
 
     def connection_idle(self, connection: Connection) -> None:
         if self._closed or len(self._idle) >= IDLE_CONNECTIONS_MAX:

@@ -8,6 +8,7 @@ from router.config.loading import Loaded, load
 from router.config.pending import notices
 from router.config.problems import ConfigInvalid, Problem
 from router.config.profiles import with_profile
+from router.config.reached import reached
 from router.config.reference import json_schema, render_page
 from router.config.reloading import restart_needed
 from router.config.schema import Settings
@@ -41,6 +42,7 @@ __all__ = [
     "json_schema",
     "load",
     "notices",
+    "reached",
     "render_page",
     "restart_needed",
     "starter_yaml",

@@ -10,6 +10,7 @@ from router.config.compiling_limits import compile_concurrency_limits, compile_r
 from router.config.compiling_tenants import all_budgets, compile_key, tenants_of
 from router.config.identity import id_of
 from router.config.problems import ConfigInvalid, Problem, problem_in
+from router.config.reached import compile_network
 from router.config.schema import Settings
 from router.config.schema_controls import BreakerSettings, RetrySettings
 from router.config.schema_models import (
@@ -26,7 +27,6 @@ from router.domain.catalog import (
     Credential,
     Deployment,
     Model,
-    Network,
     Provider,
     ProviderKind,
     Script,
@@ -245,7 +245,7 @@ def _compile_substitute(substitute: SubstituteSettings) -> Substitute:
 
 
 def _compile_provider(provider: ProviderSettings) -> Provider:
-    timeouts, network, script = provider.timeouts, provider.network, provider.script
+    timeouts, script = provider.timeouts, provider.script
     scripted = provider.kind is ProviderKind.SCRIPTED
     return Provider(
         id=ProviderId(provider.name),
@@ -258,10 +258,7 @@ def _compile_provider(provider: ProviderSettings) -> Provider:
             stream_idle_ns=timeouts.stream_idle,
             total_ns=timeouts.total,
         ),
-        network=Network(
-            ca_file=network.ca_file,
-            headers=tuple((name, value.reveal()) for name, value in network.headers.items()),
-        ),
+        network=compile_network(provider.network),
         script=(
             Script(
                 first_token_ns=script.first_token,

@@ -14,7 +14,8 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     target: bytes
     head: bytes
     body: bytes | AsyncIterator[bytes]
-    """Pieces are sent as they come, no faster than the peer takes them, and cannot be sent again."""
+    """Pieces are sent as they come, no faster than the peer takes them, and cannot be sent again. A generator that has
+    begun is closed."""
 
 
 class TransportFailed(Exception):

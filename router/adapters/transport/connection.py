@@ -26,7 +26,7 @@ _ENDS_ITSELF: Final = {b"content-length", b"transfer-encoding"}
 class ConnectionOwner(Protocol):
     """Who is told what becomes of a connection: opened once, idle after each reply that allows it, closed once."""
 
-    def connection_opened(self) -> None: ...
+    def connection_opened(self, connection: "Connection") -> None: ...
 
     def connection_idle(self, connection: "Connection") -> None: ...
 
@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its bases
-        self._owner.connection_opened()
+        self._owner.connection_opened(self)
 
     def data_received(self, data: bytes) -> None:
         reply = self._reply

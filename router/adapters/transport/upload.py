@@ -1,7 +1,7 @@
 """Send a request whose body comes in pieces, no faster than the peer takes them, and stop when it has answered."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from router.adapters.transport.connection import Connection
 from router.adapters.transport.reply import Reply
@@ -25,6 +25,8 @@ async def upload(connection: Connection, request: HttpRequest, body: AsyncIterat
             raise
     finally:
         connection.stop_upload = None
+        if isinstance(body, AsyncGenerator):
+            await body.aclose()  # what it holds open, such as a file, is not left to the collector
     return reply
 
 

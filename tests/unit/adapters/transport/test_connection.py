@@ -50,7 +50,7 @@ class Stage:
         self.connection = Connection(self)
         self.connection.connection_made(cast(asyncio.Transport, self.socket))
 
-    def connection_opened(self) -> None:
+    def connection_opened(self, connection: Connection) -> None:
         self.opened += 1
 
     def connection_idle(self, connection: Connection) -> None:
