@@ -40,10 +40,8 @@ def _check_proxy(proxy: Secret) -> Secret:
     if not proxy.reveal():
         return proxy
     parts = _split(proxy.reveal())
-    if parts is None or parts.scheme != "http" or not parts.port or parts.path not in ("", "/") or parts.query:
-        raise invalid(
-            "is not a proxy", "write it as http://host:port or http://user:password@host:port", INVALID_SECRET
-        )
+    if parts is None or parts.scheme != "http" or parts.path not in ("", "/") or parts.query:
+        raise invalid("is not a proxy", "write it as http://user:password@host:port", INVALID_SECRET)
     return proxy
 
 
@@ -86,9 +84,7 @@ class NetworkSettings(Section):
     )
     ca_file: str | None = Field(default=None, description="Certificate authorities in PEM to trust instead.")
     headers: dict[str, SecretText] = Field(default={}, description="Headers to send with every request.")
-    allow_private: bool = Field(
-        default=False, description="Allow loopback and private addresses, for a provider at home."
-    )
+    allow_private: bool = Field(default=False, description="Allow loopback and private networks.")
 
 
 class ScriptSettings(Section):

@@ -12,6 +12,7 @@ from router.domain.secret import Secret
 TUNNEL_HEAD_BYTES_MAX: Final = 16 * 1024
 """Of the proxy's answer; nothing may follow its head."""
 
+_PORT: Final = 80
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([2-5]\d\d)[ \r]")
 _HOST: Final = re.compile(r"[A-Za-z0-9._:-]+")
 
@@ -32,10 +33,10 @@ def read_proxy(url: str) -> Proxy:
     """Read `http://user:password@host:port`. Raises ValueError, whose text repeats nothing of it."""
     try:
         parts = urlsplit(url)
-        port = parts.port or 0
+        port = parts.port or _PORT
     except ValueError:
-        parts, port = urlsplit(""), 0
-    if parts.scheme != "http" or not (parts.hostname and port) or parts.path not in ("", "/") or parts.query:
+        parts, port = urlsplit(""), _PORT
+    if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query:
         raise ValueError("a proxy is written as http://host:port, with user:password@ before the host if it asks")
     user, _, password = parts.netloc.rpartition("@")[0].partition(":")
     pair = f"{unquote(user)}:{unquote(password)}".encode()
