@@ -44,17 +44,16 @@ class HttptoolsTransport:
 
     async def send(self, request: HttpRequest) -> Reply:
         # Without an await between the look and the write, a connection that is usable stays so.
-        connection = self._usable() or await self._connect()
-        if isinstance(request.body, bytes):
-            return connection.request(request)
-        return await upload(connection, request, request.body)
-
-    def _usable(self) -> Connection | None:
+        connection = None
         while self._idle:
             connection = self._idle.pop()
             if connection.usable:
-                return connection
-        return None
+                break
+            connection = None
+        if connection is None:
+            connection = await self._connect()
+        body = request.body
+        return connection.request(request, body) if isinstance(body, bytes) else await upload(connection, request, body)
 
     async def close(self) -> None:
         self._closed = True

@@ -56,7 +56,7 @@ class Stage:
         self.closed += 1
 
     def send(self) -> Reply:
-        return self.connection.request(REQUEST)
+        return self.connection.request(REQUEST, b"{}")
 
     def receive(self, data: bytes) -> None:
         self.connection.data_received(data)

@@ -73,19 +73,24 @@ class Connection(asyncio.Protocol):
     def usable(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    def request(self, request: HttpRequest) -> Reply:
+    def request(self, request: HttpRequest, body: bytes) -> Reply:
         """Write the request in one piece. The caller has checked that the connection is `usable`."""
-        body = request.body
-        assert isinstance(body, bytes), "a body in pieces is uploaded"
-        reply = self._expect()
-        self._write(
+        assert self._reply is None
+        assert self._transport is not None
+        reply = self._reply = Reply(self)
+        self._headers = []
+        self._fed_bytes = 0
+        self._transport.write(
             b"POST %b HTTP/1.1\r\n%bcontent-length: %d\r\n\r\n%b" % (request.target, request.head, len(body), body)
         )
         return reply
 
     def begin(self, request: HttpRequest) -> Reply:
         """Write a head, to be followed by chunks until `stop_upload` is called: the peer wants no more then."""
-        reply = self._expect()
+        assert self._reply is None
+        reply = self._reply = Reply(self)
+        self._headers = []
+        self._fed_bytes = 0
         self._uploading = True
         self._write(b"POST %b HTTP/1.1\r\n%btransfer-encoding: chunked\r\n\r\n" % (request.target, request.head))
         return reply
@@ -189,13 +194,13 @@ class Connection(asyncio.Protocol):
                 self._give_up("switched to another protocol")
             return
         decoder = None
-        codings = [value for name, value in self._headers if name == b"content-encoding"]
-        if codings and codings != [b"identity"]:
-            decoder = decoder_for(codings)
-            if decoder is None:
-                words = b", ".join(codings)[:40].decode("latin-1")
-                self._give_up(f"encoded its reply in a way that it was not asked for ({words})")
-                return
+        for name, value in self._headers:
+            if name == b"content-encoding" and value.lower() != b"identity":
+                decoder = decoder_for([value for name, value in self._headers if name == b"content-encoding"])
+                if decoder is None:
+                    self._give_up(f"encoded its reply in a way that nobody asked for ({value[:40].decode('latin-1')})")
+                    return
+                break
         if self._fed_bytes > HEAD_BYTES_MAX and self._head_bytes() > HEAD_BYTES_MAX:
             self._give_up(f"sent a reply head of more than {HEAD_BYTES_MAX} bytes")
             return
@@ -216,13 +221,6 @@ class Connection(asyncio.Protocol):
             reply.finish()
 
     # What follows from it.
-
-    def _expect(self) -> Reply:
-        assert self._reply is None
-        reply = self._reply = Reply(self)
-        self._headers = []
-        self._fed_bytes = 0
-        return reply
 
     def _stop_upload(self) -> None:
         stop, self.stop_upload = self.stop_upload, None

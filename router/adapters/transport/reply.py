@@ -54,7 +54,7 @@ class Reply:
         self.status = 0
 
     async def read(self) -> bytes:
-        if not self._has_news:
+        if not (self._chunks or self.complete) and not self._has_news:
             assert self._waiter is None, "a reply has one reader at a time"
             self._waiter = asyncio.get_running_loop().create_future()
             try:
