@@ -85,3 +85,22 @@ async def test_a_receiver_of_events_is_reached_by_its_address_which_no_error_quo
     with pytest.raises(ValueError, match="the url of a webhook must begin with http") as caught:
         transport_to_receiver("ftp://h/hunter2")
     assert "hunter2" not in str(caught.value)
+
+
+async def test_a_connection_that_has_grown_old_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_httptools, "AGE_S_MAX", -1.0)
+    async with FakeUpstream() as upstream:
+        transport = transport_to(provider(upstream.base_url), LOCAL)
+        for _ in range(2):
+            reply = await transport.send(REQUEST)
+            while not reply.complete:
+                await reply.read()
+
+        assert 2 == upstream.connections_opened
+
+
+async def test_a_receiver_may_be_at_home_and_never_where_credentials_are_handed_out() -> None:
+    transport_to_receiver("http://10.0.0.1/hook")
+    with pytest.raises(ValueError, match=r"the url of a webhook is at 169\.254\.169\.254, a link-local") as caught:
+        transport_to_receiver("http://169.254.169.254/hunter2")
+    assert "hunter2" not in str(caught.value)
