@@ -72,8 +72,8 @@ async def test_a_name_that_changes_its_mind_is_judged_again(upstream: FakeUpstre
     transport = named(upstream, names)
     await whole(await transport.send(request()))
     upstream.close_idle()
-    await upstream.left(0)
-    await turn()
+    while transport._idle:
+        await turn()
 
     assert "link-local" in str(await refusal_of(transport))
     await whole(await transport.send(request()))

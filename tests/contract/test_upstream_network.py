@@ -1,6 +1,7 @@
 """What a network adds to the contract of the `Upstream` port: connections, statuses, bytes that are no reply."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 from router.adapters.transport.connection import BUFFER_BYTES_MAX
 from router.adapters.transport_httptools import transport_to
 from router.adapters.upstreams.openai_compatible import OpenAiCompatible
+from router.adapters.upstreams.openai_reply import REPLY_BYTES_MAX
 from router.domain.catalog import Network, Provider, ProviderKind
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.ids import ProviderId
@@ -64,6 +66,33 @@ async def test_the_request_is_what_openai_expects(fake: FakeUpstream) -> None:
         "traceparent": "00-1",
         "content-length": str(len(request.body)),
     } == seen.headers
+
+
+@pytest.mark.parametrize("mode", ReplyMode)
+async def test_a_reply_that_is_encoded_although_nobody_asked_is_read_as_any_other(
+    mode: ReplyMode, fake: FakeUpstream
+) -> None:
+    plain = b'data: {"a":1}\n\ndata: [DONE]\n\n' if mode is ReplyMode.STREAM else b'{"choices":[]}'
+    kind = "text/event-stream" if mode is ReplyMode.STREAM else "application/json"
+    headers = (("content-type", kind), ("content-encoding", "gzip"))
+    fake.script(Reply(steps=(gzip.compress(plain),), headers=headers, framing=Framing.CHUNKED))
+
+    events = await drain(await over(fake).open(ask(mode)))
+
+    assert plain.startswith(events[0].raw)
+    assert (EventKind.END if mode is ReplyMode.STREAM else EventKind.COMPLETE) is events[-1].kind
+
+
+async def test_what_is_too_large_inside_is_refused_at_the_bound_of_a_reply(fake: FakeUpstream) -> None:
+    body = gzip.compress(bytes(REPLY_BYTES_MAX + 1))
+    fake.script(Reply(steps=(body,), headers=(("content-encoding", "gzip"),)))
+
+    failure = await failure_of(over(fake), ask(ReplyMode.UNARY))
+
+    assert (FailureKind.MALFORMED, f"fake answered with more than {REPLY_BYTES_MAX} bytes") == (
+        failure.kind,
+        failure.message,
+    )
 
 
 async def test_two_streams_share_a_connection(fake: FakeUpstream) -> None:
