@@ -68,3 +68,17 @@ async def test_an_answer_that_is_over_before_the_body_spends_the_connection() ->
 
     assert b"{}" == await sending.result().read()
     assert [HEAD] == stage.socket.written
+
+
+async def test_a_refusal_ends_the_body_before_all_of_it_is_there() -> None:
+    stage, gate = Stage(), asyncio.Event()
+    body = gated(gate)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(upload(stage.connection, asking(body), body))
+        await turns(2)
+        stage.receive((ANSWER % 413)[:-1])
+
+    assert 413 == sending.result().status
+    assert not stage.socket.aborted
+    stage.receive(b"}")
+    assert (0, True) == (stage.idle, stage.socket.aborted)
