@@ -153,8 +153,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        wake(self._drained)
-        self._stop_upload()
+        self._stop_upload()  # also one that waits until it may write on
         reply, self._reply = self._reply, None
         if reply is not None:
             if not reply.status:

@@ -42,6 +42,15 @@ def test_a_body_may_be_cut_anywhere(coding: str, body: bytes, size: int) -> None
     assert 0 == decoder.held_bytes
 
 
+def test_what_the_decoder_itself_keeps_behind_a_full_slice_is_not_lost() -> None:
+    for more in range(600):
+        decoder = Decoder("deflate")
+        decoder.put(bare(bytes(SLICE_BYTES_MAX + more)))
+
+        assert SLICE_BYTES_MAX + more == len(drained(decoder))
+        assert decoder.ended
+
+
 def test_what_is_held_is_counted() -> None:
     body = gzip.compress(TEXT, compresslevel=0)
     decoder = Decoder("gzip")

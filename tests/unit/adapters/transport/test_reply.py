@@ -9,6 +9,7 @@ from router.adapters.transport.decoding import SLICE_BYTES_MAX, Decoder
 from router.adapters.transport.reply import Reply
 from router.domain.dispatch.failure import FailureKind
 from router.ports.transport import TransportFailed
+from tests.support.waiting import turns
 
 BODY = gzip.compress(bytes(3 * SLICE_BYTES_MAX))
 
@@ -108,3 +109,20 @@ async def test_a_taker_gets_one_slice_a_turn() -> None:
 
     assert [SLICE_BYTES_MAX, -1] == taken[:2]
     assert 3 * SLICE_BYTES_MAX == sum(taken) + 1
+
+
+async def test_a_taker_that_comes_late_gets_one_slice_a_turn_too() -> None:
+    reply, _ = reply_with(BODY)
+    reply.finish()
+    taken: list[int] = []
+
+    def take(data: bytes) -> bool:
+        taken.append(len(data))
+        return not reply.complete
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(reply.each(take))
+        await turns()
+        taken.append(-1)
+
+    assert [SLICE_BYTES_MAX, -1] == taken[:2]
