@@ -20,7 +20,7 @@ from router.config.schema_models import (
     RateSettings,
     SubstituteSettings,
 )
-from router.config.schema_providers import ProviderSettings
+from router.config.schema_providers import NetworkSettings, ProviderSettings
 from router.config.tree import KeyPath, Node, format_path
 from router.domain.catalog import (
     Credential,
@@ -216,6 +216,15 @@ def catalogue_name(provider: ProviderSettings, deployment: DeploymentSettings) -
     return f"{provider.preset or provider.name}/{deployment.model}"
 
 
+def _compile_network(network: NetworkSettings) -> Network:
+    return Network(
+        ca_file=network.ca_file,
+        headers=tuple((name, value.reveal()) for name, value in network.headers.items()),
+        allow_private=network.allow_private,
+        proxy=network.proxy if network.proxy is not None and network.proxy.reveal() else None,
+    )
+
+
 def _compile_limit_of_all(limit: int | str, named: str) -> tuple[ConcurrencyLimit, ...]:
     """Compile the number of `concurrency.limit` for one deployment, kept apart from that of its own limits."""
     if not isinstance(limit, int):
@@ -253,7 +262,7 @@ def _compile_substitute(substitute: SubstituteSettings) -> Substitute:
 
 
 def _compile_provider(provider: ProviderSettings) -> Provider:
-    timeouts, network, script = provider.timeouts, provider.network, provider.script
+    timeouts, script = provider.timeouts, provider.script
     scripted = provider.kind is ProviderKind.SCRIPTED
     return Provider(
         id=ProviderId(provider.name),
@@ -266,10 +275,7 @@ def _compile_provider(provider: ProviderSettings) -> Provider:
             stream_idle_ns=timeouts.stream_idle,
             total_ns=timeouts.total,
         ),
-        network=Network(
-            ca_file=network.ca_file,
-            headers=tuple((name, value.reveal()) for name, value in network.headers.items()),
-        ),
+        network=_compile_network(provider.network),
         script=(
             Script(
                 first_token_ns=script.first_token,

@@ -18,7 +18,7 @@ class Pending:
 
     paths: tuple[str, ...]
     will: str
-    only: str | bool | None = None
+    only: str | None = None
     """The one value that asks for it, alone or in a list."""
     unless: str | int | None = None
     """The value that asks for nothing: leaving it undone is doing it."""
@@ -40,8 +40,6 @@ _PENDING: Final = (
     Pending(("server.workers",), "several server processes", unless=1),
     Pending(("shared.url",), "limits, breakers and cache shared by replicas"),
     Pending(("retention.partial_outputs",), "unfinished outputs are kept, and deleted"),
-    Pending(("providers[].network.proxy",), "reaches the provider through a proxy"),
-    Pending(("providers[].network.allow_private",), "refuses private addresses", only=False),
     Pending(_THRESHOLD_ACTIONS, "a lower class while a budget is low", only="lower_priority"),
     Pending(("priority", "keys[].priority", "keys[].profile"), "queues by class"),
     Pending(

@@ -71,6 +71,10 @@ class Timeouts:
 class Network:
     ca_file: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    allow_private: bool = False
+    """It may be at an address of a private network."""
+    proxy: Secret | None = None
+    """`http://user:password@host:port`"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from router.domain.stream import Event, EventKind, ReplyMode
 from router.ports.upstream import LiveStream, Upstream, UpstreamFailed, UpstreamRequest
 from tests.support.fake_upstream import FakeUpstream
 from tests.support.fakes import FakeClock
+from tests.support.transport_calls import LOCAL
 
 MS = 1_000_000
 SECOND = 1_000 * MS
@@ -75,4 +76,4 @@ def over(fake: FakeUpstream, *, timeouts: Timeouts = TIMEOUTS, network: Network 
         timeouts=timeouts,
         network=network or Network(),
     )
-    return HttpUpstream(provider, transport_to(provider), FakeClock())
+    return HttpUpstream(provider, transport_to(provider, LOCAL), FakeClock())

@@ -5,7 +5,17 @@ from pathlib import Path
 import pytest
 
 from router.config import ConfigInvalid, Loaded, compile_snapshot, load
-from router.domain.catalog import ProviderKind, Script, Snapshot, Strategy, Substitute, UnknownPrices
+from router.domain.catalog import (
+    OPENAI_DIALECTS,
+    Network,
+    ProviderKind,
+    Script,
+    Snapshot,
+    Strategy,
+    Substitute,
+    UnknownPrices,
+)
+from router.domain.dialects.dialect import Dialect
 from router.domain.dispatch.breaker import BreakerTerms
 from router.domain.dispatch.retry import RetryTerms
 from router.domain.events import EventType
@@ -204,6 +214,54 @@ def test_a_provider_is_compiled_with_its_key_its_waits_and_its_script(load_text:
         demo.kind,
         demo.script,
     )
+
+
+NETWORK = """
+providers:
+  - name: far
+    kind: openai_compatible
+    base_url: https://far.test/v1
+    api_key: none
+    network: { ca_file: /etc/hostname, headers: { x-a: b }, allow_private: true, proxy: "http://p:1" }
+  - { name: near, kind: openai_compatible, base_url: https://near.test/v1, api_key: none, network: { proxy: "" } }
+"""
+
+
+def test_a_network_is_compiled_with_the_way_there(load_text: Load) -> None:
+    providers = build(load_text(NETWORK)).providers
+
+    assert Network(
+        ca_file="/etc/hostname", headers=(("x-a", "b"),), allow_private=True, proxy=Secret("http://p:1")
+    ) == (providers[ProviderId("far")].network)
+    assert Network() == providers[ProviderId("near")].network
+
+
+DIALECTS = """
+models:
+  - name: all
+    deployments:
+      - { provider: openai, model: m }
+      - { provider: anthropic, model: m }
+      - { provider: mistral, model: m }
+      - { provider: own, model: m }
+providers:
+  - { name: openai, api_key: sk-provider }
+  - { name: anthropic, api_key: sk-provider }
+  - { name: mistral, api_key: sk-provider }
+  - { name: own, preset: openai, api_key: sk-provider, dialects: [chat] }
+"""
+
+
+def test_what_a_provider_speaks_is_said_or_known_of_its_preset_or_kind(load_text: Load) -> None:
+    snapshot = build(load_text(DIALECTS))
+    spoken = {one.provider: one.dialects for model in snapshot.models.values() for one in model.deployments}
+
+    assert {
+        "openai": OPENAI_DIALECTS | {Dialect.RESPONSES},
+        "anthropic": {Dialect.MESSAGES},
+        "mistral": OPENAI_DIALECTS,
+        "own": {Dialect.CHAT},
+    } == spoken
 
 
 def test_a_deployment_is_compiled_once_for_each_credential_and_they_share_its_weight(load_text: Load) -> None:

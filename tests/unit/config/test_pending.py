@@ -78,16 +78,6 @@ def test_only_what_asks_for_something_that_is_not_done_is_told(load_text: Load, 
     assert ([] if told is None else [True]) == [line.startswith(str(told)) for line in found]
 
 
-@pytest.mark.parametrize(
-    ("network", "told"),
-    [("{ allow_private: true }", 0), ("{ allow_private: false }", 1), ("{ proxy: 'http://p' }", 1)],
-)
-def test_a_private_address_is_refused_only_later(load_text: Load, network: str, told: int) -> None:
-    text = f"{{ name: x, kind: openai_compatible, base_url: 'http://x/v1', api_key: none, network: {network} }}"
-
-    assert told == len(notices(load_text(QUIET.replace("[{ name: demo", f"[{text}, {{ name: demo")).settings))
-
-
 def test_every_credential_is_used(load_text: Load) -> None:
     credentials = "credentials: [{ name: a, api_key: x }, { name: b, api_key: y }]"
     text = f"{{ name: x, kind: openai_compatible, base_url: 'http://x/v1', {credentials} }}"
