@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.domain.stream import END_EVENT, KEEP_ALIVE, Event, EventKind
@@ -302,7 +302,9 @@ def test_a_whole_reply_and_its_stream_are_the_same_thoughts_and_texts() -> None:
     assert translated(whole({"thinking_blocks": blocks, "content": "x"})) == folded
 
 
-ARGUMENTS: Any = st.dictionaries(st.text(max_size=5), st.recursive(st.integers() | st.text(), st.lists, max_leaves=4))
+ARGUMENTS: Any = st.dictionaries(
+    st.text(max_size=4), st.recursive(st.integers() | st.text(max_size=4), st.lists, max_leaves=3), max_size=3
+)
 
 
 class Entropy:
@@ -338,6 +340,7 @@ def mixed(calls: list[tuple[str, str, str]], text: str, chance: Entropy) -> list
 
 
 @pytest.mark.slow
+@settings(deadline=None)
 @given(
     given=st.lists(ARGUMENTS, min_size=1, max_size=4),
     text=st.text(max_size=12),
@@ -375,6 +378,7 @@ def check_mixed(calls: list[tuple[str, str, str]], text: str, chance: Entropy) -
 
 
 @pytest.mark.slow
+@settings(deadline=None)
 @given(
     calls=st.lists(st.tuples(st.sampled_from("fgh"), ARGUMENTS), min_size=1, max_size=4),
     content=st.none() | st.text(),
