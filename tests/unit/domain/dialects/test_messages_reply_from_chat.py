@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.domain.stream import END_EVENT, KEEP_ALIVE, Event, EventKind
+from router.domain.stream import END_EVENT, KEEP_ALIVE, TRUNCATED, Event, EventKind, length_event
 from tests.support.messages_streams import (
     Json,
     as_chat,
@@ -211,6 +211,13 @@ def test_a_cut_stream_has_no_end() -> None:
 
     assert ["message_start", "content_block_start", "content_block_delta"] == [data_of(e)["type"] for e in events[:-1]]
     assert [] == [e for e in to_messages().take([chat_delta({"content": "x"}, "stop")]) if b"message_delta" in e.raw]
+
+
+def test_a_stream_that_a_budget_cuts_ends_in_its_maximum() -> None:
+    events = as_messages([chat_delta({"content": "x"}), TRUNCATED, length_event([0])])
+
+    assert TRUNCATED in events
+    assert "max_tokens" == fold_messages(events)["stop_reason"]
 
 
 def test_two_finish_reasons_are_one() -> None:
