@@ -129,6 +129,12 @@ def test_a_refusal_is_said() -> None:
     assert "refusal" == found["stop_reason"]
 
 
+def test_a_streamed_refusal_is_said() -> None:
+    folded = fold_messages(as_messages([chat_delta({"refusal": "I "}), chat_delta({"refusal": "cannot."}, "stop")]))
+
+    assert ("I cannot.", "refusal") == (folded["content"][0]["text"], folded["stop_reason"])
+
+
 def test_usage_that_nobody_counted_is_estimated() -> None:
     found = translated(whole({"content": "x" * 400}, usage=None))
 
