@@ -7,7 +7,7 @@ from router.config.presets import PRESETS
 from router.config.schema_providers import ProviderSettings
 from router.domain.catalog import Credential, ProviderKind
 
-LATER_KINDS: Final = (ProviderKind.ANTHROPIC, ProviderKind.LITELLM)
+LATER_KINDS: Final = (ProviderKind.ANTHROPIC,)
 """Kinds that are understood, and come to life in a later release."""
 
 _NO_KEY: Final = "none"

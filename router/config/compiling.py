@@ -198,7 +198,8 @@ class _Compiler:
         named = self._look_up(deployment.price_as) if deployment.price_as else None
         if deployment.price_as and named is None:
             self.unknown_prices.append(((*path, "price_as"), deployment.price_as))
-        same = self._look_up(f"{provider.preset or provider.name}/{deployment.model}")
+        family = provider.litellm_provider or provider.preset or provider.name
+        same = self._look_up(f"{family}/{deployment.model}")
         first, second = named or ModelFacts(), same or ModelFacts()
         return ModelFacts(
             price=first.price or second.price,
@@ -278,6 +279,8 @@ def _compile_provider(provider: ProviderSettings) -> Provider:
         )
         if scripted
         else None,
+        litellm_provider=provider.litellm_provider,
+        params=tuple(provider.params.items()),
     )
 
 

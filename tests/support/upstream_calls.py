@@ -55,6 +55,15 @@ async def failure_of(upstream: Upstream, request: UpstreamRequest) -> Failure:
     return caught.value.failure
 
 
+def said(events: Sequence[Event]) -> list[tuple[EventKind, object]]:
+    """Return what events say, without what differs from call to call: the reply's id and when it was made."""
+    read = []
+    for event in events:
+        members = json.loads(event.raw.removeprefix(b"data: ")) if event.raw else {}
+        read.append((event.kind, {name: value for name, value in members.items() if name not in ("id", "created")}))
+    return read
+
+
 def content(events: Sequence[Event]) -> str:
     chunks = [json.loads(event.raw[6:]) for event in events if event.kind is EventKind.CHUNK]
     return "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])

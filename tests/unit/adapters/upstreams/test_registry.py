@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from router.adapters.upstreams.litellm_bridge import LitellmBridge
+from router.adapters.upstreams.litellm_library import Litellm, LitellmLibrary
 from router.adapters.upstreams.openai_compatible import OpenAiCompatible
 from router.adapters.upstreams.registry import RETIRED_MAX, UpstreamRegistry
 from router.adapters.upstreams.scripted import ScriptedUpstream
@@ -30,10 +32,14 @@ class CountingTransport:
         self.closed += 1
 
 
+def never() -> Litellm:
+    raise AssertionError("nothing is asked here")
+
+
 class Stage:
     def __init__(self) -> None:
         self.transports: list[CountingTransport] = []
-        self.registry = UpstreamRegistry(clock=FakeClock(), transport_to=self.connect)
+        self.registry = UpstreamRegistry(clock=FakeClock(), transport_to=self.connect, litellm=LitellmLibrary(never))
 
     def connect(self, provider: Provider) -> CountingTransport:
         self.transports.append(CountingTransport(provider))
