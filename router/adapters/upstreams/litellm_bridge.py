@@ -9,7 +9,7 @@ from router.adapters.upstreams.error_body import ErrorReader, is_secret
 from router.adapters.upstreams.litellm_exchange import Exchange, Origins
 from router.adapters.upstreams.litellm_failure import refused
 from router.adapters.upstreams.litellm_library import LitellmLibrary, LitellmMissing
-from router.adapters.upstreams.litellm_reply import LitellmReply
+from router.adapters.upstreams.litellm_reply import LINGER_S_MAX, LitellmReply
 from router.adapters.upstreams.litellm_request import MEMBERS, Unsupported, arguments_of
 from router.adapters.upstreams.watch import Watches, timeout_words
 from router.domain.catalog import Provider
@@ -63,7 +63,7 @@ class LitellmBridge:
         self._errors = ErrorReader(provider.id, [*_secrets(provider)])
         self._origins = Origins(lambda origin: connect(replace(provider, base_url=origin)))
         self._supported: dict[str, Sequence[str] | None] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._replies: set[LitellmReply] = set()
         library.want()
 
     async def open(self, request: UpstreamRequest) -> LitellmReply:
@@ -107,11 +107,15 @@ class LitellmBridge:
             clock=self._clock,
             dropped=_say_dropped(asked.dropped),
         )
-        self._tasks.add(reply.task)
-        reply.task.add_done_callback(self._tasks.discard)
+        self._replies.add(reply)
+        reply.task.add_done_callback(lambda _task: self._replies.discard(reply))
         return reply
 
     async def close(self) -> None:
+        """Close idle connections. What was aborted is seen to its end, which is near."""
+        left = [reply.task for reply in self._replies if reply.is_left]
+        if left:
+            await asyncio.wait(left, timeout=2 * LINGER_S_MAX)
         await self._origins.close()
 
 

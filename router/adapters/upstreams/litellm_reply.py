@@ -100,6 +100,11 @@ class LitellmReply:
         """What reads litellm. It ends with the reply, or soon after an abort."""
         return self._task
 
+    @property
+    def is_left(self) -> bool:
+        """It was broken off, and litellm may not have noticed yet."""
+        return self._failure is not None and not self._task.done()
+
     async def read(self) -> list[Event]:
         self._nudged = False
         while True:

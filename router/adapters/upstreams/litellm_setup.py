@@ -5,6 +5,7 @@ Importing this module imports litellm; only `litellm_library` does, in a thread.
 
 import logging
 import os
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from typing import Final, cast
@@ -41,6 +42,11 @@ _FLAGS: Final[dict[str, object]] = {
     "success_callback": [],
     "failure_callback": [],
 }
+_HANDLERS: Final = (
+    "litellm.llms.bedrock.chat.converse_handler",
+    "litellm.llms.custom_httpx.llm_http_handler",
+    "litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini",
+)
 _LOGGERS: Final = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "httpx", "openai", "botocore", "boto3")
 
 
@@ -57,9 +63,21 @@ class _OneClient(LLMClientCache):
         return cast(object, super().get_cache(key, **more))  # type: ignore[no-untyped-call]  # it has no types
 
 
+def _rehearse() -> None:
+    """Have it make what it makes at its first call: half a second during which nothing else of this process runs."""
+    for name in _HANDLERS:
+        import_module(name)
+    made = [{"role": "user", "content": "."}]
+    for stream in (False, True):
+        answer = litellm.completion(model="gemini/none", messages=made, mock_response=".", stream=stream)
+        for _ in answer if stream else ():
+            pass
+
+
 def set_up_litellm() -> Litellm:
     """Hand out what we use of it."""
     module = import_module("litellm")
+    warnings.filterwarnings("ignore", message="Item '.*' on TypedDict class")  # its types, at pydantic
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is ours to say: theirs quote prompts
     transport = WireTransport()
@@ -71,8 +89,7 @@ def set_up_litellm() -> Litellm:
     }
     for name, value in {**_FLAGS, **clients}.items():
         setattr(module, name, value)
-    import_module("litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini")  # else the first call pays for it
-    import_module("litellm.llms.bedrock.chat.converse_handler")
+    _rehearse()
     return Litellm(
         acompletion=cast(Acompletion, litellm.acompletion),
         supported=cast(Callable[[str], list[str] | None], litellm.get_supported_openai_params),
