@@ -4,6 +4,7 @@ The import takes seconds, so it never happens before the router listens, nor whe
 """
 
 import asyncio
+import gc
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
@@ -78,6 +79,14 @@ class LitellmLibrary:
 
 def load_litellm() -> Litellm:
     """Import it and make it keep to itself. Takes seconds."""
-    from router.adapters.upstreams.litellm_setup import set_up_litellm
+    collects = gc.isenabled()
+    gc.disable()  # every full collection of what is being made stops all calls, 100 ms and more
+    try:
+        from router.adapters.upstreams.litellm_setup import set_up_litellm
 
-    return set_up_litellm()
+        litellm = set_up_litellm()
+        gc.freeze()
+    finally:
+        if collects:
+            gc.enable()
+    return litellm
