@@ -27,8 +27,10 @@ _FIXED: Final = {
     "max_retries": 0,
     "caching": False,
     "no-log": True,
+    "_skip_mcp_handler": True,
 }
-"""Retries, caches and records are ours. They win over the operator's `params`."""
+"""Retries, caches and records are ours, and so are servers of tools: for any tool it would import what is not installed.
+They win over the operator's `params`."""
 _DROP: Final = "drop_params"
 _FLAGS: Final = {"true": True, "false": False}
 

@@ -1,5 +1,6 @@
 """Own what goes between litellm and its provider during one call: the connection, and what the wire really said."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Final
@@ -12,6 +13,10 @@ ORIGINS_MAX: Final = 8
 """Hosts of one provider that connections are kept to; litellm derives them from the operator's settings."""
 REQUESTS_MAX: Final = 8
 """Of one call: a token is fetched first at some providers. litellm asks no provider twice."""
+
+_FINISH: Final = re.compile(rb'"finish_?[rR]eason"\s*:\s*"')
+"""In JSON these quotes cannot be part of a text."""
+_FINISH_BYTES_MAX: Final = 64
 
 _exchange: ContextVar["Exchange"] = ContextVar("litellm_exchange")
 
@@ -57,8 +62,10 @@ class Exchange:
         "_origins",
         "_reply",
         "_size",
+        "_tail",
         "aborted",
         "failure",
+        "finish_seen",
         "refusal",
         "sent",
     )
@@ -70,8 +77,11 @@ class Exchange:
         self._reply: HttpReply | None = None
         self._left = REQUESTS_MAX
         self._early = b""
+        self._tail = b""
         self._size = 0
         self.aborted = False
+        self.finish_seen = False
+        """The reply says why it ended, in JSON. litellm says `stop` for Gemini whether or not it does."""
         self.sent = False
         """A request was written: the provider may have it, and may bill it."""
         self.refusal = b""
@@ -133,10 +143,15 @@ class Exchange:
         self._size += len(data)
         if self._size > REPLY_BYTES_MAX:
             raise self._broken(FailureKind.MALFORMED, f"answered with more than {REPLY_BYTES_MAX} bytes")
+        if not self.finish_seen:
+            seen = self._tail + data
+            self.finish_seen = _FINISH.search(seen) is not None
+            self._tail = seen[-_FINISH_BYTES_MAX:]
         return data
 
     async def _read_head(self, reply: HttpReply) -> None:
-        self._early, self._size = b"", 0
+        self._early = self._tail = b""
+        self._size = 0
         try:
             while not reply.status:
                 self._early = await reply.read()

@@ -182,7 +182,7 @@ class LitellmReply:
                 await self._pause()
             if self._failure is not None:
                 return
-        if not _finished(chunks):
+        if not self._finished(chunks):
             raise UpstreamFailed(self._errors.own(FailureKind.CUT, "ended its stream without finishing its answer"))
         self._add(END_EVENT)
 
@@ -201,13 +201,20 @@ class LitellmReply:
             if not _counted(source):
                 return None
             members["choices"] = []
-        elif not _finished(source):
+        elif not self._finished(source):
             for choice in cast(list[Members], members["choices"]):
                 choice["finish_reason"] = None
         if self._id is None:
             self._id = members.get("id")
         members["id"] = self._id  # some of its providers get a new one with each chunk
         return members
+
+    def _finished(self, source: object) -> bool:
+        """The provider itself said why it stopped."""
+        said = getattr(source, "received_finish_reason", None) or (
+            self._exchange.finish_seen and getattr(source, "intermittent_finish_reason", None)
+        )
+        return bool(said)
 
     def _add(self, event: Event) -> None:
         if self._failure is None:
@@ -256,12 +263,6 @@ def _complete(reply: _Model) -> Members:
             **{name: value for name, value in message.items() if value != []},
         }
     return members
-
-
-def _finished(source: object) -> bool:
-    """The provider itself said why it stopped."""
-    said = (getattr(source, name, None) for name in ("received_finish_reason", "intermittent_finish_reason"))
-    return any(reason is not None for reason in said)
 
 
 def _counted(source: object) -> bool:
