@@ -1,6 +1,7 @@
 """Decide whether a provider can serve in this release, and with which keys."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Final
 
 from router.config.presets import PRESETS
@@ -11,6 +12,9 @@ LATER_KINDS: Final = (ProviderKind.ANTHROPIC,)
 """Kinds that are understood, and come to life in a later release."""
 
 _NO_KEY: Final = "none"
+_NEEDS: Final = {"bedrock": "botocore", "sagemaker": "botocore", "vertex_ai": "google.auth"}
+"""Python packages without which litellm cannot prove who we are to a provider."""
+_COMES_WITH: Final = {"google.auth": "google-auth"}
 
 
 def credentials_of(provider: ProviderSettings) -> tuple[Credential, ...]:
@@ -33,13 +37,31 @@ def find_gaps(provider: ProviderSettings) -> Iterator[tuple[tuple[str, ...], str
         variable = preset.key_variable if preset else None
         fix = f"set {variable}" if variable else "write api_key: ${NAME}, or api_key: none if it needs no key"
         yield ("api_key",), "no key", fix
-    if not provider.base_url and provider.kind is not ProviderKind.LITELLM:
+    if provider.kind is ProviderKind.LITELLM:
+        yield from _find_missing_packages(provider)
+    elif not provider.base_url:
         yield ("base_url",), "no address", "write base_url: https://host/v1"
     if provider.network.ca_file == "":
         yield ("network", "ca_file"), "no file", "set its variable"
     for header, value in provider.network.headers.items():
         if not value.reveal():
             yield ("network", "headers", header), "no value", "set its variable"
+
+
+def _find_missing_packages(provider: ProviderSettings) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Look for what the kind needs without importing it, which takes seconds."""
+    family = (provider.litellm_provider or "").partition("/")[0]
+    for package in filter(None, ("litellm", _NEEDS.get(family))):
+        if not _is_installed(package):
+            name = _COMES_WITH.get(package, package)
+            yield ("kind",), f"the Python package {name} is missing", f"pip install {name}"
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # a part of a package that is missing as a whole
+        return False
 
 
 def why_left_out(provider: ProviderSettings) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from router.adapters.upstreams.litellm_bridge import DROPPED_HEADER, LitellmBridge
-from router.domain.dispatch.failure import Failure, FailureKind, verdict_of
+from router.domain.dispatch.failure import FailureKind, verdict_of
 from router.domain.faults import Fault
 from router.domain.metering import Meter
 from router.domain.stream import Event, EventKind, ReplyMode
@@ -17,7 +17,7 @@ from router.ports.upstream import UpstreamRequest
 from tests.support import provider_wires as wires
 from tests.support.fake_upstream import Cut, FakeUpstream, Reply, Step
 from tests.support.litellm_calls import AWS_SECRET, GEMINI_KEY, to_bedrock, to_gemini
-from tests.support.upstream_calls import MS, TIMEOUTS, ask, content, drain, failure_of, reads_failure
+from tests.support.upstream_calls import MS, TIMEOUTS, ask, content, drain, failure_of, reads_failure, read_to_failure
 from tests.support.waiting import turn
 
 pytestmark = pytest.mark.slow
@@ -244,7 +244,7 @@ async def test_a_stream_without_a_finish_is_cut_whatever_litellm_makes_of_it(
     fake.script(reply)
     upstream = to(fake)
     live = await upstream.open(ask(ReplyMode.STREAM))
-    events, failure = await read_all(live)
+    events, failure = await read_to_failure(live)
     await upstream.close()
 
     assert "Hel" == content(events)
@@ -253,22 +253,11 @@ async def test_a_stream_without_a_finish_is_cut_whatever_litellm_makes_of_it(
     assert FailureKind.CUT is failure.kind
 
 
-async def read_all(live: object) -> tuple[list[Event], Failure]:
-    events: list[Event] = []
-    while True:
-        try:
-            batch = await live.read()  # type: ignore[attr-defined]
-        except Exception as exc:
-            return events, exc.failure  # type: ignore[attr-defined]
-        events += batch
-        assert batch[-1].kind is EventKind.CHUNK
-
-
 @pytest.mark.parametrize("cut", list(Cut))
 async def test_a_stream_that_breaks_off_is_cut(fake: FakeUpstream, cut: Step) -> None:
     fake.script(wires.gemini_stream(SAID, cut))
     upstream = to_gemini(fake)
-    _, failure = await read_all(await upstream.open(ask(ReplyMode.STREAM)))
+    _, failure = await read_to_failure(await upstream.open(ask(ReplyMode.STREAM)))
     await upstream.close()
 
     assert FailureKind.CUT is failure.kind
@@ -293,7 +282,7 @@ OVERLOADED = {"error": {"code": 503, "message": "The model is overloaded.", "sta
 async def test_an_error_inside_a_stream_is_a_failure(fake: FakeUpstream, to: To, reply: Reply, status: int) -> None:
     fake.script(reply)
     upstream = to(fake)
-    events, failure = await read_all(await upstream.open(ask(ReplyMode.STREAM)))
+    events, failure = await read_to_failure(await upstream.open(ask(ReplyMode.STREAM)))
     await upstream.close()
 
     assert "Hel" == content(events)
@@ -336,7 +325,7 @@ async def test_the_operator_may_have_such_members_dropped(fake: FakeUpstream) ->
     ("to", "status", "headers", "body", "fault", "retry_after_ms"),
     [
         (to_gemini, 429, (), json.dumps({"error": {"code": 429, "message": "Resource has been exhausted", "status":
-            "RESOURCE_EXHAUSTED", "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "28.5s"}]}}),
+            "RESOURCE_EXHAUSTED", "details": [{"@type": "google.rpc.RetryInfo", "retryDelay": "28.5s"}]}}),
          Fault.UPSTREAM_RATE_LIMITED, 28_500),
         (to_gemini, 400, (), json.dumps({"error": {"code": 400, "status": "INVALID_ARGUMENT", "message":
             "The input token count (1400000) exceeds the maximum number of tokens allowed (1048576)."}}),
@@ -349,7 +338,8 @@ async def test_the_operator_may_have_such_members_dropped(fake: FakeUpstream) ->
          '{"message":"The model returned the following errors: Input is too long for requested model."}',
          Fault.CONTEXT_LENGTH_EXCEEDED, None),
         (to_bedrock, 403, (("x-amzn-errortype", "AccessDeniedException"),),
-         '{"message":"You don\'t have access to the model with the specified model ID."}', Fault.UPSTREAM_REJECTED, None),
+         '{"message":"You don\'t have access to the model with the specified model ID."}',
+         Fault.UPSTREAM_REJECTED, None),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("mode", list(ReplyMode))

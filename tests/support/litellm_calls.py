@@ -62,7 +62,7 @@ def to_gemini(fake: FakeUpstream, *, timeouts: Timeouts = TIMEOUTS, **params: st
 
 
 def to_bedrock(fake: FakeUpstream, **params: str) -> LitellmBridge:
-    return bridge("bedrock/converse", library=real(), base_url=fake.url, params={**AWS, **params}, key=None)
+    return bridge("bedrock", library=real(), base_url=fake.url, params={**AWS, **params}, key=None)
 
 
 class Said:

@@ -1,4 +1,4 @@
-"""Providers that do not speak OpenAI's dialect, as they look on the wire: Google's Gemini and Amazon's Bedrock Converse."""
+"""Providers with a dialect of their own, as they look on the wire: Google's Gemini and Amazon's Bedrock Converse."""
 
 import binascii
 import json

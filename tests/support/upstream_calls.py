@@ -44,6 +44,18 @@ async def drain(live: LiveStream) -> list[Event]:
     return events
 
 
+async def read_to_failure(live: LiveStream) -> tuple[list[Event], Failure]:
+    """Return what a reply said before it failed."""
+    events: list[Event] = []
+    while True:
+        try:
+            batch = await live.read()
+        except UpstreamFailed as exc:
+            return events, exc.failure
+        events += batch
+        assert not is_over(events), "it ended well"
+
+
 def is_over(events: Sequence[Event]) -> bool:
     return bool(events) and events[-1].kind in (EventKind.END, EventKind.COMPLETE)
 

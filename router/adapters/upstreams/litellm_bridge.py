@@ -29,8 +29,11 @@ _FIXED: Final = {
     "no-log": True,
     "_skip_mcp_handler": True,
 }
-"""Retries, caches and records are ours, and so are servers of tools: for any tool it would import what is not installed.
+"""Retries, caches and records are ours, and so are servers of tools, for which it would import what is not installed.
 They win over the operator's `params`."""
+_ROUTES: Final = {"bedrock": "converse/"}
+"""Which dialect of a provider's is spoken when the model's name does not say: Converse has all of Bedrock's models."""
+_BEDROCK_ROUTES: Final = ("converse/", "invoke/")
 _DROP: Final = "drop_params"
 _FLAGS: Final = {"true": True, "false": False}
 
@@ -51,7 +54,7 @@ class LitellmBridge:
         self._watches = Watches(provider.timeouts)
         self._library = library
         self._clock = clock
-        self._prefix = f"{provider.litellm_provider}/" if provider.litellm_provider else ""
+        self._family = provider.litellm_provider
         params: dict[str, object] = {name: _FLAGS.get(value, value) for name, value in provider.params}
         self._drop = params.pop(_DROP, False) is True
         if provider.base_url:
@@ -86,7 +89,7 @@ class LitellmBridge:
         except TimeoutError as exc:
             words = timeout_words(FailureKind.TOTAL_TIMEOUT, waits_ns)
             raise UpstreamFailed(self._errors.own(FailureKind.CONNECT_TIMEOUT, words)) from exc
-        model = self._prefix + request.deployment.upstream_model
+        model = name_for_litellm(self._family, request.deployment.upstream_model)
         if model not in self._supported:
             self._supported[model] = litellm.supported(model)
         try:
@@ -119,6 +122,14 @@ class LitellmBridge:
         if left:
             await asyncio.wait(left, timeout=2 * LINGER_S_MAX)
         await self._origins.close()
+
+
+def name_for_litellm(family: str | None, model: str) -> str:
+    """Say to litellm whose model it is; without a family the model's own name does."""
+    if not family:
+        return model
+    route = "" if model.startswith(_BEDROCK_ROUTES) else _ROUTES.get(family, "")
+    return f"{family}/{route}{model}"
 
 
 def _say_dropped(names: Sequence[str]) -> list[tuple[bytes, bytes]]:

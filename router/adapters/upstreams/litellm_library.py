@@ -72,7 +72,7 @@ class LitellmLibrary:
     def _run(self, loaded: "Future[Litellm]") -> None:
         try:
             loaded.set_result(self._load())
-        except Exception as exc:  # noqa: BLE001 - whatever is wrong with it, its providers are all that fails
+        except Exception as exc:
             words = f"cannot be asked, as litellm does not load ({type(exc).__name__}): install checkrein again"
             loaded.set_exception(LitellmMissing(words))
 

@@ -167,7 +167,7 @@ class LitellmReply:
             else:
                 await self._run_stream(cast(AsyncIterator[_Model], answer))
             self._watch.stop()
-        except Exception as exc:  # noqa: BLE001 - litellm raises whatever its parts do
+        except Exception as exc:
             self._fail(exc)
 
     async def _run_stream(self, chunks: AsyncIterator[_Model]) -> None:

@@ -17,8 +17,8 @@ _ENVIRONMENT: Final = {
     "LITELLM_LOG": "ERROR",
     "REPEATED_STREAMING_CHUNK_LIMIT": str(10**9),
 }
-"""Read as it is imported: without the first it asks a server for prices, without the last it breaks off a model that says
-the same a hundred times, which a table or a drawing does."""
+"""Read as it is imported: without the first it asks a server for prices, without the last it breaks off a model that
+says the same a hundred times, which a table or a drawing does."""
 os.environ.update(_ENVIRONMENT)
 
 import httpx  # noqa: E402 - litellm's own dependency

@@ -69,10 +69,11 @@ A, B = ProviderId("a"), ProviderId("b")
 
 async def test_each_kind_has_its_upstream() -> None:
     stage = Stage()
-    await stage.apply(openai("a"), openai("b", kind=ProviderKind.SCRIPTED))
+    await stage.apply(openai("a"), openai("b", kind=ProviderKind.SCRIPTED), openai("c", kind=ProviderKind.LITELLM))
 
     assert isinstance(stage.registry.find(A), OpenAiCompatible)
     assert isinstance(stage.registry.find(B), ScriptedUpstream)
+    assert isinstance(stage.registry.find(ProviderId("c")), LitellmBridge)
 
 
 async def test_an_unchanged_provider_keeps_its_connections() -> None:
