@@ -15,9 +15,10 @@ from router.domain.metering import Meter
 from router.domain.stream import Event, EventKind, ReplyMode
 from router.domain.usage import TokenUsage
 from router.ports.upstream import UpstreamRequest
+from tests.support import fake_upstream
 from tests.support import provider_wires as wires
 from tests.support.fake_upstream import Cut, FakeUpstream, Reply, Step
-from tests.support.litellm_calls import AWS_SECRET, GEMINI_KEY, to_bedrock, to_gemini
+from tests.support.litellm_calls import AWS_SECRET, GEMINI_KEY, bridge, real, to_bedrock, to_gemini
 from tests.support.upstream_calls import MS, TIMEOUTS, ask, content, drain, failure_of, read_to_failure, reads_failure
 from tests.support.waiting import turn
 
@@ -62,6 +63,34 @@ async def test_text_and_usage_come_through(fake: FakeUpstream, to: To, mode: Rep
     assert (wires.INPUT, wires.CACHED, 60) == (usage.input, usage.cached_input, usage.output)
     assert (wires.THOUGHTS if to is to_gemini else 0) == usage.reasoning
     assert b'"cost"' not in b"".join(event.raw for event in events)
+
+
+@pytest.mark.parametrize("mode", list(ReplyMode))
+async def test_azure_goes_through_openais_library_and_still_over_our_wire(fake: FakeUpstream, mode: ReplyMode) -> None:
+    fake.handler = fake_upstream.answer
+    upstream = bridge("azure", library=real(), base_url=fake.url, params={"api_version": "2025-04-01"}, key="azure-key")
+    live = await upstream.open(ask(mode))
+    usage = usage_of(await drain(live), mode)
+    fake.handler = lambda _request: Reply(before_head=(Cut.CLOSE,))
+    failure = await failure_of(upstream, ask(mode))
+    await upstream.close()
+
+    assert 60 == usage.output
+    assert (FailureKind.RESET, 2) == (failure.kind, len(fake.requests))
+    assert "/openai/deployments/m/chat/completions?api-version=2025-04-01" == fake.requests[0].target
+    assert "azure-key" == fake.requests[0].headers["api-key"]
+
+
+@pytest.mark.parametrize("mode", list(ReplyMode))
+async def test_gemini_stops_at_content_it_does_not_say(fake: FakeUpstream, mode: ReplyMode) -> None:
+    blocked = wires.gemini_says([], finish="SAFETY")
+    stream = wires.gemini_stream(wires.gemini_event(blocked))
+    fake.script(stream if mode is ReplyMode.STREAM else Reply(steps=(json.dumps(blocked).encode(),)))
+    upstream = to_gemini(fake)
+    events = await drain(await upstream.open(ask(mode)))
+    await upstream.close()
+
+    assert b'"finish_reason":"content_filter"' in b"".join(event.raw for event in events)
 
 
 @pytest.mark.parametrize("mode", list(ReplyMode))

@@ -15,8 +15,11 @@ from router.domain.stream import ReplyMode
 _CHAIN_MAX: Final = 16
 _WORDS_MAX: Final = 200
 """Bytes of words that are not JSON: what `ErrorReader` takes for a sentence."""
+_WRAPPERS: Final = "litellm.exceptions"
+_STATUS: Final = "status_code"
 _INVALID: Final = "invalid_request_error"
 _QUOTED: Final = re.compile(r"'([a-z_]{1,64})'")
+_encode: Final = msgspec.json.Encoder().encode
 _UNSUPPORTED: Final = "unsupported_parameter"
 _CREDENTIAL_TYPES: Final = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "RefreshError")
 """What AWS's and Google's own libraries raise before a request is sent."""
@@ -45,10 +48,16 @@ def failure_of(exc: Exception, exchange: Exchange, errors: ErrorReader, *, mode:
 
 def _in_reply(exc: Exception, errors: ErrorReader, mode: ReplyMode, wall_ns: int) -> Failure:
     """Read an error inside a good reply: an event of a stream, or a body that litellm cannot read."""
-    said = _provider_said(exc) if mode is ReplyMode.STREAM else None
-    if said is None:
+    chain = [*_chain(exc)] if mode is ReplyMode.STREAM else []
+    bodies = [body for one in chain if isinstance(body := getattr(one, "body", None), dict)]
+    for body in bodies:  # what OpenAI's library, which litellm uses for a few, makes of an error event
+        failure = errors.from_success(_encode({"error": body}))
+        if failure is not None:
+            return failure
+    said = [words for one in chain if (words := _provider_said(one)) is not None]
+    if not said:
         return errors.own(FailureKind.MALFORMED, f"answered what litellm cannot read ({type(exc).__name__})")
-    status, words = said
+    status, words = said[-1]  # the first that was raised, before any wrapping
     failure = errors.from_status(status, (), words.encode()[:_WORDS_MAX], wall_ns)
     return msgspec.structs.replace(failure, kind=FailureKind.ERROR_EVENT)
 
@@ -62,21 +71,18 @@ def _before(exc: Exception, errors: ErrorReader, wall_ns: int) -> Failure:
         return errors.own(FailureKind.CONNECT, f"cannot be asked: the Python package {missing or 'for it'} is missing")
     if "UnsupportedParamsError" in names and (param := _QUOTED.search(str(exc))):
         return refused(Unsupported(f"`{param[1]}` cannot be expressed for this model. Leave it out.", param[1]))
-    said = _provider_said(exc)
-    if any(name in _CREDENTIAL_TYPES for name in names) or (said is not None and said[0] == 401):
+    if any(name in _CREDENTIAL_TYPES for name in names) or any(getattr(one, _STATUS, None) == 401 for one in chain):
         return errors.from_status(401, (), b"", wall_ns)
     words = f"cannot be asked this: litellm does not put the request into its form ({names[-1]})"
     return msgspec.structs.replace(errors.own(FailureKind.STATUS, words), status=400, type=_INVALID)
 
 
-def _provider_said(exc: Exception) -> tuple[int, str] | None:
-    """Find the first exception that was raised, with a status: its message is the provider's, before any wrapping."""
-    said = None
-    for one in _chain(exc):
-        status, words = getattr(one, "status_code", None), getattr(one, "message", None)
-        if isinstance(status, int) and 400 <= status <= 599 and isinstance(words, str):
-            said = status, words
-    return said
+def _provider_said(exc: BaseException) -> tuple[int, str] | None:
+    """Return the status and the words of a provider. litellm's own exceptions quote what they could not read."""
+    status, words = getattr(exc, _STATUS, None), getattr(exc, "message", None)
+    if type(exc).__module__.startswith(_WRAPPERS) or not (isinstance(status, int) and isinstance(words, str)):
+        return None
+    return (status, words) if 400 <= status <= 599 else None
 
 
 def _chain(exc: BaseException | None) -> Iterator[BaseException]:

@@ -79,7 +79,7 @@ def _rehearse() -> None:
 def set_up_litellm() -> Litellm:
     """Hand out what we use of it."""
     module = import_module("litellm")
-    warnings.filterwarnings("ignore", message="Item '.*' on TypedDict class")  # its types, at pydantic
+    warnings.filterwarnings("ignore", message="Items? '.*' on TypedDict class")  # its types, at pydantic
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is ours to say: theirs quote prompts
     transport = WireTransport()

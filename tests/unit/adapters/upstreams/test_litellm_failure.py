@@ -77,6 +77,22 @@ def test_an_error_inside_a_stream_has_the_status_and_the_words_of_its_first_caus
     assert (FailureKind.ERROR_EVENT, 503, "UNAVAILABLE - overloaded") == (found.kind, found.status, found.message)
 
 
+def test_an_error_event_that_openais_library_read_has_its_members() -> None:
+    inner = RuntimeError("canary")
+    inner.body = {"message": "slow down", "code": "rate_limit_exceeded"}  # type: ignore[attr-defined]
+    found = failure(wrapped(inner), Wire(200))
+
+    assert (FailureKind.ERROR_EVENT, "slow down", "rate_limit_exceeded") == (found.kind, found.message, found.code)
+
+
+def test_litellms_own_exceptions_are_not_quoted() -> None:
+    kind = type("APIConnectionError", (ProviderError,), {"__module__": "litellm.exceptions"})
+    found = failure(wrapped(kind(500, "Received chunk: canary")), Wire(200))
+
+    assert FailureKind.MALFORMED is found.kind
+    assert "canary" not in found.message
+
+
 def test_a_body_that_litellm_cannot_read_is_malformed_and_not_quoted() -> None:
     for mode, exc in ((ReplyMode.UNARY, ProviderError(422, "canary")), (ReplyMode.STREAM, KeyError("canary"))):
         found = failure(wrapped(exc), Wire(200), mode)
