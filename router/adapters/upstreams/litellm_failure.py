@@ -54,7 +54,7 @@ def _in_reply(exc: Exception, errors: ErrorReader, mode: ReplyMode, wall_ns: int
         failure = errors.from_success(_encode({"error": body}))
         if failure is not None:
             return failure
-    said = [words for one in chain if (words := _provider_said(one)) is not None]
+    said = [own for one in chain if (own := _provider_said(one)) is not None]
     if not said:
         return errors.own(FailureKind.MALFORMED, f"answered what litellm cannot read ({type(exc).__name__})")
     status, words = said[-1]  # the first that was raised, before any wrapping
