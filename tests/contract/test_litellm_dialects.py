@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from router.adapters.upstreams.error_body import ErrorReader
 from router.adapters.upstreams.litellm_bridge import DROPPED_HEADER, LitellmBridge
 from router.adapters.upstreams.litellm_reply import BUFFER_BYTES_MAX
 from router.domain.dispatch.failure import FailureKind, verdict_of
@@ -15,10 +16,11 @@ from router.domain.metering import Meter
 from router.domain.stream import Event, EventKind, ReplyMode
 from router.domain.usage import TokenUsage
 from router.ports.upstream import UpstreamRequest
-from tests.support import fake_upstream
+from tests.support import fake_upstream, phrasings
 from tests.support import provider_wires as wires
 from tests.support.fake_upstream import Cut, FakeUpstream, Reply, Step
 from tests.support.litellm_calls import AWS_SECRET, GEMINI_KEY, bridge, real, to_bedrock, to_gemini
+from tests.support.phrasings import Said
 from tests.support.upstream_calls import MS, TIMEOUTS, ask, content, drain, failure_of, read_to_failure, reads_failure
 from tests.support.waiting import turn
 
@@ -386,6 +388,36 @@ async def test_a_refusal_is_read_from_the_wire(
     assert (fault, retry_after_ms) == (verdict_of(failure).fault, failure.retry_after_ms)
     assert "itellm" not in failure.message
     assert 1 == len(fake.requests)
+
+
+RECORDED = [
+    said
+    for said in (
+        *phrasings.TOO_LONG,
+        *phrasings.QUOTA,
+        *phrasings.RATE,
+        *phrasings.LARGE_FOR_THE_ACCOUNT,
+        *phrasings.REFUSED,
+        *phrasings.BAD_CREDENTIAL,
+        *phrasings.NO_MODEL,
+        *phrasings.WRONG,
+    )
+    if said.who.startswith(("Gemini", "Bedrock"))
+]
+
+
+@pytest.mark.parametrize("said", RECORDED, ids=lambda said: said.who)
+@pytest.mark.parametrize("mode", list(ReplyMode))
+async def test_what_was_recorded_of_a_provider_means_the_same_through_litellm(
+    fake: FakeUpstream, said: Said, mode: ReplyMode
+) -> None:
+    headers = [(name.decode(), value.decode()) for name, value in said.headers]
+    fake.script(wires.refusal(said.status, said.body, headers))
+    upstream = (to_gemini if said.who.startswith("Gemini") else to_bedrock)(fake)
+    failure = await failure_of(upstream, ask(mode))
+    await upstream.close()
+
+    assert ErrorReader("fake", ()).from_status(said.status, said.headers, said.body.encode(), 0) == failure
 
 
 async def test_a_provider_that_repeats_our_key_is_not_repeated(fake: FakeUpstream) -> None:
