@@ -182,6 +182,21 @@ def fields(request: UpstreamRequest) -> dict[str, object]:
     return {name: getattr(request, name) for name in request.__struct_fields__}
 
 
+@pytest.mark.parametrize("mode", list(ReplyMode))
+async def test_nothing_that_is_meant_for_litellm_goes_on_to_the_provider(fake: FakeUpstream, mode: ReplyMode) -> None:
+    fake.handler = lambda _request: Reply(status=400)
+    azure = bridge("azure", library=real(), base_url=fake.url, params={"api_version": "2025-04-01"}, key="azure-key")
+    for upstream in (to_gemini(fake), to_bedrock(fake), azure):
+        await failure_of(upstream, ask(mode))
+        await upstream.close()
+
+    gemini, bedrock, azures = ({name for name, value in seen.json.items() if value != {}} for seen in fake.requests)
+    assert {"contents", "generationConfig"} == gemini
+    assert {"temperature": 1.0} == fake.requests[0].json["generationConfig"]  # litellm writes down Gemini's default
+    assert {"messages"} == bedrock - {"inferenceConfig", "system"}
+    assert {"messages", "model"} == azures - {"stream", "stream_options"}
+
+
 async def test_bedrock_is_signed_with_the_operators_keys(fake: FakeUpstream) -> None:
     fake.handler = wires.bedrock
     upstream = to_bedrock(fake)
