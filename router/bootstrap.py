@@ -29,6 +29,7 @@ from router.adapters.telemetry_fan_out import FanOutTelemetry
 from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.adapters.transport_httptools import transport_to, transport_to_receiver
+from router.adapters.upstreams.litellm_library import BEGIN_S, LitellmLibrary, load_litellm
 from router.adapters.upstreams.registry import UpstreamRegistry
 from router.adapters.webhooks.endpoint import Endpoint
 from router.adapters.webhooks.registry import Webhooks
@@ -120,7 +121,8 @@ class Router:
             loaded, sources=sources, first_key=first_key, catalogues=catalogues(), clock=self._clock
         )
         self._draw = SystemDraw()
-        self._registry = UpstreamRegistry(clock=self._clock, transport_to=transport_to)
+        self._litellm = LitellmLibrary(load_litellm)
+        self._registry = UpstreamRegistry(clock=self._clock, transport_to=transport_to, litellm=self._litellm)
         self._webhooks = Webhooks(
             transport_to=transport_to_receiver, clock=self._clock, draw=self._draw, telemetry=self._telemetry
         )
@@ -167,6 +169,7 @@ class Router:
             put_away.push_async_callback(self._registry.close)
             _settle_memory()
             _say_start(settings, http, ops)
+            put_away.callback(asyncio.get_running_loop().call_later(BEGIN_S, self._litellm.listening).cancel)
             started(Running(http_port=http.port, ops_port=ops.port, reload=reloads.set, stop=lifecycle.told_to_stop))
             await lifecycle.run(put_away.aclose)
 

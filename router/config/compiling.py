@@ -213,7 +213,7 @@ class _Compiler:
 
 def catalogue_name(provider: ProviderSettings, deployment: DeploymentSettings) -> str:
     """Return the name by which a catalogue knows what a deployment serves."""
-    return f"{provider.preset or provider.name}/{deployment.model}"
+    return f"{provider.litellm_provider or provider.preset or provider.name}/{deployment.model}"
 
 
 def _compile_network(network: NetworkSettings) -> Network:
@@ -292,6 +292,8 @@ def _compile_provider(provider: ProviderSettings) -> Provider:
         )
         if scripted
         else None,
+        litellm_provider=provider.litellm_provider,
+        params=tuple(provider.params.items()),
     )
 
 

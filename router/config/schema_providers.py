@@ -130,8 +130,10 @@ class ProviderSettings(Section, json_schema_extra=_kind_may_be_absent):
     dialects: Annotated[tuple[Dialect, ...], Field(min_length=1)] | None = Field(
         default=None, description="Routes that it serves as they are; from the preset or the kind when absent."
     )
-    litellm_provider: Name | None = Field(default=None, description="The provider's name in litellm.")
-    params: Params = Field(default={}, repr=False, description="Further arguments for litellm.")
+    litellm_provider: Name | None = Field(
+        default=None, description="Its name in litellm; absent: its models' names begin with it."
+    )
+    params: Params = Field(default={}, repr=False, description="Further arguments for litellm (docs/providers.md).")
     timeouts: TimeoutSettings = Field(default=TimeoutSettings(), description="How long we wait for it.")
     network: NetworkSettings = Field(default=NetworkSettings(), description="How we reach it.")
     script: ScriptSettings | None = Field(default=None, description="How the kind `scripted` answers.")

@@ -115,6 +115,10 @@ class Provider:
     timeouts: Timeouts
     network: Network = field(default_factory=Network)
     script: Script | None = None
+    litellm_provider: str | None = None
+    """What litellm calls it; None: its models' names say."""
+    params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Further arguments for litellm, secrets among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

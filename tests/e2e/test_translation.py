@@ -201,14 +201,7 @@ async def test_the_call_of_a_tool_goes_there_and_back(live: Pool) -> None:
     events = [
         message_events()[0],
         event("content_block_start", index=0, content_block=begun),
-        *[
-            event(
-                "content_block_delta",
-                index=0,
-                delta={"type": "input_json_delta", "partial_json": arguments[at : at + 5]},
-            )
-            for at in range(0, len(arguments), 5)
-        ],
+        *[event("content_block_delta", index=0, delta=piece) for piece in pieces],
         event("content_block_stop", index=0),
         event("message_delta", delta={"stop_reason": "tool_use"}, usage={"output_tokens": 9}),
         event("message_stop"),

@@ -45,6 +45,18 @@ async def drain(live: LiveStream) -> list[Event]:
     return events
 
 
+async def read_to_failure(live: LiveStream) -> tuple[list[Event], Failure]:
+    """Return what a reply said before it failed."""
+    events: list[Event] = []
+    while True:
+        try:
+            batch = await live.read()
+        except UpstreamFailed as exc:
+            return events, exc.failure
+        events += batch
+        assert not is_over(events), "it ended well"
+
+
 def is_over(events: Sequence[Event]) -> bool:
     return bool(events) and events[-1].kind in (EventKind.END, EventKind.COMPLETE)
 
@@ -54,6 +66,15 @@ async def failure_of(upstream: Upstream, request: UpstreamRequest) -> Failure:
     with pytest.raises(UpstreamFailed) as caught:
         await drain(await upstream.open(request))
     return caught.value.failure
+
+
+def said(events: Sequence[Event]) -> list[tuple[EventKind, object]]:
+    """Return what events say, without what differs from call to call: the reply's id and when it was made."""
+    read = []
+    for event in events:
+        members = json.loads(event.raw.removeprefix(b"data: ")) if event.raw else {}
+        read.append((event.kind, {name: value for name, value in members.items() if name not in ("id", "created")}))
+    return read
 
 
 def content(events: Sequence[Event]) -> str:

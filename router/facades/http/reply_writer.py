@@ -18,7 +18,13 @@ from router.facades.http.outlet import Outlet
 from router.facades.http.voice import Voice
 from router.pipeline.call import Call
 
-_FORWARDED_PREFIXES: Final = (b"openai-", b"x-ratelimit-", b"retry-after", b"anthropic-ratelimit-")
+_FORWARDED_PREFIXES: Final = (
+    b"openai-",
+    b"x-ratelimit-",
+    b"retry-after",
+    b"anthropic-ratelimit-",
+    b"x-checkrein-dropped",
+)
 """The provider's headers that callers know what to do with; all others stay here."""
 
 _UNITS: Final = {unit: unit.name.lower().replace("_", "-").encode() for unit in Unit}
@@ -129,7 +135,7 @@ def _call_headers(call: Call, voice: Voice, upstream_headers: Pairs) -> Headers:
     mismatched = None if says is None or says == asked or is_same_model(asked, says) else says
     dropped = call.attempts[-1].dropped
     if dropped:
-        headers.append((b"x-checkrein-dropped-params", b",".join([_visible(name) for name in dropped])))
+        headers.append((_DROPPED, b",".join([_visible(name) for name in dropped])))
     if call.would_refuse or mismatched is not None:
         headers.append(_notice(call, mismatched))
     return headers

@@ -35,7 +35,7 @@ PROVIDERS = """
 providers:
   - { name: openai, api_key: sk-provider }
   - { name: demo, kind: scripted, script: { first_token: 20ms, tokens_per_s: 200, reply: hi } }
-  - { name: azure, kind: litellm, api_key: none }
+  - { name: later, kind: anthropic, api_key: none, base_url: "https://a/v1" }
 """
 
 
@@ -178,9 +178,9 @@ def test_deployments_stand_in_the_order_of_their_tiers(load_text: Load) -> None:
 
 
 def test_what_cannot_serve_yet_is_left_out_and_a_model_without_deployments_with_it(load_text: Load) -> None:
-    text = models("{ provider: azure, model: x }", "{ provider: demo, model: y }")
+    text = models("{ provider: later, model: x }", "{ provider: demo, model: y }")
     snapshot = build(load_text(text))
-    alone = build(load_text(models("{ provider: azure, model: x }")))
+    alone = build(load_text(models("{ provider: later, model: x }")))
 
     assert {"openai", "demo"} == set(snapshot.providers)
     assert ["demo/y"] == [deployment.id for deployment in snapshot.models[ModelName("m")].deployments]
