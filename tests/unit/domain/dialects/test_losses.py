@@ -31,6 +31,14 @@ def test_names_are_bounded_and_say_so() -> None:
     assert "and more" == losses.names[-1]
 
 
+def test_a_name_that_comes_again_is_not_one_more() -> None:
+    losses = Losses(drop=True)
+    for number in range(2 * NAMES_MAX):
+        losses.lose(str(number % NAMES_MAX), "No.")
+
+    assert NAMES_MAX == len(losses.names)
+
+
 def test_members_without_a_place_are_named_with_where_they_stand() -> None:
     losses = Losses(drop=True)
     fields = {"a": Raw(b"1"), "b": Raw(b"2"), "c": Raw(b"null"), "d": Raw(b"[ ]"), "e": Raw(b"[1]")}
