@@ -107,10 +107,15 @@ def _print_route(route: Answer) -> None:
 
 
 def _candidate(row: Mapping[str, object]) -> tuple[str, ...]:
-    refusals = [cast(Mapping[str, object], one["refusal"]) for one in _rows(row["policies"]) if one["refusal"]]
-    says = "; ".join(str(one["message"]) for one in refusals) or "may be sent"
+    refusing = [one for one in _rows(row["policies"]) if one["refusal"]]
+    says = "; ".join(map(_refusal, refusing)) or "may be sent"
     value = "-" if row["value"] is None else f"{row['value']:g}"
     return str(row["target"]), str(row["tier"]), value, _usd(row["ceiling_nano_usd"]), says
+
+
+def _refusal(policy: Mapping[str, object]) -> str:
+    refusal = cast(Mapping[str, object], policy["refusal"])
+    return f"{'only observed: ' if policy['observed'] else ''}{refusal['message']}"
 
 
 def _rows(found: object) -> Rows:

@@ -55,7 +55,7 @@ class CallLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     first_token_ms: int | None
     duration_ms: int
     would_refuse: str | None
-    """What would have refused the call of a key that is only observed."""
+    """What would have refused the call, had its key, or what refuses, not only been observed."""
     substituted: str | None
     decision: msgspec.Raw | None
     """JSON within JSON, not text."""

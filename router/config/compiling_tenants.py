@@ -108,7 +108,7 @@ def compile_key(key: KeySettings, tenants: Tenants, *, mode: Mode) -> KeyEntry:
         tenants.organizations.get(organization, _UNBOUND),
     )
     accounts = _accounts(path, tenants, key)
-    in_usd = next((budget for budget, _ in accounts if budget.unit is Unit.USD), None)
+    in_usd = next((budget for budget, _ in accounts if budget.unit is Unit.USD and not budget.observe), None)
     permissions = frozenset(key.permissions)
     if permissions & {Permission.ADMIN, Permission.TEAM_ADMIN}:
         permissions |= {Permission.INFERENCE}

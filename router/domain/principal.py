@@ -66,7 +66,7 @@ class Principal:
     priority: str = "standard"
     """The class of its calls."""
     budget_mode: BudgetMode = BudgetMode.STRICT
-    """Of the narrowest budget in USD among `accounts`, as `clamp`."""
+    """Of the narrowest enforced budget in USD among `accounts`, as `clamp`."""
     clamp: bool = False
 
     def may_use(self, model: ModelName) -> bool:
@@ -80,7 +80,8 @@ class Principal:
         accounts = self.accounts
         if bounds.budget is not None:
             accounts = _by_rank([*accounts, (bounds.budget.id, bounds.budget.scope.value)], budgets)
-        in_usd = next((one for id_, _ in accounts if (one := budgets.get(id_)) and one.unit is Unit.USD), None)
+        known = (budgets[id_] for id_, _ in accounts if id_ in budgets)
+        in_usd = next((one for one in known if one.unit is Unit.USD and not one.observe), None)
         return replace(
             self,
             user=user,

@@ -95,7 +95,7 @@ class Call:
         self.wake: Callable[[], None] | None = None
         """Ends a pause between two attempts, if one is being made."""
         self.would_refuse: list[Fault] = []
-        """What would have refused this call of a key that is only observed."""
+        """What would have refused it, had its key, or what refuses, not only been observed."""
         self._settle = settle
 
     @property

@@ -125,6 +125,8 @@ class LimitFact(msgspec.Struct, frozen=True, kw_only=True):
     value: str
     set_by: str
     """`checkrein.yaml:12`, `store`, `profile standard` or `default`."""
+    observed: bool = False
+    """It counts and tells, and refuses nothing."""
 
 
 class KeyRules(Protocol):

@@ -43,14 +43,22 @@ class Room(NamedTuple):
     usd: int | None = None
     """nano-USD"""
     tokens: int | None = None
+    passed_over: bool = False
+    """There are accounts that are only observed, and what they have left is not in it."""
 
     def beside(self, held: Amounts, spent: Amounts) -> "Room":
         """Return the room of a further attempt: what the call holds is its own, but for what it has spent of it."""
-        usd, tokens = self
+        usd, tokens, passed_over = self
         return Room(
             None if usd is None else max(0, usd + held.usd - spent.usd),
             None if tokens is None else max(0, tokens + held.tokens - spent.tokens),
+            passed_over,
         )
+
+    @property
+    def is_counted(self) -> bool:
+        """Tell whether an account counts money or tokens, and so must know what the call may use."""
+        return self.usd is not None or self.tokens is not None
 
 
 NO_ACCOUNT: Final = Room()
@@ -100,7 +108,7 @@ def size_call(
 
     A model without a price is taken to cost `assumed_price` under an account in USD, or is refused.
     """
-    room_usd, room_tokens = room
+    room_usd, room_tokens, _ = room
     price = deployment.price
     if price is None and room_usd is not None:
         price = assumed_price
@@ -108,7 +116,7 @@ def size_call(
             return _refuse("The model has no price, and a budget in USD applies. Use a model that has one.")
     input_tokens = bound_input(fields, deployment.part_maxima)
     if isinstance(input_tokens, Unbounded):
-        if room != NO_ACCOUNT:
+        if room.is_counted:
             return _refuse(_unbounded(input_tokens))
         input_tokens = sum(map(len, fields.values()))
     ceiling = FREE if price is None else ceiling_of(price, input_tokens, duration_ns_max)

@@ -39,6 +39,7 @@ class PolicyView(BaseModel):
     policy: str = Field(description="`sizing`, `concurrency`, `rate` or `budget`.")
     id: str = Field(description="Of the limit or the budget.")
     refusal: RefusalView | None = Field(description="Null: it lets the call pass.")
+    observed: bool = Field(description="It is only observed: it lets the call pass whatever it says.")
 
 
 class CandidateView(BaseModel):
@@ -163,7 +164,7 @@ def _policy(said: Said) -> PolicyView:
     refusal = None
     if by is not None:
         refusal = RefusalView(fault=by.fault, message=by.message, retry_after_ms=by.retry_after_ms)
-    return PolicyView(policy=said.policy, id=said.id, refusal=refusal)
+    return PolicyView(policy=said.policy, id=said.id, refusal=refusal, observed=said.observed)
 
 
 def _dropped(one: Dropped, wall_offset_ns: int) -> DroppedView:

@@ -236,3 +236,14 @@ keys: [{{ name: ci, key_sha256: {DIGEST}, team: acme/platform, expires: 2027-01-
     assert compile_key(settings.keys[0], tenants_of(settings), mode=Mode.ENFORCE) == compile_key(
         read.keys[0], tenants_of(read), mode=Mode.ENFORCE
     )
+
+
+def test_an_observed_budget_does_not_say_how_calls_are_sized() -> None:
+    own = {"limit_usd": 1, **DAY, "mode": "quantile", "clamp": True}
+
+    assert (BudgetMode.QUANTILE, False) == (
+        key(EVERYBODY, team="acme/platform", budget={**own, "clamp": False}).principal.budget_mode,
+        key(EVERYBODY, team="acme/platform", budget={**own, "clamp": False}).principal.clamp,
+    )
+    watched = key(EVERYBODY, team="acme/platform", budget={**own, "clamp": False, "observe": True}).principal
+    assert (BudgetMode.STRICT, True) == (watched.budget_mode, watched.clamp)
