@@ -153,6 +153,7 @@ def _settled_record(settlement: Settlement, hold_nano_usd: int) -> CallRecord:
         cost_nano_usd=settlement.cost_nano_usd,
         price_version=settlement.price_version,
         would_refuse=settlement.would_refuse,
+        priority=settlement.priority,
         decision=settlement.decision,
         substituted=None if settlement.substituted is None else settlement.substituted.text,
         attempts=settlement.attempts,

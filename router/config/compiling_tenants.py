@@ -18,6 +18,7 @@ from router.config.schema_budgets import ScopedBudgetSettings
 from router.config.schema_controls import WorkflowSettings
 from router.config.schema_tenants import KeySettings, OrganizationSettings, TeamSettings, UserSettings
 from router.domain.governance.budget import EACH, Budget, BudgetId, BudgetMode, ScopeKind, Unit
+from router.domain.governance.priority import Grant
 from router.domain.ids import KeyId
 from router.domain.principal import Bounds, KeyEntry, Mode, Permission, Principal
 
@@ -114,7 +115,9 @@ def compile_key(key: KeySettings, tenants: Tenants, *, mode: Mode) -> KeyEntry:
         permissions |= {Permission.INFERENCE}
     digest = digest_of(key)
     assert digest is not None, "a key without a secret does not load"
-    assert key.priority.default is not None, "a profile says it, if only that of keys without one"
+    classes = key.priority
+    assert classes.default is not None, "a profile says it, if only that of keys without one"
+    assert classes.max is not None, "as the default"
     principal = Principal(
         key_id=KeyId(key.name),
         organization=organization or None,
@@ -128,7 +131,7 @@ def compile_key(key: KeySettings, tenants: Tenants, *, mode: Mode) -> KeyEntry:
         mode=key.mode or mode,
         may_set_attribution=key.allow.set_attribution,
         may_substitute=key.allow.substitution,
-        priority=key.priority.default,
+        priority=Grant(default=classes.default, highest=classes.max),
         budget_mode=in_usd.mode if in_usd else BudgetMode.STRICT,
         clamp=in_usd.clamp if in_usd else False,
     )

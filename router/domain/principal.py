@@ -9,12 +9,14 @@ from typing import Final, TypeVar
 from router.domain.governance.account import AccountKey
 from router.domain.governance.budget import Budget, BudgetId, BudgetMode, ScopeKind, Unit
 from router.domain.governance.permits import ConcurrencyLimit
+from router.domain.governance.priority import Grant
 from router.domain.governance.rate import RateLimit
 from router.domain.ids import KeyId, ModelName
 
 _Limit = TypeVar("_Limit", RateLimit, ConcurrencyLimit)
 
 
+_STANDARD: Final = Grant()
 STORED_PREFIX: Final = "sk-"
 """What the secrets of stored keys begin with."""
 
@@ -63,8 +65,8 @@ class Principal:
     """Its callers may name agent, user and tags."""
     may_substitute: bool = True
     """Stand-in models may serve its calls."""
-    priority: str = "standard"
-    """The class of its calls."""
+    priority: Grant = _STANDARD
+    """Classes of its calls."""
     budget_mode: BudgetMode = BudgetMode.STRICT
     """Of the narrowest enforced budget in USD among `accounts`, as `clamp`."""
     clamp: bool = False

@@ -7,6 +7,7 @@ from router.domain.catalog import Snapshot
 from router.domain.chat import ChatRequest
 from router.domain.faults import Fault, Refusal
 from router.domain.governance.budget import NOTHING, Amounts
+from router.domain.governance.priority import Classed
 from router.domain.ids import CallId
 from router.domain.instants import NS_PER_S
 from router.domain.planning.plan import RoutePlan
@@ -32,11 +33,13 @@ class Call:
         "attempts",
         "id",
         "labels",
+        "named_priority",
         "named_user",
         "on_record",
         "outcome",
         "plan",
         "principal",
+        "priority",
         "refusal",
         "request",
         "request_id",
@@ -61,6 +64,7 @@ class Call:
         request: ChatRequest,
         labels: Labels,
         named_user: str | None,
+        named_priority: str | None,
         snapshot: Snapshot,
         arrived_ns: int,
         arrived: int,
@@ -76,12 +80,15 @@ class Call:
         self.request = request
         self.labels = labels
         self.named_user = named_user
+        self.named_priority = named_priority
         self.snapshot = snapshot
         self.arrived_ns = arrived_ns
         self.arrived = arrived
         self.timeout_ns = timeout_ns
         self.retries = retries
         self.traceparent = traceparent
+        self.priority: Classed | None = None
+        """Its class, from before it is planned."""
         self.plan: RoutePlan | None = None
         self.attempts: list[Attempt] = []
         self.outcome: Outcome | None = None

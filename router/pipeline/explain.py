@@ -15,6 +15,7 @@ from router.domain.governance.account import AccountKey
 from router.domain.governance.budget import Amounts, Exhausted, Scope
 from router.domain.governance.output_estimate import class_of
 from router.domain.governance.permits import Saturated
+from router.domain.governance.priority import Classed
 from router.domain.governance.rate import CostTooLarge
 from router.domain.governance.refusals import refuse_exhausted, refuse_limited, refuse_saturated, refuse_too_large
 from router.domain.governance.sizing import Sized
@@ -66,6 +67,7 @@ class Weighed(NamedTuple):
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     plan: RoutePlan
+    priority: Classed | None
     substituted: Substituted | None
     candidates: Sequence[Weighed]
     """Best first."""
@@ -94,6 +96,7 @@ def explain(call: Call, *, planner: Planner, gate: Gate, ledger: Ledger, clock: 
     figures = planner.figures(call, plan)
     return Explanation(
         plan=plan,
+        priority=call.priority,
         substituted=substituted_by(plan, plan.candidates[0]) if plan.candidates else None,
         candidates=tuple([desk.weigh(*pair) for pair in zip(plan.candidates, figures, strict=True)]),
         fallbacks=fallbacks,

@@ -265,7 +265,7 @@ class Planner:
         return Circumstances(
             budget_used_pct=max(used_pcts, default=0),
             budget_low=any(ThresholdAction.SUBSTITUTE in one.actions for one in standings),
-            priority=call.principal.priority,
+            priority="" if call.priority is None else call.priority.name,
             tags=frozenset(tag.strip() for tag in (call.labels.tags or "").split(",")),
             down=all(self._breakers.peek(one.target, now) is not None for one in model.deployments),
             late=bool(p95s) and left_ns < min(p95s),

@@ -50,6 +50,8 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     price_version: str | None = None
     would_refuse: str | None = None
     """What would have refused the call, had its key, or what refuses, not only been observed."""
+    priority: str | None = None
+    """Its class; None: it is open, was refused before it had one, or was never settled."""
     decision: str | None = None
     """Why it went where it went, in JSON; None: there was no choice."""
     substituted: str | None = None

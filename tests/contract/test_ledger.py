@@ -513,11 +513,13 @@ async def test_why_a_call_went_where_it_went_is_on_record(open_ledger: OpenLedge
     async with open_ledger() as ledger:
         await ledger.reserve(reservation(7), STARTED_NS)
         other = Substituted("small", "large", "down")
-        ledger.settle(msgspec.structs.replace(settlement(7), decision='{"a":"small"}', substituted=other))
+        ledger.settle(
+            msgspec.structs.replace(settlement(7), priority="batch", decision='{"a":"small"}', substituted=other)
+        )
         ledger.settle(settlement(8))
         chosen, usual = await ledger.read_call(CallId(7)), await ledger.read_call(CallId(8))
 
         assert chosen is not None
         assert usual is not None
-        assert ('{"a":"small"}', "small->large;down") == (chosen.decision, chosen.substituted)
-        assert (None, None) == (usual.decision, usual.substituted)
+        assert ("batch", '{"a":"small"}', "small->large;down") == (chosen.priority, chosen.decision, chosen.substituted)
+        assert (None, None, None) == (usual.priority, usual.decision, usual.substituted)

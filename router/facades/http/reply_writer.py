@@ -121,16 +121,19 @@ def _call_headers(call: Call, upstream_headers: Pairs) -> Headers:
     says = None if flight is None else flight.meter.served_model
     asked = deployment.upstream_model
     mismatched = None if says is None or says == asked or is_same_model(asked, says) else says
-    if call.would_refuse or mismatched is not None:
+    lowered = call.priority is not None and call.priority.lowered
+    if call.would_refuse or mismatched is not None or lowered:
         headers.append(_notice(call, mismatched))
     return headers
 
 
 def _notice(call: Call, mismatched: str | None) -> tuple[bytes, bytes]:
-    """Say what observing let pass, and what the provider says that it served though it was asked for another model."""
+    """Say what observing let pass, a lowered class, and which other model the provider says that it served."""
     notices = []
     if call.would_refuse:
         notices.append("would_refuse=" + ",".join([WIRE[fault].code or fault for fault in call.would_refuse]))
+    if call.priority is not None and call.priority.lowered:
+        notices.append(f"priority={call.priority.name}")
     if mismatched is not None:
         notices.append("upstream_model=" + "".join(filter(_VISIBLE.__contains__, mismatched[:_SAID_CHARACTERS_MAX])))
     return b"x-checkrein-notice", "; ".join(notices).encode()

@@ -194,7 +194,7 @@ def test_a_profile_is_compiled_into_limits_and_thresholds() -> None:
     assert {"key/ci/rpm": 5, "key/ci/tpm": 200_000} == {limit.id: limit.limit for limit in entry.principal.rate_limits}
     assert entry.budget is not None
     assert [50, 80] == [one.at_pct for one in entry.budget.thresholds]
-    assert ("batch", "standard") == (entry.principal.priority, key().principal.priority)
+    assert (("batch", "batch"), ("standard", "critical")) == (entry.principal.priority, key().principal.priority)
 
 
 def test_all_budgets_are_those_of_tenants_and_of_keys() -> None:
