@@ -180,6 +180,7 @@ class Router:
             telemetry=self._telemetry,
             tasks=tasks,
             keep_ns=self._settings.retention.ledger,
+            keep_audit_ns=self._settings.retention.audit,
         )
 
     def _event_telemetry(self, ledger: SqliteLedger) -> EventTelemetry:

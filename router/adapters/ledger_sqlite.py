@@ -339,10 +339,12 @@ async def open_sqlite_ledger(
     telemetry: Telemetry,
     tasks: asyncio.TaskGroup,
     keep_ns: int | None = None,
+    keep_audit_ns: int | None = None,
 ) -> SqliteLedger:
     """Open or create the store, and start its writer in `tasks`. Raises `StoreUnusable`.
 
-    `close` ends the writer: call it before leaving `tasks`, which waits for it. Rows older than `keep_ns` are deleted.
+    `close` ends the writer: call it before leaving `tasks`, which waits for it. Calls older than `keep_ns`
+    and changes older than `keep_audit_ns` are deleted.
     """
     path = sqlite_path(url)
     async with AsyncExitStack() as stack:
@@ -376,7 +378,7 @@ async def open_sqlite_ledger(
             held=stack.pop_all(),
             balances=balances,
         )
-    ledger.start(tasks, SqliteUpkeep(writer=writer, clock=clock, keep_ns=keep_ns))
+    ledger.start(tasks, SqliteUpkeep(writer=writer, clock=clock, keep_ns=keep_ns, keep_audit_ns=keep_audit_ns))
     return ledger
 
 
