@@ -110,6 +110,7 @@ class Router:
         """One change of what is stored is checked and made at a time."""
         self._clock = SystemClock()
         self._prometheus = PrometheusTelemetry()
+        self._phase.store_unseen_ns = self._prometheus.store_unseen_ns = lambda: self.configured.store_unseen_ns
         self._log = LogTelemetry(sys.stdout.buffer, beside=self._prometheus)
         self._telemetry = FanOutTelemetry(self._prometheus, self._log)
         self._breaker_states = PybreakerStates(self._telemetry)
@@ -288,9 +289,10 @@ class Router:
     async def _refresh_stored(self, keys: SqliteKeys, records: SqliteRecords, ledger: SqliteLedger) -> None:
         """Put what is stored in force if it is not yet; while the store is out of reach, all stays as it is."""
         try:
-            if await keys.revision() != self.configured.stored_revision:
+            revision = await keys.revision()
+            self.configured.store_seen()  # now: what is read there may take long to be compiled
+            if revision != self.configured.stored_revision:
                 await self._read_stored(keys, records, ledger)
-            self.configured.store_seen()
         except KeysUnavailable as exc:
             _log.error("stored keys and tenants stay as they are until the store can be read again: %s", exc)
 
