@@ -8,7 +8,8 @@ from router.config.schema_budgets import ScopedBudgetSettings
 from router.config.schema_controls import WorkflowSettings
 from router.config.schema_tenants import KeySettings, OrganizationSettings, TeamSettings, UserSettings
 from router.domain.governance.budget import BudgetMode
-from router.domain.principal import KeyEntry, Mode
+from router.domain.ids import ModelName
+from router.domain.principal import KeyEntry, Mode, Permission
 from tests.unit.config.conftest import Load
 
 DIGEST = hashlib.sha256(b"sk-of-a-service").hexdigest()
@@ -247,3 +248,22 @@ def test_an_observed_budget_does_not_say_how_calls_are_sized() -> None:
     )
     watched = key(EVERYBODY, team="acme/platform", budget={**own, "clamp": False, "observe": True}).principal
     assert (BudgetMode.STRICT, True) == (watched.budget_mode, watched.clamp)
+
+
+@pytest.mark.parametrize(
+    ("permissions", "may"),
+    [(None, True), (["inference"], True), (["admin"], True), (["admin", "inference"], True), ([], False)],
+)
+def test_who_administers_calls_models_too_and_who_may_nothing_calls_none(
+    permissions: list[str] | None, may: bool
+) -> None:
+    said = {} if permissions is None else {"permissions": permissions}
+    principal = key(**said).principal
+
+    assert may is principal.may_use(ModelName("small"))
+    assert may is (Permission.INFERENCE in principal.permissions)
+    assert not key(**said, models=[]).principal.may_use(ModelName("small"))
+
+
+def test_an_administrator_of_a_team_calls_models_too() -> None:
+    assert key(permissions=["team_admin"], team="acme/platform").principal.may_use(ModelName("small"))
