@@ -123,7 +123,7 @@ def compile_key(key: KeySettings, tenants: Tenants, *, mode: Mode) -> KeyEntry:
         organization=organization or None,
         team=team or None,
         user=key.user,
-        models=key.models,
+        models=key.models if Permission.INFERENCE in permissions else (),
         permissions=permissions,
         accounts=tuple((budget.id, value) for budget, value in accounts),
         rate_limits=tuple(limit for bounds in path for limit in bounds.rate_limits),
