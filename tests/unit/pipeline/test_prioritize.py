@@ -40,6 +40,7 @@ async def test_other_actions_leave_the_class_as_it_is() -> None:
     other = Threshold(at_pct=80, action=ThresholdAction.SUBSTITUTE)
 
     assert Classed("standard") == await classed(low_rig(other))
+    assert Classed("standard") == await classed(low_rig(other, Threshold(at_pct=81, action=LOWER.action)))
     assert Classed("batch", lowered=True) == await classed(low_rig(other, LOWER))
 
 
