@@ -14,7 +14,6 @@ def collector() -> Iterator[None]:
     threshold = gc.get_threshold()
     yield
     gc.enable()
-    gc.unfreeze()
     gc.set_threshold(*threshold)
 
 
@@ -44,21 +43,23 @@ def test_the_collector_is_on_again_after_a_failure() -> None:
 
 
 def test_much_is_put_out_of_sight_and_little_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LARGE", 1_000)
-    gc.unfreeze()
-    gc.collect()
+    monkeypatch.setattr(module, "LARGE", 5_000)
+    frozen = gc.get_freeze_count()
     little = Undisturbed()(lambda: [[] for _ in range(10)])
-    before = gc.get_freeze_count()
-    much = Undisturbed()(lambda: [[] for _ in range(2_000)])
+    between = gc.get_freeze_count()
+    much = Undisturbed()(lambda: [[] for _ in range(9_000)])
 
-    assert (10, 2_000) == (len(little), len(much))
-    assert before < 1_000
-    assert gc.get_freeze_count() >= 2_000
+    assert (10, 9_000) == (len(little), len(much))
+    assert frozen == between
+    assert gc.get_freeze_count() >= between + 9_000
 
 
-def test_settled_is_what_start_up_made_and_rarer_are_the_rounds() -> None:
-    gc.unfreeze()
+def test_settled_is_what_start_up_made_and_rarer_are_the_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: list[None] = []
+    monkeypatch.setattr(gc, "collect", lambda: rounds.append(None))  # its own would find what other tests left
+    frozen = gc.get_freeze_count()
     settle()
 
-    assert gc.get_freeze_count() > 0
+    assert [None] == rounds
+    assert gc.get_freeze_count() > frozen
     assert gc.get_threshold()[0] > 700
