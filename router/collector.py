@@ -25,7 +25,7 @@ class Undisturbed:
     """Makes what lives long on another thread, without the collector walking over it while it grows.
 
     The collector holds all threads up: 150 ms for what 10,000 keys are compiled into. What is made is freed by its
-    counts as ever. What else there is at that moment is frozen too: of it circles stay for good, and requests make none.
+    counts as ever. What else there is at that moment is frozen too: circles of it stay for good; requests make none.
     """
 
     def __init__(self) -> None:
