@@ -81,6 +81,7 @@ def compile_snapshot(
         users=tenants.users,
         budgets=all_budgets(tenants, keys),
         tree_budgets=tenants.tree_budgets,
+        priority_classes=tuple(one.name for one in settings.priority.classes),
         unknown_prices=settings.prices.unknown,
         keys_grace_ns=settings.store.keys_grace,
         budget_status=settings.errors.budget_status,

@@ -24,23 +24,11 @@ class Pending:
     """The value that asks for nothing: leaving it undone is doing it."""
 
 
-_THRESHOLD_ACTIONS: Final = tuple(
-    f"{owner}.thresholds[].action"
-    for owner in (
-        "organizations[].budget",
-        "organizations[].teams[].budget",
-        "users[].budget",
-        "budgets[]",
-        "keys[].budget",
-    )
-)
-
 _PENDING: Final = (
     Pending(("server.grpc",), "the typed gRPC API"),
     Pending(("server.workers",), "several server processes", unless=1),
     Pending(("shared.url",), "limits, breakers and cache shared by replicas"),
     Pending(("retention.partial_outputs",), "unfinished outputs are kept, and deleted"),
-    Pending(_THRESHOLD_ACTIONS, "a lower class while a budget is low", only="lower_priority"),
     Pending(("priority", "keys[].priority", "keys[].profile"), "queues by class"),
     Pending(
         ("keys[].allow.preempt_started", "keys[].allow.keep_partials"),

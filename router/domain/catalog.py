@@ -11,6 +11,7 @@ from router.domain.dispatch.retry import RetryTerms
 from router.domain.governance.budget import Budget, BudgetId
 from router.domain.governance.input_bound import PartKind
 from router.domain.governance.permits import ConcurrencyLimit
+from router.domain.governance.priority import STANDARD_CLASSES
 from router.domain.governance.rate import RateLimit
 from router.domain.ids import DeploymentId, ModelName, ProviderId, TargetId, target_of
 from router.domain.instants import NS_PER_S
@@ -220,6 +221,8 @@ class Snapshot:
     """How long a conversation stays where its prompt cache is warm; None: it does not."""
     tree_budgets: tuple[Budget, ...] = ()
     """Of them, those whose account a call decides, not its key: by workflow, user, agent, tag, model, in this order."""
+    priority_classes: tuple[str, ...] = STANDARD_CLASSES
+    """Names, highest first."""
     unknown_prices: UnknownPrices = UnknownPrices.REFUSE
     keys_grace_ns: int = 300 * NS_PER_S
     """How long stored keys are good while nobody can look whether they still are."""

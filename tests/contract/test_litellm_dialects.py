@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
-from router.domain.metering import Meter
 
 from router.adapters.upstreams.error_body import ErrorReader
 from router.adapters.upstreams.litellm_bridge import DROPPED_HEADER, LitellmBridge
 from router.adapters.upstreams.litellm_reply import BUFFER_BYTES_MAX
+from router.domain.dialects.chat_meter import ChatMeter
 from router.domain.dispatch.failure import FailureKind, verdict_of
 from router.domain.faults import Fault
 from router.domain.stream import Event, EventKind, ReplyMode
@@ -39,7 +39,7 @@ async def fake() -> AsyncIterator[FakeUpstream]:
 
 
 def usage_of(events: list[Event], mode: ReplyMode) -> TokenUsage:
-    meter = Meter(wants_usage=True)
+    meter = ChatMeter(wants_usage=True)
     meter.take(events)
     assert meter.finished
     assert meter.usage is not None

@@ -63,7 +63,7 @@ def _budget_that(does: str) -> str:
         (_budget_that("notify"), None),
         (_budget_that("block"), None),
         (_budget_that("substitute"), None),
-        (_budget_that("lower_priority"), "budgets[].thresholds[].action (a lower class"),
+        (_budget_that("lower_priority"), None),
         ("workflows: { budget_usd: 1 }", None),
         ("workflows: { max_calls: 1 }", "workflows.max_calls ("),
         ("retry: { attempts_total: 2 }\nbreaker: { probes: 2 }\naffinity: { enabled: true }", None),

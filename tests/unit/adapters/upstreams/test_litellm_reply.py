@@ -4,9 +4,9 @@ import asyncio
 import json
 
 import pytest
-from router.domain.metering import Meter
 
 from router.adapters.upstreams import litellm_reply
+from router.domain.dialects.chat_meter import ChatMeter
 from router.domain.dispatch.failure import FailureKind
 from router.domain.stream import END_EVENT, Event, EventKind, ReplyMode
 from router.ports.upstream import UpstreamFailed
@@ -65,7 +65,7 @@ async def test_a_whole_reply_has_openais_form_and_none_of_litellms_remarks() -> 
 
 async def test_a_stream_that_the_provider_finished_ends() -> None:
     events = await events_of(ScriptedLitellm())
-    meter = Meter(wants_usage=True)
+    meter = ChatMeter(wants_usage=True)
     meter.take(events)
 
     assert END_EVENT == events[-1]
@@ -87,7 +87,7 @@ async def test_a_finish_and_a_usage_that_litellm_made_up_do_not_pass() -> None:
 
 async def test_a_usage_that_the_provider_did_not_count_is_left_to_our_own_estimate() -> None:
     events = await events_of(ScriptedLitellm(counts=False))
-    meter = Meter(wants_usage=True)
+    meter = ChatMeter(wants_usage=True)
     meter.take(events)
 
     assert meter.usage is None

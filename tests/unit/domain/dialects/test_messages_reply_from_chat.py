@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.domain.stream import END_EVENT, KEEP_ALIVE, TRUNCATED, Event, EventKind, length_event
+from router.domain.stream import END_EVENT, KEEP_ALIVE, TRUNCATED, Event, EventKind
 from tests.support.messages_streams import (
     Json,
     as_chat,
@@ -220,7 +220,7 @@ def test_a_cut_stream_has_no_end() -> None:
 
 
 def test_a_stream_that_a_budget_cuts_ends_in_its_maximum() -> None:
-    events = as_messages([chat_delta({"content": "x"}), TRUNCATED, length_event([0])])
+    events = as_messages([chat_delta({"content": "x"}), TRUNCATED, chat_delta({}, finish="length")])
 
     assert TRUNCATED in events
     assert "max_tokens" == fold_messages(events)["stop_reason"]
