@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from router.config.availability import credentials_of, dialects_of, why_left_out
 from router.config.compiling_limits import compile_concurrency_limits, compile_rate_limits
@@ -20,7 +21,7 @@ from router.config.schema_models import (
     RateSettings,
     SubstituteSettings,
 )
-from router.config.schema_providers import NetworkSettings, ProviderSettings
+from router.config.schema_providers import ProviderSettings
 from router.config.tree import KeyPath, Node, format_path
 from router.domain.catalog import (
     Credential,
@@ -217,11 +218,12 @@ def catalogue_name(provider: ProviderSettings, deployment: DeploymentSettings) -
     return f"{provider.litellm_provider or provider.preset or provider.name}/{deployment.model}"
 
 
-def _compile_network(network: NetworkSettings) -> Network:
+def _compile_network(provider: ProviderSettings) -> Network:
+    network, host = provider.network, urlsplit(provider.base_url).hostname or ""
     return Network(
         ca_file=network.ca_file,
         headers=tuple((name, value.reveal()) for name, value in network.headers.items()),
-        allow_private=network.allow_private,
+        allow_private=is_loopback(host) if network.allow_private is None else network.allow_private,
         proxy=network.proxy if network.proxy is not None and network.proxy.reveal() else None,
     )
 
@@ -276,7 +278,7 @@ def _compile_provider(provider: ProviderSettings) -> Provider:
             stream_idle_ns=timeouts.stream_idle,
             total_ns=timeouts.total,
         ),
-        network=_compile_network(provider.network),
+        network=_compile_network(provider),
         script=(
             Script(
                 first_token_ns=script.first_token,

@@ -85,7 +85,10 @@ class NetworkSettings(Section):
     )
     ca_file: str | None = Field(default=None, description="Certificate authorities in PEM to trust instead.")
     headers: dict[str, SecretText] = Field(default={}, description="Headers to send with every request.")
-    allow_private: bool = Field(default=False, description="Allow loopback and private networks.")
+    allow_private: bool | None = Field(
+        default=None,
+        description="Allow loopback and private networks; absent: only a base_url that says loopback itself.",
+    )
 
 
 class ScriptSettings(Section):

@@ -29,19 +29,25 @@ async def ask(config: dict[str, object], folder: Path) -> Answer:
 async def test_a_name_that_leads_inside_is_refused_when_it_is_connected_to(tmp_path: Path) -> None:
     """T11c: what a name resolves to is judged, not what it looks like."""
     async with FakeUpstream() as upstream:
-        reply = await ask(reached(upstream, "localhost"), tmp_path)
+        reply = await ask(reached(upstream, "localhost", allow_private=False), tmp_path)
 
     assert (502, "upstream_error") == (reply.status, reply.error["code"])
     assert "set network.allow_private: true if it may be" in str(reply.error["message"])
     assert 0 == upstream.connections_opened
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_an_operator_who_writes_this_machine_down_means_it(host: str, tmp_path: Path) -> None:
+    async with FakeUpstream() as upstream:
+        assert 200 == (await ask(reached(upstream, host), tmp_path)).status
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("host", "network", "told"),
     [
-        ("127.0.0.1", {}, "set network.allow_private: true if it may be"),
-        ("10.0.0.1", {"allow_private": False}, "set network.allow_private: true if it may be"),
+        ("127.0.0.1", {"allow_private": False}, "set network.allow_private: true if it may be"),
+        ("10.0.0.1", {}, "set network.allow_private: true if it may be"),
         ("169.254.169.254", {"allow_private": True}, "to which nothing is ever sent"),
         ("[::ffff:169.254.169.254]", {"allow_private": True}, "to which nothing is ever sent"),
     ],
