@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from router.config.availability import credentials_of, dialects_of, why_left_out
 from router.config.compiling_limits import compile_concurrency_limits, compile_rate_limits
 from router.config.compiling_tenants import all_budgets, compile_key, tenants_of
+from router.config.first_start import is_loopback
 from router.config.identity import id_of
 from router.config.problems import ConfigInvalid, Problem, problem_in
 from router.config.schema import Settings
