@@ -10,7 +10,7 @@ Affinity chooses among the candidates it is given. What must not serve, such as 
 
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from hashlib import blake2b
+from hashlib import sha256
 from math import ceil
 from typing import Final, NamedTuple
 
@@ -20,6 +20,7 @@ from msgspec import Raw
 from router.domain.catalog import Deployment, Strategy
 from router.domain.ids import TargetId
 from router.domain.planning.load import Loads
+from router.domain.planning.opening import opening_of
 
 PINS_MAX: Final = 32_768
 """Conversations remembered: 8 MB at most. The one that was silent for longest goes first."""
@@ -31,7 +32,10 @@ BUSY_CALLS: Final = 4
 
 _BALANCED: Final = frozenset({Strategy.WEIGHTED, Strategy.LEAST_BUSY})
 """Strategies that spread conversations by weight. The others have reasons of their own for a place."""
-_PARTS: Final = ("tools", "system")
+_ENDS_BYTES: Final = 1_024
+"""What is known of a longer text: its beginning and its end of so many bytes each, and its length."""
+_NO_MESSAGES: Final = Raw(b"[]")
+_KEY_BYTES: Final = 8
 _BITS: Final = 53
 
 
@@ -47,12 +51,6 @@ class Conversation(NamedTuple):
         return (self.key >> (64 - _BITS)) / (1 << _BITS)
 
 
-class _Message(msgspec.Struct):
-    role: str = ""
-
-
-_messages: Final = msgspec.json.Decoder(list[Raw])
-_message: Final = msgspec.json.Decoder(_Message)
 _name: Final = msgspec.json.Decoder(str)
 
 
@@ -65,19 +63,17 @@ def conversation_of(
     before `session`, a name from the call's headers.
     """
     named = _text(fields.get("prompt_cache_key")) or session
-    whose = (subject.encode(), model.encode())
     if named:
-        return Conversation(_digest(*whose, b"named", named.encode("utf-8", "surrogatepass")))
-    try:
-        messages = _messages.decode(fields.get("messages", b"[]"))
-        first = next((at for at, raw in enumerate(messages) if _message.decode(raw).role == "user"), None)
-        if first is None:
-            return None
-        opening = all(_message.decode(raw).role != "assistant" for raw in messages[first + 1 :])
-    except (msgspec.DecodeError, RecursionError):
+        whose = f"{len(subject)} {len(model)} {subject}{model}named {named}"
+        return Conversation(_digest(whose.encode("utf-8", "surrogatepass")))
+    found = opening_of(fields.get("messages", _NO_MESSAGES))
+    if found is None:
         return None
-    parts = (bytes(fields.get(name, b"")) for name in _PARTS)
-    return Conversation(_digest(*whose, b"begun", *parts, *map(bytes, messages[: first + 1])), opening)
+    opening, answered = found
+    tools, system = bytes(fields.get("tools", b"")), bytes(fields.get("system", b""))
+    # Where one part ends and the next begins is part of what is hashed.
+    whose = f"{len(subject)} {len(model)} {subject}{model}begun {len(tools)} {len(system)} {len(opening)} "
+    return Conversation(_digest(whose.encode() + _ends(tools) + _ends(system) + _ends(opening)), not answered)
 
 
 class _Pin(NamedTuple):
@@ -201,13 +197,12 @@ def _first(at: int, ranked: Sequence[Deployment]) -> Sequence[Deployment]:
     return ranked if at == 0 else [ranked[at], *ranked[:at], *ranked[at + 1 :]]
 
 
-def _digest(*parts: bytes) -> int:
-    """Hash parts, each with its length before it: where one ends is part of what is hashed."""
-    digest = blake2b(digest_size=8)
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return int.from_bytes(digest.digest(), "big")
+def _digest(text: bytes) -> int:
+    return int.from_bytes(sha256(text).digest()[:_KEY_BYTES], "big")
+
+
+def _ends(part: bytes) -> bytes:
+    return part if len(part) <= 2 * _ENDS_BYTES else part[:_ENDS_BYTES] + part[-_ENDS_BYTES:]
 
 
 def _text(raw: Raw | None) -> str:

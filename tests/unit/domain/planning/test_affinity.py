@@ -102,6 +102,17 @@ def test_where_one_part_ends_and_the_next_begins_is_part_of_what_is_known() -> N
     assert conversation_of("a", "bc", fields(HELLO)) != conversation_of("ab", "c", fields(HELLO))
 
 
+def test_of_a_long_beginning_both_ends_and_the_length_are_known() -> None:
+    def saying(content: str) -> Conversation:
+        return known({"role": "user", "content": content}, REPLY)
+
+    long = "a" * 10_000
+    assert saying(long).key != saying(long + "a").key
+    assert saying("b" + long).key != saying("a" + long).key != saying(long + "b").key
+    assert known(HELLO, tools=["a" * 10_000]).key != known(HELLO, tools=["a" * 10_001]).key
+    assert known(HELLO, tools=["a" * 10_000]).key != known(HELLO, system="a" * 10_000).key
+
+
 def test_a_conversation_has_one_draw_in_every_process() -> None:
     assert 0.5 == Conversation(1 << 63).draw
     assert 1.0 > Conversation((1 << 64) - 1).draw
