@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Final
 
 from router.domain.dispatch.breaker import BreakerTerms
@@ -20,6 +21,7 @@ from router.domain.webhook import Webhook
 
 ROLE_PREFIX: Final = "role:"
 _NO_NAME: Final = ModelName("")
+_SALT_MIN: Final = float(1 << 26)
 
 
 class ProviderKind(StrEnum):
@@ -142,9 +144,14 @@ class Deployment:
     adaptive: bool = False
     """Beside them, what it takes at once is found out (`domain/planning/adaptive.py`)."""
     target: TargetId = field(init=False)
+    salt: float = field(init=False)
+    """The target's own number, the same in every process: below twice the least, with a fraction of 26 bits."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "target", target_of(self.id, self.credential))
+        target = target_of(self.id, self.credential)
+        digest = int.from_bytes(blake2b(target.encode(), digest_size=6).digest(), "big")
+        object.__setattr__(self, "target", target)
+        object.__setattr__(self, "salt", _SALT_MIN * (1 + digest / (1 << 48)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +185,18 @@ class Model:
     quality_floor: float | None = None
     """No stand-in for this model may have less quality, or an unknown one."""
     reply_model: ReplyModel = ReplyModel.UPSTREAM
+    tiers: tuple[int, ...] = field(init=False)
+    """Of its deployments, in order."""
+    lacks: frozenset[str] = field(init=False)
+    """Capabilities that some of them lack: in no others does a request matter."""
+    window: int | None = field(init=False)
+    """The smallest context window of them, if any is known."""
+
+    def __post_init__(self) -> None:
+        windows = [one.context_window for one in self.deployments if one.context_window is not None]
+        object.__setattr__(self, "tiers", tuple(sorted({one.tier for one in self.deployments})))
+        object.__setattr__(self, "lacks", frozenset().union(*[one.lacks for one in self.deployments]))
+        object.__setattr__(self, "window", min(windows, default=None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

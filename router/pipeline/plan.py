@@ -7,19 +7,20 @@ from collections.abc import Sequence
 from typing import Final
 
 from router.domain.catalog import Deployment, Model, Snapshot, Strategy
+from router.domain.chat import MAX_TOKENS_FIELDS
 from router.domain.dispatch.breakers import Breakers
 from router.domain.dispatch.failure import Fallback
 from router.domain.dispatch.machine import Dispatch
 from router.domain.dispatch.retry import RetryBudget
 from router.domain.faults import Fault, Refusal
 from router.domain.governance.budget import ThresholdAction
-from router.domain.ids import ModelName, TargetId
+from router.domain.ids import ModelName, ProviderId, TargetId
 from router.domain.planning.adaptive import AdaptiveLimit, Felt
 from router.domain.planning.affinity import Affinities, Conversation, conversation_of
 from router.domain.planning.directives import FIELDS, NO_DIRECTIVES, read_directives
 from router.domain.planning.eligibility import Dropped, DropReason, free_at, sift
 from router.domain.planning.load import Loads
-from router.domain.planning.needs import needs_of
+from router.domain.planning.needs import NO_NEEDS, Needs, needs_of
 from router.domain.planning.plan import RoutePlan, resolve_model
 from router.domain.planning.prefix import Chain, Prefixes, chain_of
 from router.domain.planning.ranking import Ask, Known, figure, rank
@@ -32,6 +33,8 @@ from router.ports.clock import Clock, Draw
 from router.ports.ledger import Ledger
 
 _PREFIX_FIELDS: Final = ("tools", "messages")
+_BY_SIZE: Final = (Strategy.COST, Strategy.EXPECTED_TTFT)
+"""Strategies that look at how long a call is."""
 _OUTPUT_TOKENS: Final = 512
 """What a reply is taken to have where prices are compared and the caller says no maximum."""
 
@@ -82,14 +85,13 @@ class Planner:
         chain = self._chain(call, model)
         keep_one = not model.context_window_fallbacks
         candidates, dropped = self._order(call, model, conversation, home, chain, keep_one=keep_one)
-        at_home = [one for one in model.deployments if one.target == home] or candidates[:1]
         return RoutePlan(
             asked=asked,
             model=model,
             stands_in=reason,
             candidates=candidates,
             dropped=dropped,
-            home=at_home[0].provider if at_home else None,
+            home=_provider_at(home, model, candidates),
             pinned=home,
             directives=directives,
             conversation=conversation,
@@ -189,11 +191,13 @@ class Planner:
         if call.snapshot.revision > self._revision:
             self._follow(call.snapshot)
         now = self._clock.monotonic_ns()
-        needs = needs_of(call.request)
+        needs = _needs(call, model)
+        peek = self._breakers.peek
+        resting = {one.target: until for one in model.deployments if (until := peek(one.target, now)) is not None}
         sifted = sift(
             model.deployments,
             needs,
-            rests_until=lambda target: self._breakers.peek(target, now),
+            rests_until=resting.get,
             is_full=self.is_full,
             keep_one=keep_one,
         )
@@ -206,9 +210,12 @@ class Planner:
         output_tokens = _OUTPUT_TOKENS if needs.output_tokens is None else needs.output_tokens
         ask = Ask(now, draw, needs.input_tokens, output_tokens, chain, home)
         known = Known(self.loads, self._prefixes)
-        ranked: list[Deployment] = []
-        for tier in sorted({one.tier for one in kept}):
-            ranked += rank(model.strategy, [one for one in kept if one.tier == tier], ask, known)
+        ranked: Sequence[Deployment] = ()
+        if len(model.tiers) == 1:
+            ranked = rank(model.strategy, kept, ask, known)
+        else:
+            for tier in model.tiers:
+                ranked = [*ranked, *rank(model.strategy, [one for one in kept if one.tier == tier], ask, known)]
         if conversation is None or ttl_ns is None:
             return ranked, sifted.dropped
         preferred = self._affinities.prefer(model.strategy, ranked, conversation, self.loads, now=now, ttl_ns=ttl_ns)
@@ -269,6 +276,27 @@ class Planner:
             down=all(self._breakers.peek(one.target, now) is not None for one in model.deployments),
             late=bool(p95s) and left_ns < min(p95s),
         )
+
+
+def _needs(call: Call, model: Model) -> Needs:
+    """Say what a call needs, as far as that can matter for the choice between a model's deployments."""
+    request, window = call.request, model.window
+    if not model.lacks and model.strategy not in _BY_SIZE:
+        if window is None:
+            return NO_NEEDS
+        # What a body has at most is enough to know, unless its caller also says how much it wants back.
+        if estimate_tokens(request.size) <= window and request.fields.keys().isdisjoint(MAX_TOKENS_FIELDS):
+            return NO_NEEDS
+    return needs_of(request, model.lacks)
+
+
+def _provider_at(home: TargetId | None, model: Model, candidates: Sequence[Deployment]) -> ProviderId | None:
+    """Return whose a conversation is: of the deployment where it was, else of the one that is asked first."""
+    if home is not None:
+        for one in model.deployments:
+            if one.target == home:
+                return one.provider
+    return candidates[0].provider if candidates else None
 
 
 def nobody(plan: RoutePlan) -> Refusal | None:

@@ -10,9 +10,9 @@ Affinity chooses among the candidates it is given. What must not serve, such as 
 
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from hashlib import sha256
 from math import ceil
 from typing import Final, NamedTuple
+from zlib import crc32
 
 import msgspec
 from msgspec import Raw
@@ -33,22 +33,17 @@ BUSY_CALLS: Final = 4
 _BALANCED: Final = frozenset({Strategy.WEIGHTED, Strategy.LEAST_BUSY})
 """Strategies that spread conversations by weight. The others have reasons of their own for a place."""
 _ENDS_BYTES: Final = 1_024
-"""What is known of a longer text: its beginning and its end of so many bytes each, and its length."""
+"""What is known of a longer text: its beginning and its end of so many bytes each, and how long it is."""
 _NO_MESSAGES: Final = Raw(b"[]")
-_KEY_BYTES: Final = 8
-_BITS: Final = 53
 
 
 class Conversation(NamedTuple):
     key: int
-    """64 bits."""
+    """64 bits, of this process alone."""
     opening: bool = False
     """Known by its beginning alone, and nothing was answered yet: others may begin alike."""
-
-    @property
-    def draw(self) -> float:
-        """A number in [0, 1) that is this conversation's own in every process."""
-        return (self.key >> (64 - _BITS)) / (1 << _BITS)
+    draw: float = 0.0
+    """A number in [0, 1) that is this conversation's own in every process."""
 
 
 _name: Final = msgspec.json.Decoder(str)
@@ -64,16 +59,15 @@ def conversation_of(
     """
     named = _text(fields.get("prompt_cache_key")) or session
     if named:
-        whose = f"{len(subject)} {len(model)} {subject}{model}named {named}"
-        return Conversation(_digest(whose.encode("utf-8", "surrogatepass")))
+        text = named.encode("utf-8", "surrogatepass")
+        return Conversation(hash((subject, model, text)), draw=_draw(subject, model, text))
     found = opening_of(fields.get("messages", _NO_MESSAGES))
     if found is None:
         return None
     opening, answered = found
-    tools, system = bytes(fields.get("tools", b"")), bytes(fields.get("system", b""))
-    # Where one part ends and the next begins is part of what is hashed.
-    whose = f"{len(subject)} {len(model)} {subject}{model}begun {len(tools)} {len(system)} {len(opening)} "
-    return Conversation(_digest(whose.encode() + _ends(tools) + _ends(system) + _ends(opening)), not answered)
+    known = _ends(opening)
+    parts = (len(opening), known, _known(fields.get("tools")), _known(fields.get("system")))
+    return Conversation(hash((subject, model, parts)), not answered, _draw(subject, model, known))
 
 
 class _Pin(NamedTuple):
@@ -127,7 +121,7 @@ class Affinities:
             return ranked  # others began alike: this may be no conversation at all
         for at, deployment in enumerate(ranked):
             if deployment.target == target:
-                return ranked if _too_busy(deployment, _tier_of(deployment, ranked), loads) else _first(at, ranked)
+                return ranked if _too_busy(deployment, ranked, loads) else _first(at, ranked)
         if strategy not in _BALANCED:
             return ranked
         self._expire(now, ttl_ns)  # those take no room any more
@@ -173,8 +167,12 @@ class Affinities:
     def _with_room(self, ranked: Sequence[Deployment]) -> int:
         """Return the place of the first that has less than its bound; the bounds add up to more than there are."""
         count = self._count
-        share = BOUND * (sum(count[each.target] for each in ranked) + 1) / (sum(each.weight for each in ranked) or 1)
-        return next((at for at, each in enumerate(ranked) if count[each.target] < ceil(share * each.weight)), 0)
+        here = sum([count[each.target] for each in ranked]) + 1
+        share = BOUND * here / (sum([each.weight for each in ranked]) or 1)
+        for at, each in enumerate(ranked):
+            if count[each.target] < ceil(share * each.weight):
+                return at
+        return 0
 
 
 def _tier_of(one: Deployment, ranked: Sequence[Deployment]) -> Sequence[Deployment]:
@@ -188,8 +186,9 @@ def _too_busy(deployment: Deployment, ranked: Sequence[Deployment], loads: Loads
     outstanding = loads[deployment.target].outstanding
     if outstanding <= BUSY_CALLS:
         return False
-    weight = sum(each.weight for each in ranked)
-    share = sum(loads[each.target].outstanding for each in ranked) * deployment.weight / weight
+    tier = _tier_of(deployment, ranked)
+    weight = sum([each.weight for each in tier])
+    share = sum([loads[each.target].outstanding for each in tier]) * deployment.weight / weight
     return outstanding > BUSY * share + BUSY_CALLS
 
 
@@ -197,12 +196,16 @@ def _first(at: int, ranked: Sequence[Deployment]) -> Sequence[Deployment]:
     return ranked if at == 0 else [ranked[at], *ranked[:at], *ranked[at + 1 :]]
 
 
-def _digest(text: bytes) -> int:
-    return int.from_bytes(sha256(text).digest()[:_KEY_BYTES], "big")
+def _draw(subject: str, model: str, text: bytes) -> float:
+    return crc32(text, crc32(f"{subject} {model}".encode())) / (1 << 32)
 
 
 def _ends(part: bytes) -> bytes:
     return part if len(part) <= 2 * _ENDS_BYTES else part[:_ENDS_BYTES] + part[-_ENDS_BYTES:]
+
+
+def _known(raw: Raw | None) -> tuple[int, bytes] | None:
+    return None if raw is None else (len(raw), _ends(bytes(raw)))
 
 
 def _text(raw: Raw | None) -> str:

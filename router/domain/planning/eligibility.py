@@ -50,34 +50,23 @@ def sift(
     """
     kept: list[Deployment] = []
     dropped: list[Dropped] = []
+    wanted, tokens = needs.capabilities, needs.tokens
     for one in deployments:
-        why = _why_not(one, needs, rests_until, is_full)
-        if why is None:
-            kept.append(one)
+        until = rests_until(one.target)
+        if until is not None:
+            dropped.append(Dropped(one, DropReason.RESTING, until))
+        elif one.lacks and (lacking := one.lacks & wanted):
+            dropped.append(Dropped(one, DropReason.CAPABILITY, ",".join(sorted(lacking))))
+        elif one.context_window is not None and tokens > one.context_window:
+            dropped.append(Dropped(one, DropReason.CONTEXT_WINDOW, one.context_window))
+        elif (one.concurrency_limits or one.adaptive) and is_full(one):
+            dropped.append(Dropped(one, DropReason.FULL))
         else:
-            dropped.append(why)
+            kept.append(one)
     if keep_one and not kept:
         kept = _largest(dropped)
         dropped = [one for one in dropped if one.deployment not in kept]
     return Sifted(kept, dropped)
-
-
-def _why_not(
-    one: Deployment,
-    needs: Needs,
-    rests_until: Callable[[TargetId], int | None],
-    is_full: Callable[[Deployment], bool],
-) -> Dropped | None:
-    until = rests_until(one.target)
-    if until is not None:
-        return Dropped(one, DropReason.RESTING, until)
-    if one.lacks and (lacking := one.lacks & needs.capabilities):
-        return Dropped(one, DropReason.CAPABILITY, ",".join(sorted(lacking)))
-    if one.context_window is not None and needs.tokens > one.context_window:
-        return Dropped(one, DropReason.CONTEXT_WINDOW, one.context_window)
-    if (one.concurrency_limits or one.adaptive) and is_full(one):
-        return Dropped(one, DropReason.FULL)
-    return None
 
 
 def _largest(dropped: Sequence[Dropped]) -> list[Deployment]:

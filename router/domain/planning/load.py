@@ -5,7 +5,6 @@ are monotonic nanoseconds. What is here forgets by itself, so nothing has to be 
 """
 
 from collections.abc import Collection
-from hashlib import blake2b
 from math import exp
 from typing import Final
 
@@ -28,8 +27,6 @@ _SPEED_KEPT: Final = 0.95
 _SPEED_PRIOR_S: Final = 10.0
 """Seconds of prefill that the first belief weighs."""
 
-_SALT_MIN: Final = float(1 << 26)
-
 P95_SAMPLES_MIN: Final = 20
 _P95_STEP: Final = 0.1
 
@@ -49,14 +46,10 @@ class TargetLoad:
         "drain_at",
         "outstanding",
         "rate",
-        "salt",
         "waiting",
     )
 
-    def __init__(self, target: TargetId) -> None:
-        digest = int.from_bytes(blake2b(target.encode(), digest_size=6).digest(), "big")
-        self.salt = _SALT_MIN * (1 + digest / (1 << 48))
-        """The target's own number, the same in every process: below twice the least, with a fraction of 26 bits."""
+    def __init__(self) -> None:
         self.outstanding = 0
         """Calls that have started and not ended."""
         self.waiting = 0
@@ -180,7 +173,7 @@ class Loads(dict[TargetId, TargetLoad]):
     __slots__ = ()
 
     def __missing__(self, target: TargetId) -> TargetLoad:
-        load = self[target] = TargetLoad(target)
+        load = self[target] = TargetLoad()
         return load
 
     def started(self, target: TargetId, uncached_tokens: int, now: int) -> Started:

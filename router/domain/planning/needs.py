@@ -35,8 +35,16 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.input_tokens + (self.output_tokens or 0)
 
 
-def needs_of(request: ChatRequest) -> Needs:
+NO_NEEDS: Final = Needs(capabilities=frozenset(), input_tokens=0, output_tokens=None)
+"""Of a request that was not looked at, as its needs decide nothing."""
+
+
+def needs_of(request: ChatRequest, matter: frozenset[str] = CAPABILITIES) -> Needs:
+    """`matter`: the capabilities to look for; to look for none of them costs nothing."""
     fields = request.fields
+    if not matter:
+        output = bound_output(fields).tokens
+        return Needs(capabilities=matter, input_tokens=_input_tokens(fields), output_tokens=output)
     wanted = {TOOLS for name in ("tools", "functions") if bytes(fields.get(name, _ABSENT)) not in _NOTHING}
     if b'"json_schema"' in bytes(fields.get("response_format", _ABSENT)):
         wanted.add(JSON_SCHEMA)
@@ -45,7 +53,7 @@ def needs_of(request: ChatRequest) -> Needs:
     if any(part in text for part in _PARTS):
         wanted.update(_OF_PARTS[kind] for kind in kinds_in(messages))
     return Needs(
-        capabilities=frozenset(wanted), input_tokens=_input_tokens(fields), output_tokens=bound_output(fields).tokens
+        capabilities=matter & wanted, input_tokens=_input_tokens(fields), output_tokens=bound_output(fields).tokens
     )
 
 

@@ -65,6 +65,20 @@ def test_a_conversation_stays_where_it_is() -> None:
     assert last.id == order(again)[0]
 
 
+def test_what_a_conversation_brings_is_of_where_it_was_also_when_it_goes_elsewhere() -> None:
+    two = [place(name, provider=ProviderId(name)) for name in "ab"]
+    rig = Rig(routed(*two))
+    named = ASK[:-1] + ',"prompt_cache_key":"k"}'
+    call = rig.call(named)
+    call.plan = planned(rig, named)
+    rig.pipeline.planner.sent(call, two[1], rig.clock.monotonic_ns())
+    breakers = rig.pipeline.means.breakers
+    breakers.follow(rig.snapshots.current.breaker, two)
+    breakers.open(two[1].target)
+
+    assert (["a"], ProviderId("b")) == (order(planned(rig, named)), planned(rig, named).home)
+
+
 def test_who_lacks_what_is_asked_for_is_dropped() -> None:
     rig = Rig(routed(place("plain", lacks=frozenset({"tools"})), place("able")))
     plan = planned(rig, TOOLS)
@@ -73,6 +87,22 @@ def test_who_lacks_what_is_asked_for_is_dropped() -> None:
     assert [("plain", DropReason.CAPABILITY, "tools")] == [
         (one.deployment.id, one.reason, one.detail) for one in plan.dropped
     ]
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        ("", ["large", "small"]),
+        (',"max_tokens":10', ["large", "small"]),
+        (',"max_tokens":95', ["large"]),
+        ("x", ["large"]),
+    ],
+)
+def test_who_is_too_small_is_dropped_however_the_size_is_known(more: str, kept: list[str]) -> None:
+    body = ASK.replace("hi", "x" * 400) if more == "x" else ASK[:-1] + more + "}"
+    rig = Rig(routed(place("small", context_window=100), place("large", context_window=1_000)))
+
+    assert kept == sorted(order(planned(rig, body)))
 
 
 def test_when_nobody_can_do_it_the_caller_hears_what_is_lacking() -> None:

@@ -75,6 +75,7 @@ def test_a_message_of_many_parts_ends_where_it_does_in_every_turn(parts: int) ->
         b'[{"role" :"user"},{"role" :"assistant"}]',
         b'[{"role":"user"},\n{"role" : "assistant"}]',
         b'[{"role": "user"},{"role": "assistant"}]',
+        b'[{"role":"user"},{"role" : "assistant"}]',
     ],
 )
 def test_messages_in_an_unusual_hand_are_read_one_by_one(raw: bytes) -> None:
