@@ -48,6 +48,16 @@ def test_a_call_waits_for_its_own_provider_only() -> None:
     assert 0 == book.wait_ns(DeploymentId("busy"), CREDENTIAL, NOTHING, now)
 
 
+def test_what_is_said_to_one_credential_holds_for_no_other() -> None:
+    clock = FakeClock()
+    book, asked = UpstreamLimitBook(clock), attempt("up", *LIMITED, RESET)
+    asked.deployment = replace(asked.deployment, credential="second")
+    book.learn(asked)
+
+    assert [("up", "second")] == [tuple(payer) for payer, _ in book.states()]
+    assert 0 == wait_ns(book, "up", clock.monotonic)
+
+
 def test_a_later_word_adds_to_what_was_known() -> None:
     clock = FakeClock()
     book = UpstreamLimitBook(clock)
