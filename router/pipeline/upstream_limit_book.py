@@ -6,6 +6,7 @@ is known here; `wait_ns` says what a choice between deployments may go by.
 
 from typing import Final, NamedTuple
 
+from router.domain.catalog import Deployment
 from router.domain.governance.rate import Costs
 from router.domain.governance.upstream_limits import (
     UNKNOWN,
@@ -22,7 +23,7 @@ from router.ports.clock import Clock
 STATES_MAX: Final = 4_096
 """Beyond as many, whoever said nothing for longest is forgotten."""
 CREDENTIAL: Final = "default"
-"""The name of a provider's one credential: further ones are not used yet."""
+"""The name of a credential that has none, being its provider's only one."""
 
 
 class Payer(NamedTuple):
@@ -30,6 +31,10 @@ class Payer(NamedTuple):
 
     deployment: DeploymentId
     credential: str
+
+
+def payer_of(deployment: Deployment) -> Payer:
+    return Payer(deployment.id, deployment.credential or CREDENTIAL)
 
 
 class UpstreamLimitBook:
@@ -50,7 +55,7 @@ class UpstreamLimitBook:
         said = read_upstream_limits(headers, self._clock.wall_ns())
         if said is None:
             return
-        payer = Payer(attempt.deployment.id, CREDENTIAL)
+        payer = payer_of(attempt.deployment)
         self._states[payer] = merge(self._states.pop(payer, UNKNOWN), said, self._clock.monotonic_ns())
         if len(self._states) > STATES_MAX:
             del self._states[next(iter(self._states))]
