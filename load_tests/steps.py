@@ -228,10 +228,11 @@ def main() -> None:
     log = LogTelemetry(io.BytesIO(), beside=prometheus)
     ledger = MemoryLedger(epoch=Epoch(1))
     gate = Gate(clock=Clock(), ledger=ledger, telemetry=prometheus)
-    settler = Settler(clock=Clock(), ledger=ledger, gate=gate, telemetry=prometheus, book=UpstreamLimitBook(Clock()))
+    book = UpstreamLimitBook(Clock())
+    settler = Settler(clock=Clock(), ledger=ledger, gate=gate, telemetry=prometheus, book=book)
     governed = Governed(request, deployment)
     dispatched = Dispatched(deployment)
-    planner = Planner(clock=Clock(), draw=Draw(), ledger=ledger, gate=gate, breakers=dispatched.breakers)
+    planner = Planner(clock=Clock(), draw=Draw(), ledger=ledger, gate=gate, breakers=dispatched.breakers, book=book)
 
     def call(request: ChatRequest = request) -> Call:
         return Call(

@@ -191,12 +191,15 @@ class Model:
     """Capabilities that some of them lack: in no others does a request matter."""
     window: int | None = field(init=False)
     """The smallest context window of them, if any is known."""
+    rated: bool = field(init=False)
+    """The operator has set a rate for one of them."""
 
     def __post_init__(self) -> None:
         windows = [one.context_window for one in self.deployments if one.context_window is not None]
         object.__setattr__(self, "tiers", tuple(sorted({one.tier for one in self.deployments})))
         object.__setattr__(self, "lacks", frozenset().union(*[one.lacks for one in self.deployments]))
         object.__setattr__(self, "window", min(windows, default=None))
+        object.__setattr__(self, "rated", any(one.rate_limits for one in self.deployments))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

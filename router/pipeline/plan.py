@@ -18,7 +18,7 @@ from router.domain.ids import ModelName, ProviderId, TargetId
 from router.domain.planning.adaptive import AdaptiveLimit, Felt
 from router.domain.planning.affinity import Affinities, Conversation, conversation_of
 from router.domain.planning.directives import FIELDS, NO_DIRECTIVES, read_directives
-from router.domain.planning.eligibility import Dropped, DropReason, free_at, sift
+from router.domain.planning.eligibility import Dropped, DropReason, free_at, set_back, sift
 from router.domain.planning.load import Loads
 from router.domain.planning.needs import NO_NEEDS, Needs, needs_of
 from router.domain.planning.plan import RoutePlan, resolve_model
@@ -28,7 +28,9 @@ from router.domain.planning.substitution import Circumstances, Reason, may_chang
 from router.domain.usage import estimate_tokens
 from router.pipeline.admit import Gate
 from router.pipeline.call import Call
+from router.pipeline.headroom import Headroom, likely_costs
 from router.pipeline.path import path_of
+from router.pipeline.upstream_limit_book import UpstreamLimitBook
 from router.ports.clock import Clock, Draw
 from router.ports.ledger import Ledger
 
@@ -42,12 +44,15 @@ _OUTPUT_TOKENS: Final = 512
 class Planner:
     """Plans of all calls of a process, over what it has learned of its deployments."""
 
-    def __init__(self, *, clock: Clock, draw: Draw, ledger: Ledger, gate: Gate, breakers: Breakers) -> None:
+    def __init__(
+        self, *, clock: Clock, draw: Draw, ledger: Ledger, gate: Gate, breakers: Breakers, book: UpstreamLimitBook
+    ) -> None:
         self._clock = clock
         self._draw = draw
         self._ledger = ledger
         self._gate = gate
         self._breakers = breakers
+        self._headroom = Headroom(gate, book)
         self.loads = Loads()
         self._prefixes = Prefixes()
         self._affinities = Affinities()
@@ -166,6 +171,8 @@ class Planner:
         if plan.chain:
             tokens = self._prefixes.uncached_tokens(deployment.target, plan.chain, tokens, now)
             self._prefixes.sent(deployment.target, plan.chain, now)
+        if len(plan.model.deployments) > 1:
+            self._headroom.sent(call.request, deployment)
         return tokens
 
     def _follow(self, snapshot: Snapshot) -> None:
@@ -187,7 +194,7 @@ class Planner:
         *,
         keep_one: bool,
     ) -> tuple[Sequence[Deployment], Sequence[Dropped]]:
-        """Drop who cannot serve, and put the others in order: tier by tier, in each by the model's strategy."""
+        """Drop who cannot serve, put the others in order, and those behind them who have no room for the call."""
         if call.snapshot.revision > self._revision:
             self._follow(call.snapshot)
         now = self._clock.monotonic_ns()
@@ -201,9 +208,29 @@ class Planner:
             is_full=self.is_full,
             keep_one=keep_one,
         )
-        kept, ttl_ns = sifted.kept, call.snapshot.affinity_ttl_ns
+        kept, dropped = sifted
         if len(kept) < 2:
-            return kept, sifted.dropped
+            return kept, dropped
+        if not self._headroom.matters(model):
+            return self._rank(call, model, kept, needs, conversation, home, chain, now), dropped
+        costs = likely_costs(call.request)
+        kept, behind = set_back(kept, lambda one: self._headroom.wait_ns(one, costs, now), now)
+        ranked = self._rank(call, model, kept, needs, conversation, home, chain, now)
+        return [*ranked, *[one.deployment for one in behind]], [*dropped, *behind]
+
+    def _rank(
+        self,
+        call: Call,
+        model: Model,
+        kept: Sequence[Deployment],
+        needs: Needs,
+        conversation: Conversation | None,
+        home: TargetId | None,
+        chain: Chain,
+        now: int,
+    ) -> Sequence[Deployment]:
+        """Put those who can serve in order: tier by tier, in each by the strategy and where the conversation is."""
+        ttl_ns = call.snapshot.affinity_ttl_ns
         draw = self._draw.uniform()
         if conversation is not None:
             draw = self._affinities.draw(conversation, draw)
@@ -217,9 +244,8 @@ class Planner:
             for tier in model.tiers:
                 ranked = [*ranked, *rank(model.strategy, [one for one in kept if one.tier == tier], ask, known)]
         if conversation is None or ttl_ns is None:
-            return ranked, sifted.dropped
-        preferred = self._affinities.prefer(model.strategy, ranked, conversation, self.loads, now=now, ttl_ns=ttl_ns)
-        return preferred, sifted.dropped
+            return ranked
+        return self._affinities.prefer(model.strategy, ranked, conversation, self.loads, now=now, ttl_ns=ttl_ns)
 
     def _conversation(self, call: Call, model: Model) -> Conversation | None:
         if call.snapshot.affinity_ttl_ns is None or len(model.deployments) < 2:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from router.domain.catalog import Deployment
 from router.domain.ids import TargetId
@@ -16,13 +16,19 @@ class DropReason(StrEnum):
     """Its breaker is open, or the provider has asked us to wait."""
     FULL = "full"
     """As many calls as it may have are under way."""
+    NO_ROOM = "no_room"
+    """Its limits, ours or its provider's, leave no room for the call: it comes after those that have some."""
+
+
+TIMED: Final = frozenset({DropReason.RESTING, DropReason.NO_ROOM})
+"""Reasons that hold until a time."""
 
 
 class Dropped(NamedTuple):
     deployment: Deployment
     reason: DropReason
     detail: str | int | None = None
-    """The capabilities that it lacks; its window; or until when it rests, in monotonic nanoseconds."""
+    """The capabilities that it lacks; its window; or until when it holds, in monotonic nanoseconds."""
 
 
 class Sifted(NamedTuple):
@@ -67,6 +73,24 @@ def sift(
         kept = _largest(dropped)
         dropped = [one for one in dropped if one.deployment not in kept]
     return Sifted(kept, dropped)
+
+
+def set_back(kept: Sequence[Deployment], wait_ns: Callable[[Deployment], int], now: int) -> Sifted:
+    """Tell who certainly has no room for a call now, soonest first, from the others.
+
+    What a provider said of its limits may be old, so nobody is left out for it: where none has room, none is set back.
+    """
+    behind = [Dropped(one, DropReason.NO_ROOM, now + span_ns) for one in kept if (span_ns := wait_ns(one)) > 0]
+    if not behind or len(behind) == len(kept):
+        return Sifted(list(kept), [])
+    behind.sort(key=_until)
+    without = {one.deployment.target for one in behind}
+    return Sifted([one for one in kept if one.target not in without], behind)
+
+
+def _until(dropped: Dropped) -> int:
+    assert isinstance(dropped.detail, int), "it has a time"
+    return dropped.detail
 
 
 def _largest(dropped: Sequence[Dropped]) -> list[Deployment]:

@@ -9,7 +9,7 @@ from msgspec import field
 
 from router.domain.catalog import Deployment
 from router.domain.instants import NS_PER_MS
-from router.domain.planning.eligibility import Dropped, DropReason
+from router.domain.planning.eligibility import TIMED, Dropped, DropReason
 from router.domain.planning.plan import RoutePlan
 from router.domain.planning.substitution import Reason
 from router.domain.settlement import Substituted
@@ -31,7 +31,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     candidates: tuple[str, ...] = field(name="c", default=())
     """Targets, in the order to ask them."""
     dropped: tuple[tuple[str, str, str | int | None], ...] = field(name="d", default=())
-    """Target, reason and detail: until when it rests is in Unix milliseconds."""
+    """Target, reason and detail: until when it rests, or has no room, is in Unix milliseconds."""
     tried: tuple[tuple[str, str], ...] = field(name="t", default=())
     """Target and model of each attempt."""
     named: tuple[str, ...] | None = field(name="f", default=None)
@@ -85,7 +85,9 @@ def describe(text: str | bytes) -> list[str]:
     if said.home is not None:
         lines.append(f"the conversation was at {said.home}")
     lines.append(f"in order: {', '.join(said.candidates) or 'nobody could take it'}")
-    lines += [f"left out: {target}, {_why_dropped(reason, detail)}" for target, reason, detail in said.dropped]
+    for target, reason, detail in said.dropped:
+        how = "set back" if reason == DropReason.NO_ROOM else "left out"
+        lines.append(f"{how}: {target}, {_why_dropped(reason, detail)}")
     if said.disabled:
         lines.append("the request wanted no other model")
     if said.named is not None:
@@ -125,7 +127,7 @@ def _targets(deployments: Iterable[Deployment]) -> tuple[str, ...]:
 
 def _dropped(one: Dropped, wall_offset_ns: int) -> tuple[str, str, str | int | None]:
     detail = one.detail
-    if one.reason is DropReason.RESTING and isinstance(detail, int):
+    if one.reason in TIMED and isinstance(detail, int):
         detail = (detail + wall_offset_ns) // NS_PER_MS
     return one.deployment.target, one.reason, detail
 
@@ -145,9 +147,10 @@ def _why_dropped(reason: str, detail: str | int | None) -> str:
             return f"cannot do {detail}"
         case DropReason.CONTEXT_WINDOW:
             return f"reads {detail} tokens at most"
-        case DropReason.RESTING if isinstance(detail, int):
+        case DropReason.RESTING | DropReason.NO_ROOM if isinstance(detail, int):
             until = datetime.fromtimestamp(detail / 1_000, UTC)
-            return f"left alone until {until:%Y-%m-%d %H:%M:%SZ}"
+            what = "left alone" if reason == DropReason.RESTING else "no room for the call under its limits"
+            return f"{what} until {until:%Y-%m-%d %H:%M:%SZ}"
         case DropReason.FULL:
             return "has as many calls as it may"
         case _:

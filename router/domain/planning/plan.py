@@ -27,6 +27,7 @@ class RoutePlan(msgspec.Struct, frozen=True, kw_only=True):
     candidates: Sequence[Deployment]
     """Best first. Empty: nobody can serve it now, and its fallbacks are next."""
     dropped: Sequence[Dropped] = ()
+    """Who is no candidate, or set back to the end of them."""
     home: ProviderId | None = None
     """Whose the conversation is, as far as we know: what it wrote for itself is not sent to another provider."""
     pinned: TargetId | None = None

@@ -11,7 +11,7 @@ from router.domain.chat import read_chat_request
 from router.domain.faults import Fault, Refusal, RouterError, refuse
 from router.domain.instants import NS_PER_MS
 from router.domain.metadata import read_metadata
-from router.domain.planning.eligibility import Dropped, DropReason
+from router.domain.planning.eligibility import TIMED, Dropped
 from router.domain.principal import Principal
 from router.facades.http.body import CallerGone, check_body_headers, read_body
 from router.facades.http.openapi import CHAT_BODY
@@ -62,9 +62,11 @@ class CandidateView(BaseModel):
 
 class DroppedView(BaseModel):
     target: str
-    reason: str = Field(description="`capability`, `context_window`, `resting` or `full`.")
+    reason: str = Field(
+        description="`capability`, `context_window`, `resting`, `full`, or `no_room`, which is set back."
+    )
     detail: str | int | None = Field(description="The capabilities that it lacks, or its window.")
-    until_ms: int | None = Field(description="Until when it rests; Unix milliseconds.")
+    until_ms: int | None = Field(description="Until when it rests or has no room; Unix milliseconds.")
 
 
 class RouteView(BaseModel):
@@ -168,7 +170,7 @@ def _policy(said: Said) -> PolicyView:
 
 def _dropped(one: Dropped, wall_offset_ns: int) -> DroppedView:
     target, detail = one.deployment.target, one.detail
-    if one.reason is DropReason.RESTING and isinstance(detail, int):
+    if one.reason in TIMED and isinstance(detail, int):
         until_ms = (detail + wall_offset_ns) // NS_PER_MS
         return DroppedView(target=target, reason=one.reason, detail=None, until_ms=until_ms)
     return DroppedView(target=target, reason=one.reason, detail=detail, until_ms=None)

@@ -8,12 +8,16 @@ from router.domain.catalog import Deployment, Model, Snapshot, Strategy, Substit
 from router.domain.dispatch.failure import Fallback
 from router.domain.dispatch.machine import Widen
 from router.domain.faults import Fault, Refusal
+from router.domain.governance.rate import RateLimit, Unit, costs_of
 from router.domain.ids import DeploymentId, ModelName, ProviderId
+from router.domain.metering import Meter
 from router.domain.planning.eligibility import DropReason
 from router.domain.planning.plan import RoutePlan
 from router.domain.planning.substitution import Reason
 from router.domain.principal import Principal
-from tests.support.fakes import deployment, principal, snapshot
+from router.pipeline.flight import Flight
+from tests.support.attempts import attempt as begun_attempt
+from tests.support.fakes import SECOND, FedStream, deployment, principal, snapshot
 from tests.support.pipeline import Rig
 
 ASK = '{"model":"small","messages":[{"role":"user","content":"hi"}]}'
@@ -77,6 +81,57 @@ def test_what_a_conversation_brings_is_of_where_it_was_also_when_it_goes_elsewhe
     breakers.open(two[1].target)
 
     assert (["a"], ProviderId("b")) == (order(planned(rig, named)), planned(rig, named).home)
+
+
+SAID = ((b"x-ratelimit-limit-requests", b"60"), (b"x-ratelimit-remaining-requests", b"1"))
+FULL_AGAIN = (b"x-ratelimit-reset-requests", b"60s")
+
+
+def heard(rig: Rig, at: Deployment) -> None:
+    """Let a provider say that there is one request left, and 60 again in a minute."""
+    asked = begun_attempt(at=at)
+    asked.flight = Flight(FedStream((*SAID, FULL_AGAIN)), Meter(wants_usage=False))
+    rig.pipeline.upstream_limits.learn(asked)
+
+
+def test_who_has_no_room_left_is_set_back_until_it_has_some() -> None:
+    rig = Rig(routed(place("a", weight=1_000), place("b", tier=2)))
+    first, second = rig.snapshots.current.models[ModelName("small")].deployments
+    heard(rig, first)
+    call = rig.call(ASK)
+    call.plan = before = planned(rig)
+    rig.pipeline.planner.sent(call, first, rig.clock.monotonic_ns())
+    after = planned(rig)
+    rig.clock.pass_ns(60 * SECOND // 59 + SECOND)
+    later = planned(rig)
+
+    assert (["a", "b"], ["b", "a"], ["a", "b"]) == (order(before), order(after), order(later))
+    assert [(first, DropReason.NO_ROOM)] == [(one.deployment, one.reason) for one in after.dropped]
+    assert second.tier == 2
+
+
+def test_no_conversation_outranks_a_limit() -> None:
+    rig = Rig(routed(*(place(name) for name in "ab")))
+    named = ASK[:-1] + ',"prompt_cache_key":"k"}'
+    call = rig.call(named)
+    call.plan = planned(rig, named)
+    home, other = call.plan.candidates
+    heard(rig, home)
+    rig.pipeline.planner.sent(call, home, rig.clock.monotonic_ns())
+
+    assert [other, home] == list(planned(rig, named).candidates)
+
+
+def test_a_deployments_own_rate_sets_it_back_and_nothing_is_charged_for_asking() -> None:
+    tokens = RateLimit(id="t", scope_kind="deployment", scope_value="a", unit=Unit.TOKENS, limit=100, period_ns=SECOND)
+    rig = Rig(routed(place("a", weight=1_000, rate_limits=(tokens,)), place("b", weight=0.001)))
+    for _ in range(3):
+        assert ["a", "b"] == order(planned(rig, ASK[:-1] + ',"max_tokens":80}'))
+    rig.pipeline.gate.rates.charge((tokens,), costs_of(requests=1, input_tokens=0, output_tokens=15), 1 << 40)
+    rig.clock.monotonic = 1 << 40
+
+    assert ["b", "a"] == order(planned(rig, ASK[:-1] + ',"max_tokens":80}'))
+    assert ["a", "b"] == order(planned(rig, ASK[:-1] + ',"max_tokens":70}'))
 
 
 def test_who_lacks_what_is_asked_for_is_dropped() -> None:

@@ -1,11 +1,13 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router.domain.catalog import Deployment
 from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.ids import DeploymentId, ProviderId
-from router.domain.planning.eligibility import Dropped, DropReason, Sifted, free_at, sift
+from router.domain.planning.eligibility import Dropped, DropReason, Sifted, free_at, set_back, sift
 from router.domain.planning.needs import Needs
 
 LIMIT = ConcurrencyLimit(id="l", scope_kind="deployment", scope_value="f", limit=1)
@@ -71,3 +73,37 @@ def test_when_nobody_is_left_the_first_that_will_be_free_is_known() -> None:
 
     assert ([], 4) == (found.kept, free_at(found.dropped))
     assert free_at(sifted(PLAIN).dropped) is None
+
+
+def test_who_has_no_room_for_the_call_comes_last_and_soonest_first() -> None:
+    roomy, soon, late = deployment("roomy"), deployment("soon"), deployment("late")
+    found = set_back([late, roomy, soon], _waits(late=9, soon=4), 100)
+
+    assert [roomy] == found.kept
+    assert [Dropped(soon, DropReason.NO_ROOM, 104), Dropped(late, DropReason.NO_ROOM, 109)] == found.dropped
+
+
+def test_where_nobody_has_room_nobody_is_set_back() -> None:
+    full = [deployment("a"), deployment("b")]
+
+    assert (full, []) == set_back(full, _waits(a=1, b=2), 0)
+
+
+@given(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 3)))
+def test_nobody_is_lost_and_none_without_room_comes_before_one_with_some(waits: dict[str, int]) -> None:
+    all_of_them = [deployment(name) for name in waits]
+    found = set_back(all_of_them, _waits(**waits), 5)
+    order = [*found.kept, *[one.deployment for one in found.dropped]]
+
+    assert sorted(waits) == sorted(one.id for one in order)
+    assert [one for one in all_of_them if one in found.kept] == found.kept
+    if 0 in waits.values():
+        assert [waits[one.id] for one in found.kept] == [0] * list(waits.values()).count(0)
+        spans = [waits[one.deployment.id] for one in found.dropped]
+        assert sorted(spans) == spans
+    else:
+        assert [] == found.dropped
+
+
+def _waits(**spans_ns: int) -> Callable[[Deployment], int]:
+    return lambda one: spans_ns.get(one.id, 0)

@@ -75,6 +75,17 @@ def test_a_rest_ends_at_a_time_of_the_wall() -> None:
     assert [["up/b", "resting", 1_800_000_005_000]] == read(plan(A, dropped=[resting]), A)["d"]
 
 
+def test_who_was_set_back_is_a_candidate_still() -> None:
+    text = explain(plan(A, B, dropped=[Dropped(B, DropReason.NO_ROOM, 5 * SECOND)]), [A], 1_800_000_000 * SECOND)
+    assert text is not None
+
+    assert [
+        "in order: up/a, up/b",
+        "set back: up/b, no room for the call under its limits until 2027-01-15 08:00:05Z",
+        "attempt 1: up/a",
+    ] == describe(text)
+
+
 def test_lists_are_cut_and_say_by_how_much() -> None:
     many = [replace(A, id=DeploymentId(f"up/{number}")) for number in range(LISTED_MAX + 3)]
     found = read(plan(*many), many[0])
