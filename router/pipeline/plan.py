@@ -19,7 +19,7 @@ from router.domain.planning.adaptive import AdaptiveLimit, Felt
 from router.domain.planning.affinity import Affinities, Conversation, conversation_of
 from router.domain.planning.directives import FIELDS, NO_DIRECTIVES, read_directives
 from router.domain.planning.eligibility import Dropped, DropReason, free_at, set_back, sift
-from router.domain.planning.load import Loads
+from router.domain.planning.load import Loads, Started, watched
 from router.domain.planning.needs import NO_NEEDS, Needs, needs_of
 from router.domain.planning.plan import RoutePlan, resolve_model
 from router.domain.planning.prefix import Chain, Prefixes, chain_of
@@ -62,6 +62,8 @@ class Planner:
         """Bounded by the models of the configurations that were in force."""
         self._revision = 0
         """Of the latest snapshot whose deployments are known."""
+        self._watched: frozenset[TargetId] = frozenset()
+        """Targets of which the load decides something."""
 
     def plan(self, call: Call) -> RoutePlan | Refusal:
         """Decide before anything is sent. Changes nothing but what the plan says."""
@@ -165,6 +167,8 @@ class Planner:
         """Remember where a call goes now; return how much of its prompt has yet to be read there."""
         plan, tokens = call.plan, estimate_tokens(call.request.size)
         assert plan is not None, "planned before it is sent"
+        if call.snapshot.revision > self._revision:
+            self._follow(call.snapshot)
         ttl_ns = call.snapshot.affinity_ttl_ns
         if plan.conversation is not None and ttl_ns is not None:
             self._affinities.pin(plan.conversation, deployment.target, now=now, ttl_ns=ttl_ns)
@@ -175,9 +179,16 @@ class Planner:
             self._headroom.sent(call.request, deployment)
         return tokens
 
+    def started(self, deployment: Deployment, uncached_tokens: int, now: int) -> Started | None:
+        """Count a call in the load of a deployment; None where that decides nothing, as for most that are alone."""
+        if deployment.target not in self._watched:
+            return None
+        return self.loads.started(deployment.target, uncached_tokens, now)
+
     def _follow(self, snapshot: Snapshot) -> None:
         """Forget what is known of deployments that a reload removed."""
         self._revision = snapshot.revision
+        self._watched = watched(snapshot.models.values())
         targets = frozenset(one.target for model in snapshot.models.values() for one in model.deployments)
         self.loads.keep(targets)
         self._limits = {target: limit for target, limit in self._limits.items() if target in targets}

@@ -4,10 +4,11 @@ All of it is one process's own view: calls that others send to the same target s
 are monotonic nanoseconds. What is here forgets by itself, so nothing has to be reset once a target has recovered.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from math import exp
 from typing import Final
 
+from router.domain.catalog import Model, Strategy
 from router.domain.ids import TargetId
 from router.domain.instants import NS_PER_S
 
@@ -165,6 +166,16 @@ class Started:
             load._left(self._tokens, now)  # noqa: SLF001
         if failed:
             load._failed(now)  # noqa: SLF001
+
+
+def watched(models: Iterable[Model]) -> frozenset[TargetId]:
+    """Return the targets of which the load decides something: whom to choose, how many at once, whether it is late."""
+    return frozenset(
+        one.target
+        for model in models
+        for one in model.deployments
+        if one.adaptive or len(model.deployments) > 1 or model.substitutes or model.strategy is not Strategy.WEIGHTED
+    )
 
 
 class Loads(dict[TargetId, TargetLoad]):

@@ -249,3 +249,31 @@ def test_a_prompt_goes_where_its_beginning_was_read() -> None:
 
     assert last.id == order(planned(rig, long))[0]
     assert again < first_time / 5
+
+
+def test_load_is_counted_where_somebody_chooses_by_it() -> None:
+    rig = Rig(routed(*(place(name) for name in "ab")))
+    call = rig.call(ASK)
+    call.plan = planned(rig)
+    planner = rig.pipeline.planner
+    alone = planner.started(rig.snapshots.current.models[ModelName("other")].deployments[0], 1, 1)
+
+    assert alone is None
+    assert planner.started(call.plan.candidates[0], 1, 1) is not None
+    assert [1] == [load.outstanding for load in planner.loads.values() if load.outstanding]
+
+
+def test_what_a_reload_adds_is_counted_from_the_next_call_on() -> None:
+    rig = Rig(routed(place("a")))
+    call = rig.call(ASK)
+    call.plan = planned(rig)
+    only = call.plan.candidates[0]
+    rig.pipeline.planner.sent(call, only, 1)
+    before = rig.pipeline.planner.started(only, 1, 1)
+    rig.snapshots.current = replace(routed(place("a"), place("b")), revision=2)
+    again = rig.call(ASK)
+    again.plan = call.plan
+    rig.pipeline.planner.sent(again, only, 1)
+
+    assert before is None
+    assert rig.pipeline.planner.started(only, 1, 1) is not None
