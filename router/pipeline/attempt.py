@@ -62,7 +62,8 @@ class Attempt:
     ) -> None:
         """`card`: what it costs, which is assumed where the deployment has no price of its own.
 
-        `load`: None where nobody chooses by it. `hurried`: the caller has named a time of its own. `felt`: what an adaptive limit learns from the attempt.
+        `load`: None where nobody chooses by it. `hurried`: the caller has named a time of its own. `felt`: what an
+        adaptive limit learns from the attempt.
         """
         self._hurried = hurried
         self._felt = felt
