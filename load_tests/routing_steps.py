@@ -2,9 +2,11 @@
 
 from typing import Final
 
+import msgspec
 from msgspec import Raw
 
 from router.domain.catalog import Deployment, Strategy
+from router.domain.chat import ChatRequest, read_chat_request
 from router.domain.dispatch.breakers import Breakers, Passage
 from router.domain.dispatch.machine import Dispatch
 from router.domain.dispatch.retry import RetryBudget, RetryTerms
@@ -65,7 +67,8 @@ class Balanced:
             for number in range(8)
         ]
         turns = b",".join(
-            b'{"role":"%s","content":"%s"}' % (role, b"a" * 1_180) for role in (b"user", b"assistant") * 20
+            b'{"role":"%s","content":"%s"}' % (role, b"Summarise the notes. " * 56)
+            for role in (b"user", b"assistant") * 20
         )
         self._fields = {"messages": Raw(b"[" + turns + b"]")}
         self._prompt = turns[: 24 * BLOCK_BYTES]
@@ -77,6 +80,12 @@ class Balanced:
         assert conversation is not None
         self._conversation = conversation
         self._affinities.pin(conversation, self.deployments[5].target, now=1, ttl_ns=10**12)
+
+    def turn_20(self, model: str) -> ChatRequest:
+        fields = {"model": Raw(b'"%s"' % model.encode()), **self._fields}
+        request = read_chat_request(msgspec.json.encode(fields))
+        assert isinstance(request, ChatRequest)
+        return request
 
     def chain(self) -> Chain:
         return chain_of((self._prompt,))

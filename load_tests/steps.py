@@ -258,6 +258,9 @@ def main() -> None:
     assert isinstance(plan, RoutePlan)
     among_eight.plan = plan
     planner.sent(among_eight, plan.candidates[0], time.monotonic_ns())
+    turn_20 = call(balanced.turn_20("eight"))
+    turn_20.plan = planner.plan(turn_20)  # type: ignore[assignment] # nothing is refused
+    planner.sent(turn_20, plan.candidates[0], time.monotonic_ns())
     attempt = Attempt(
         1,
         deployment,
@@ -286,6 +289,7 @@ def main() -> None:
         ("make the call", call),
         ("plan: 1 deployment", lambda: planner.plan(served)),
         ("plan: 8 deployments by weight, in a conversation", lambda: planner.plan(among_eight)),
+        ("plan: the same, turn 20 of 48 KB", lambda: planner.plan(turn_20)),
         *((f"balance: rank 8 by {each}", partial(balanced.rank, each)) for each in Strategy),
         ("balance: count a call, its first token, its end", balanced.load),
         ("balance: name 24 blocks of a prompt", balanced.chain),

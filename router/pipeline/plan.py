@@ -55,6 +55,7 @@ class Planner:
         self._headroom = Headroom(gate, book)
         self.loads = Loads()
         self._prefixes = Prefixes()
+        self._known = Known(self.loads, self._prefixes)
         self._affinities = Affinities()
         self._limits: dict[TargetId, AdaptiveLimit] = {}
         """Of targets whose limit is found out."""
@@ -142,8 +143,7 @@ class Planner:
         needs, now = needs_of(call.request), self._clock.monotonic_ns()
         output_tokens = _OUTPUT_TOKENS if needs.output_tokens is None else needs.output_tokens
         ask = Ask(now, 0.0, needs.input_tokens, output_tokens, plan.chain)
-        known = Known(self.loads, self._prefixes)
-        return [figure(plan.model.strategy, one, ask, known) for one in plan.candidates]
+        return [figure(plan.model.strategy, one, ask, self._known) for one in plan.candidates]
 
     def is_full(self, deployment: Deployment) -> bool:
         """Tell whether a deployment has as many calls as it may, or as it seems to take."""
@@ -247,7 +247,7 @@ class Planner:
             draw = self._affinities.draw(conversation, draw)
         output_tokens = _OUTPUT_TOKENS if needs.output_tokens is None else needs.output_tokens
         ask = Ask(now, draw, needs.input_tokens, output_tokens, chain, home)
-        known = Known(self.loads, self._prefixes)
+        known = self._known
         ranked: Sequence[Deployment] = ()
         if len(model.tiers) == 1:
             ranked = rank(model.strategy, kept, ask, known)
