@@ -2,11 +2,11 @@
 
 from typing import Final
 
-import msgspec
-from msgspec import Raw
+from msgspec.structs import replace
 
 from router.domain.catalog import Deployment, Strategy
-from router.domain.chat import ChatRequest, read_chat_request
+from router.domain.dialects.dialect import CHAT
+from router.domain.dialects.request import Request, read_request
 from router.domain.dispatch.breakers import Breakers, Passage
 from router.domain.dispatch.machine import Dispatch
 from router.domain.dispatch.retry import RetryBudget, RetryTerms
@@ -70,22 +70,21 @@ class Balanced:
             b'{"role":"%s","content":"%s"}' % (role, b"Summarise the notes. " * 56)
             for role in (b"user", b"assistant") * 20
         )
-        self._fields = {"messages": Raw(b"[" + turns + b"]")}
+        request = read_request(CHAT, b'{"model":"bench","messages":[' + turns + b"]}")
+        assert isinstance(request, Request)
+        self._request = request
         self._prompt = turns[: 24 * BLOCK_BYTES]
         self._known, self._affinities, self._limit = Known(Loads(), Prefixes()), Affinities(), AdaptiveLimit()
         self._chain = self.chain()
         for number, each in enumerate(self.deployments):
             self._known.prefixes.sent(each.target, self._chain[: 3 * number], 1)
-        conversation = conversation_of("key", "bench", self._fields)
+        conversation = conversation_of("key", "bench", self._request)
         assert conversation is not None
         self._conversation = conversation
         self._affinities.pin(conversation, self.deployments[5].target, now=1, ttl_ns=10**12)
 
-    def turn_20(self, model: str) -> ChatRequest:
-        fields = {"model": Raw(b'"%s"' % model.encode()), **self._fields}
-        request = read_chat_request(msgspec.json.encode(fields))
-        assert isinstance(request, ChatRequest)
-        return request
+    def turn_20(self, model: str) -> Request:
+        return replace(self._request, model=model)
 
     def chain(self) -> Chain:
         return chain_of((self._prompt,))
@@ -102,7 +101,7 @@ class Balanced:
         self._known.prefixes.sent(self.deployments[7].target, self._chain, 2)
 
     def converse(self) -> None:
-        conversation_of("key", "bench", self._fields)
+        conversation_of("key", "bench", self._request)
 
     def stay(self) -> None:
         conversation, known = self._conversation, self._known

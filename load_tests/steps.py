@@ -20,7 +20,9 @@ from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.adapters.upstreams.sse import SseSplitter
 from router.domain.catalog import Deployment, Model, Provider, ProviderKind, Snapshot, Strategy, Timeouts
-from router.domain.chat import ChatRequest, read_chat_request, upstream_body
+from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.dialect import CHAT
+from router.domain.dialects.request import Request, read_request, upstream_body
 from router.domain.governance.accounts import Accounts
 from router.domain.governance.budget import Amounts, Budget, BudgetId, Scope, ScopeKind, Unit
 from router.domain.governance.ledger import room_of
@@ -33,7 +35,6 @@ from router.domain.governance.sizing import Room, Sized, Terms, size_call
 from router.domain.governance.windows import Calendar, CalendarUnit
 from router.domain.ids import DeploymentId, Epoch, KeyId, ModelName, ProviderId
 from router.domain.metadata import Metadata, read_metadata
-from router.domain.metering import Meter
 from router.domain.planning.plan import RoutePlan
 from router.domain.pricing import PriceCard
 from router.domain.principal import KeyEntry, Principal
@@ -146,7 +147,7 @@ def _logged(log: LogTelemetry, settlement: Settlement) -> None:
 class Governed:
     """A call with everything on: three budgets, four rates and two places at once."""
 
-    def __init__(self, request: ChatRequest, deployment: Deployment) -> None:
+    def __init__(self, request: Request, deployment: Deployment) -> None:
         kinds = (ScopeKind.KEY, ScopeKind.TEAM, ScopeKind.ORGANIZATION)
         self._accounts = Accounts(
             Budget(id=BudgetId(kind), scope=Scope(kind=kind), unit=Unit.USD, limit=10**18, window=WINDOW)
@@ -220,10 +221,10 @@ def main() -> None:
     )
     metadata = read_metadata(HEADERS)
     assert isinstance(metadata, Metadata)
-    request = read_chat_request(BODY)
-    of_eight = read_chat_request(BODY.replace(b'"bench"', b'"eight"'))
-    assert isinstance(request, ChatRequest)
-    assert isinstance(of_eight, ChatRequest)
+    request = read_request(CHAT, BODY)
+    of_eight = read_request(CHAT, BODY.replace(b'"bench"', b'"eight"'))
+    assert isinstance(request, Request)
+    assert isinstance(of_eight, Request)
     prometheus = PrometheusTelemetry()
     log = LogTelemetry(io.BytesIO(), beside=prometheus)
     ledger = MemoryLedger(epoch=Epoch(1))
@@ -234,7 +235,7 @@ def main() -> None:
     dispatched = Dispatched(deployment)
     planner = Planner(clock=Clock(), draw=Draw(), ledger=ledger, gate=gate, breakers=dispatched.breakers, book=book)
 
-    def call(request: ChatRequest = request) -> Call:
+    def call(request: Request = request) -> Call:
         return Call(
             id=1,  # type: ignore[arg-type] # any number will do
             request_id="0" * 32,
@@ -270,7 +271,7 @@ def main() -> None:
         started_ns=1,
         begun=1,
     )
-    meter = Meter(wants_usage=False)
+    meter = ChatMeter(wants_usage=False)
     attempt.flight = Flight(NoStream(), meter)
     meter.take([Event(EventKind.COMPLETE, REPLY)])
     attempt.first_token = 2
@@ -278,13 +279,13 @@ def main() -> None:
     served.outcome = Outcome.COMPLETED
     settlement = served.settlement = settlement_of(served, 3)
     chunk = [Event(EventKind.CHUNK, CHUNK)]
-    streaming = Meter(wants_usage=False)
+    streaming = ChatMeter(wants_usage=False)
     splitter = SseSplitter()
     headers = attempt.flight.headers
 
     steps: list[tuple[str, Callable[[], object]]] = [
         ("decode: headers", lambda: read_metadata(HEADERS)),
-        ("decode: body", lambda: read_chat_request(BODY)),
+        ("decode: body", lambda: read_request(CHAT, BODY)),
         ("authenticate", lambda: authenticate(KEY, snapshot=snapshot, wall_ns=1, local=True)),
         ("make the call", call),
         ("plan: 1 deployment", lambda: planner.plan(served)),
@@ -303,7 +304,7 @@ def main() -> None:
         ("dispatch: set the machine up and begin", dispatched.begin),
         ("dispatch: through a breaker", dispatched.pass_through),
         ("dispatch: write the upstream's body", lambda: upstream_body(request, "mock-model")),
-        ("relay: meter a unary reply", lambda: Meter(wants_usage=False).take([Event(EventKind.COMPLETE, REPLY)])),
+        ("relay: meter a unary reply", lambda: ChatMeter(wants_usage=False).take([Event(EventKind.COMPLETE, REPLY)])),
         ("settle: price and row", lambda: settlement_of(served, 3)),
         ("settle: metrics", lambda: prometheus.call_settled(settlement)),
         ("settle: log line", lambda: _logged(log, settlement)),

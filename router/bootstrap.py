@@ -20,7 +20,7 @@ from router.adapters.breakers_pybreaker import PybreakerStates
 from router.adapters.clock_system import SystemClock, SystemDraw
 from router.adapters.keys_sqlite import SqliteKeys, open_sqlite_keys
 from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger
-from router.adapters.prices_litellm import litellm_catalogue
+from router.adapters.prices_litellm import catalogues
 from router.adapters.process_log import set_up_process_log
 from router.adapters.records_sqlite import SqliteRecords, open_sqlite_records
 from router.adapters.sql.sqlite_reader import open_sqlite_reader
@@ -70,7 +70,6 @@ __all__ = [
     "CannotStart",
     "Router",
     "Running",
-    "litellm_catalogue",
     "log_to_stderr",
     "read_observed",
     "read_usage",
@@ -118,7 +117,7 @@ class Router:
         self._prometheus.breaker_states = self._breaker_states.states
         self._breakers = Breakers(uniform=SystemDraw().uniform, changed=self._breaker_states.changed)
         self.configured = Configured(
-            loaded, sources=sources, first_key=first_key, catalogue=litellm_catalogue(), clock=self._clock
+            loaded, sources=sources, first_key=first_key, catalogues=catalogues(), clock=self._clock
         )
         self._draw = SystemDraw()
         self._registry = UpstreamRegistry(clock=self._clock, transport_to=transport_to)

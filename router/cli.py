@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from router import VERSION
+from router.cli_chat import add_chat
+from router.cli_doctor import add_doctor
 from router.cli_explain import add_explain
 from router.cli_keys import add_keys
+from router.cli_prices import add_prices
 from router.cli_report import add_report
 from router.cli_tenants import TENANTS, add_tenants
 from router.cli_usage import add_usage
@@ -67,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
         add_tenants(commands.add_parser(kind, help=about), kind)
     add_explain(commands.add_parser("explain", help="say why a call went where it went, or where a request would go"))
     add_webhooks(commands.add_parser("webhooks", help="see whether the receivers of events can be reached"))
+
+    add_chat(commands.add_parser("chat", help="talk to a model through a running router"))
+    add_doctor(commands.add_parser("doctor", help="ask every deployment for one token; exit 1 if one cannot serve"))
+    add_prices(commands.add_parser("prices", help="print prices, compare them with a file, and take them from it"))
 
     health = commands.add_parser("healthcheck", help="ask a running router whether it lives; exit 1 if not")
     _add_config(health)
@@ -135,18 +142,11 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _config_check(options: argparse.Namespace) -> int:
-    from router.bootstrap import litellm_catalogue
-    from router.config import Sources, compile_snapshot, load, notices
+    from router.adapters.prices_litellm import catalogues
+    from router.config import Sources, compile_loaded, load, notices
 
     loaded = load(Sources.of_process(os.environ, explicit=options.file or options.config))
-    compile_snapshot(
-        loaded.settings,
-        revision=1,
-        created_s=0,
-        catalogue=litellm_catalogue(),
-        fingerprint=loaded.fingerprint,
-        tree=loaded.tree,
-    )
+    compile_loaded(loaded, revision=1, created_s=0, catalogues=catalogues())
     for notice in notices(loaded.settings):
         print(notice)
     files = ", ".join(str(file) for file in loaded.files) or "no file"

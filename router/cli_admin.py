@@ -5,7 +5,8 @@ import http.client
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -95,6 +96,15 @@ def ask_with(
     key: str, options: argparse.Namespace, method: str, path: str, body: Mapping[str, object] | None = None
 ) -> Answer:
     """Ask the router at `--url` with a key. Raises `Refused`, OSError and ValueError."""
+    with answering(key, options, method, path, body) as reply:
+        return read_answer(reply, options)
+
+
+@contextmanager
+def answering(
+    key: str, options: argparse.Namespace, method: str, path: str, body: Mapping[str, object] | None = None
+) -> Iterator[http.client.HTTPResponse]:
+    """Hold the router's reply from its head on, and hang up when the block is left. Raises OSError and ValueError."""
     parts = urlsplit(options.url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"--url: {options.url!r} is no address such as {URL}")
@@ -104,10 +114,15 @@ def ask_with(
         content = None if body is None else json.dumps(body)
         headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
         connection.request(method, f"{parts.path.rstrip('/')}{path}", content, headers)
-        reply = connection.getresponse()
-        text = reply.read()
+        with connection.getresponse() as reply:
+            yield reply
     finally:
         connection.close()
+
+
+def read_answer(reply: http.client.HTTPResponse, options: argparse.Namespace) -> Answer:
+    """Read a whole reply of JSON. Raises `Refused` with what the router says instead, and OSError."""
+    text = reply.read()
     try:
         answer = dict(json.loads(text).items())
         message = answer["error"]["message"] if "error" in answer else None

@@ -97,6 +97,9 @@ def _print_route(route: Answer) -> None:
     if candidates:
         heads = [("TARGET", "TIER", str(candidates[0]["figure"]).upper(), "AT MOST USD", "SAYS")]
         print_table([*heads, *map(_candidate, candidates)])
+    for one in candidates:
+        if one["spared"]:
+            say(f"kept though slow or failing at times, because most are out: {one['target']}")
     for one in _rows(route["dropped"]):
         until = "" if one["until_ms"] is None else f" until {when(one['until_ms'])}"
         detail = "" if one["detail"] is None else f" ({one['detail']})"

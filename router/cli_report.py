@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from router.domain.money import NanoUsd, format_usd
-from router.ports.ledger import LedgerUnavailable
 from router.ports.observed import ObservedGroup, ObservedTotal
 
 _GROUPS: Final[tuple[ObservedGroup, ...]] = ("reason", "agent", "key")
@@ -66,6 +65,7 @@ def _report(options: argparse.Namespace) -> int:
     from router.bootstrap import read_observed
     from router.config import Sources, load
     from router.domain.instants import parse_duration_ns
+    from router.ports.ledger import LedgerUnavailable
 
     try:
         span_ns = parse_duration_ns(options.since)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from router.domain.money import NanoUsd, format_usd
-from router.ports.ledger import LedgerUnavailable
 from router.ports.usage import USAGE_GROUPS, UsageGroup, UsageReport, UsageTotal
 
 _TABLES: Final[tuple[tuple[UsageGroup, ...], ...]] = (("key",), ("model",), ("agent",))
@@ -76,6 +75,7 @@ def _usage(options: argparse.Namespace) -> int:
     from router.bootstrap import read_usage
     from router.config import Sources, load
     from router.domain.instants import parse_duration_ns
+    from router.ports.ledger import LedgerUnavailable
 
     try:
         span_ns = parse_duration_ns(options.since)

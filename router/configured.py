@@ -16,7 +16,7 @@ from router.config import (
     Tenants,
     all_budgets,
     compile_key,
-    compile_snapshot,
+    compile_loaded,
     load,
     notices,
     restart_needed,
@@ -25,7 +25,7 @@ from router.domain.catalog import Snapshot
 from router.domain.delegation import KeyGrants
 from router.domain.governance.budget import Budget, BudgetId, ScopeKind
 from router.domain.instants import NS_PER_S
-from router.domain.pricing import Catalogue
+from router.domain.pricing import Catalogues
 from router.domain.principal import KeyEntry, Principal
 from router.keybook import entries_of, grants_of, limits_of, place_of, read_key, write_key
 from router.ports.clock import Clock
@@ -116,13 +116,16 @@ def _changed(before: Tenants, after: Tenants) -> set[tuple[ScopeKind, str]]:
 class Configured:
     """The `Snapshots`, `KeyRules` and `RecordRules` ports, and what a reload or a change of the store changes."""
 
-    def __init__(self, loaded: Loaded, *, sources: Sources, first_key: str, catalogue: Catalogue, clock: Clock) -> None:
+    def __init__(
+        self, loaded: Loaded, *, sources: Sources, first_key: str, catalogues: Catalogues, clock: Clock
+    ) -> None:
         """`first_key`: the admin key of a start without any configuration, kept until there is one."""
         self._sources = sources
         self._first_key = first_key
-        self._catalogue = catalogue
+        self._catalogues = catalogues
         self._clock = clock
         self._loaded = loaded
+        self._price_files = loaded.settings.prices.files
         self._stamps = _stamps(self._watched())
         self._stored = Stored(revision=-1)
         self._seen_at: int | None = None
@@ -144,6 +147,8 @@ class Configured:
             if fixed:
                 _log.error("reload refused: restart needed for %s", ", ".join(fixed))
                 return
+            self._price_files = loaded.settings.prices.files
+            self._stamps = _stamps(self._watched()) | self._stamps  # from before they are read
             of_file = self._compile(loaded, revision=self.current.revision + 1)
             while True:
                 stored = self._stored
@@ -302,17 +307,11 @@ class Configured:
             yield from entries
 
     def _compile(self, loaded: Loaded, *, revision: int) -> Snapshot:
-        return compile_snapshot(
-            loaded.settings,
-            revision=revision,
-            created_s=self._clock.wall_ns() // 1_000_000_000,
-            catalogue=self._catalogue,
-            fingerprint=loaded.fingerprint,
-            tree=loaded.tree,
-        )
+        created_s = self._clock.wall_ns() // 1_000_000_000
+        return compile_loaded(loaded, revision=revision, created_s=created_s, catalogues=self._catalogues)
 
     def _watched(self) -> tuple[Path, ...]:
-        return tuple(self._sources.files())
+        return (*self._sources.files(), *map(Path, self._price_files))
 
 
 def _stamps(files: tuple[Path, ...]) -> dict[Path, tuple[int, int]]:

@@ -1,10 +1,11 @@
-"""Read prices, windows and capabilities of models from the data file that the litellm package carries.
+"""Read prices, windows and capabilities of models from litellm's data file, and from files of its format.
 
 It must not import litellm, which takes seconds: the file is found through the import system and read as data.
 """
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, Decimal
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import Raw
 
 from router.domain.money import NanoUsd, nano_usd
-from router.domain.pricing import ModelFacts, PriceCard, Rates
+from router.domain.pricing import Catalogue, Catalogues, ModelFacts, PriceCard, PriceRefused, Rates
 
 _FILE: Final = "model_prices_and_context_window_backup.json"
 _NANO_USD_PER_MILLION: Final = 10**15
@@ -48,6 +49,12 @@ _FAMILIES: Final = {"bedrock": ("bedrock", "bedrock_converse")}
 """Where litellm's provider of a model without a prefix has another name than the prefix."""
 
 _EXAMPLE: Final = "sample_spec"
+FILE_BYTES_MAX: Final = 64 << 20
+"""Of a price file; litellm's own has 2 MB."""
+_USD_PER_TOKEN_MAX: Final = 1_000
+_TALKING: Final = ("chat", "completion", "responses", "")
+"""Modes in which a model without a price of its output has none."""
+_VERSION_DIGITS: Final = 12
 
 _Prices = dict[str, Decimal]
 _Entry = dict[str, Raw]
@@ -63,10 +70,15 @@ class _PricedRange(msgspec.Struct, gc=False):
     cache_read_input_token_cost: Decimal | None = None
 
 
+class _Owner(msgspec.Struct, gc=False):
+    litellm_provider: str = ""
+
+
 _entries: Final = msgspec.json.Decoder(dict[str, Raw])
 _fields: Final = msgspec.json.Decoder(_Entry)
 _decimal: Final = msgspec.json.Decoder(Decimal)
 _text: Final = msgspec.json.Decoder(str)
+_owner: Final = msgspec.json.Decoder(_Owner)
 _count: Final = msgspec.json.Decoder(int)
 _ranges: Final = msgspec.json.Decoder(list[_PricedRange])
 
@@ -81,37 +93,20 @@ class LitellmCatalogue:
         self.version = f"litellm-{release}"
 
     def __call__(self, name: str) -> ModelFacts | None:
-        entry = self._find(name)
-        if entry is None:
-            return None
         try:
-            return ModelFacts(
-                price=_price(entry, self.version),
-                context_window=_tokens(entry, "max_input_tokens"),
-                max_output_tokens=_tokens(entry, "max_output_tokens"),
-                capabilities=frozenset(_CAPABILITIES[key] for key in _CAPABILITIES if entry.get(key) == _TRUE),
-            )
-        except msgspec.DecodeError:
+            found = _find(self._load(), name)
+            return None if found is None else _facts(_fields.decode(found[1]), self.version)
+        except (msgspec.DecodeError, PriceRefused):
             return None  # an entry that is no longer what we know says nothing; no price is better than a wrong one
+
+    def names(self) -> list[str]:
+        """Name the models that have an entry."""
+        return [name for name in self._load() if name != _EXAMPLE]
 
     def problem(self) -> str | None:
         """Say why no model is known, for whoever starts the router to print; None when all is well."""
         self._load()
         return self._problem
-
-    def _find(self, name: str) -> _Entry | None:
-        entries = self._load()
-        raw = entries.get(name)
-        if raw is not None:
-            return None if name == _EXAMPLE else _fields.decode(raw)
-        provider, _, model = name.partition("/")
-        raw = entries.get(model)
-        if raw is None or model == _EXAMPLE:
-            return None
-        entry = _fields.decode(raw)
-        owner = _text.decode(entry.get("litellm_provider", _NO_TEXT))
-        ours = owner in _FAMILIES.get(provider, (provider,)) or owner.startswith(f"{provider}-")
-        return entry if ours else None
 
     def _load(self) -> Mapping[str, Raw]:
         if self._entries is None:
@@ -129,6 +124,86 @@ class LitellmCatalogue:
             return {}
 
 
+class PriceFile:
+    """A `Catalogue` of one file of litellm's format that an operator chose: what cannot be a price is an error."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        """Raises `PriceRefused`. The version of its prices is the digest of the whole file."""
+        self.name = name
+        self._content = content
+        self.version = f"prices:{hashlib.sha256(content).hexdigest()[:_VERSION_DIGITS]}"
+        try:
+            self._entries = _entries.decode(content)
+        except msgspec.DecodeError as exc:
+            raise PriceRefused(f"{name}{_line_of(content, exc)}: not a JSON object of models ({exc})") from None
+
+    def __call__(self, name: str) -> ModelFacts | None:
+        found = self.entry(name)
+        if found is None:
+            return None
+        key, raw = found
+        try:
+            return _facts(_fields.decode(raw), self.version, strict=True)
+        except (msgspec.DecodeError, PriceRefused) as exc:
+            raise PriceRefused(f"{self.name}:{self.line(key)}: {key}: {exc}") from None
+
+    def names(self) -> list[str]:
+        """Name the models that have an entry."""
+        return [name for name in self._entries if name != _EXAMPLE]
+
+    def entry(self, name: str) -> tuple[str, Raw] | None:
+        """Return the entry that tells of a model, and its own name."""
+        return _find(self._entries, name)
+
+    def line(self, key: str) -> int:
+        """Return the line on which an entry begins."""
+        opening = re.search(re.escape(msgspec.json.encode(key)) + rb"\s*:", self._content)
+        return _line_at(self._content, opening.start()) if opening else 1
+
+    def with_entries(self, more: dict[str, Raw]) -> bytes:
+        """Write the file as it is with these entries put in, one a line."""
+        entries = self._entries | more
+        lines = [b"  %b: %b" % (msgspec.json.encode(name), _on_one_line(raw)) for name, raw in sorted(entries.items())]
+        return b"{\n" + b",\n".join(lines) + b"\n}\n"
+
+
+def read_price_file(file: Path) -> PriceFile:
+    """Read a price file. Raises `PriceRefused` and OSError."""
+    with file.open("rb") as opened:
+        content = opened.read(FILE_BYTES_MAX + 1)
+    if len(content) > FILE_BYTES_MAX:
+        raise PriceRefused(f"{file.name}: more than {FILE_BYTES_MAX >> 20} MiB")
+    return PriceFile(content, file.name)
+
+
+def catalogues() -> Catalogues:
+    """Make what puts price files over the installed litellm's."""
+    pinned = litellm_catalogue()
+
+    def over(files: Sequence[str]) -> Catalogue:
+        layers = [read_price_file(Path(file)) for file in reversed(files)]
+        return _layered([*layers, pinned]) if layers else pinned
+
+    return over
+
+
+def _layered(layers: Sequence[Catalogue]) -> Catalogue:
+    """Take each fact of a model from the first layer that knows it."""
+
+    def look_up(name: str) -> ModelFacts | None:
+        found = [facts for layer in layers if (facts := layer(name)) is not None]
+        if not found:
+            return None
+        return ModelFacts(
+            price=next((facts.price for facts in found if facts.price), None),
+            context_window=next((facts.context_window for facts in found if facts.context_window), None),
+            max_output_tokens=next((facts.max_output_tokens for facts in found if facts.max_output_tokens), None),
+            capabilities=next((facts.capabilities for facts in found if facts.capabilities), frozenset()),
+        )
+
+    return look_up
+
+
 def litellm_catalogue() -> LitellmCatalogue:
     """Make the catalogue of the installed litellm; without one it knows no model, and `problem` says so."""
     spec = find_spec("litellm")
@@ -144,19 +219,59 @@ _TRUE: Final = Raw(b"true")
 _NO_TEXT: Final = Raw(b'""')
 
 
+def _find(entries: Mapping[str, Raw], name: str) -> tuple[str, Raw] | None:
+    """Find the entry of `provider/model`: by that name, or by the model's if it is the provider's."""
+    raw = entries.get(name)
+    if raw is not None:
+        return None if name == _EXAMPLE else (name, raw)
+    provider, _, model = name.partition("/")
+    raw = entries.get(model)
+    if raw is None or model == _EXAMPLE:
+        return None
+    owner = _owner.decode(raw).litellm_provider
+    ours = owner in _FAMILIES.get(provider, (provider,)) or owner.startswith(f"{provider}-")
+    return (model, raw) if ours else None
+
+
+def _facts(entry: _Entry, release: str, *, strict: bool = False) -> ModelFacts:
+    return ModelFacts(
+        price=_price(entry, release, strict=strict),
+        context_window=_tokens(entry, "max_input_tokens"),
+        max_output_tokens=_tokens(entry, "max_output_tokens"),
+        capabilities=frozenset(_CAPABILITIES[key] for key in _CAPABILITIES if entry.get(key) == _TRUE),
+    )
+
+
+def _line_of(content: bytes, exc: msgspec.DecodeError) -> str:
+    """Find the line that a decoder complains of."""
+    at = re.search(r"\(byte (\d+)\)", str(exc))
+    return "" if at is None else f":{_line_at(content, int(at[1]))}"
+
+
+def _line_at(content: bytes, offset: int) -> int:
+    return content.count(b"\n", 0, offset) + 1
+
+
+def _on_one_line(raw: Raw) -> bytes:
+    return msgspec.json.format(bytes(raw), indent=0)
+
+
 def _tokens(entry: _Entry, key: str) -> int | None:
     return _count.decode(entry[key]) if key in entry else None
 
 
-def _price(entry: _Entry, release: str) -> PriceCard | None:
+def _price(entry: _Entry, release: str, *, strict: bool) -> PriceCard | None:
     base, tiers = _listed_prices(entry)
     if "tiered_pricing" in entry:
         base, tiers = _ranged_prices(entry["tiered_pricing"])
-    if "output" not in base and _text.decode(entry.get("mode", _NO_TEXT)) == "embedding":
+    mode = _text.decode(entry.get("mode", _NO_TEXT))
+    if "output" not in base and mode == "embedding":
         base["output"] = Decimal(0)
+    if strict and "input" in base and "output" not in base and mode in _TALKING:
+        raise PriceRefused("no output price")
     if "input" not in base or "output" not in base:
         return None
-    per_request = _decimal.decode(entry["input_cost_per_request"]) if "input_cost_per_request" in entry else Decimal(0)
+    per_request = _usd(entry, "input_cost_per_request") if "input_cost_per_request" in entry else Decimal(0)
     return PriceCard(
         version=release,
         base=_rates(base),
@@ -169,17 +284,31 @@ def _listed_prices(entry: _Entry) -> tuple[_Prices, dict[int, _Prices]]:
     """Collect prices by meter, and those above so many input tokens; batch and priority are other services."""
     base: _Prices = {}
     tiers: dict[int, _Prices] = {}
-    for key, raw in entry.items():
+    for key in entry:
         name, above, _ = key.partition("_above_")
         meter = _METERS.get(name)
         if meter is None:
             continue
         if not above:
-            base[meter] = max(base.get(meter, Decimal(0)), _decimal.decode(raw))
+            base[meter] = max(base.get(meter, Decimal(0)), _usd(entry, key))
         elif match := _TIER.fullmatch(key, len(name)):
             prices = tiers.setdefault(int(match[1]) * 1_000, {})
-            prices[meter] = max(prices.get(meter, Decimal(0)), _decimal.decode(raw))
+            prices[meter] = max(prices.get(meter, Decimal(0)), _usd(entry, key))
     return base, tiers
+
+
+def _usd(entry: _Entry, key: str) -> Decimal:
+    """Read one price. Raises DecodeError, and `PriceRefused` for a number that is none."""
+    try:
+        return _checked(_decimal.decode(entry[key]))
+    except (msgspec.DecodeError, PriceRefused) as exc:
+        raise PriceRefused(f"{key}: {exc}") from None
+
+
+def _checked(usd: Decimal) -> Decimal:
+    if not usd.is_finite() or not 0 <= usd <= _USD_PER_TOKEN_MAX:
+        raise PriceRefused(f"{usd} USD is not a price")
+    return usd
 
 
 def _ranged_prices(raw: Raw) -> tuple[_Prices, dict[int, _Prices]]:
@@ -206,4 +335,4 @@ def _rates(prices: _Prices) -> Rates:
 
 
 def _rate(usd_per_token: Decimal) -> int:
-    return int((usd_per_token * _NANO_USD_PER_MILLION).to_integral_value(ROUND_CEILING))
+    return int((_checked(usd_per_token) * _NANO_USD_PER_MILLION).to_integral_value(ROUND_CEILING))

@@ -2,6 +2,7 @@
 
 from router.config.compiling import compile_snapshot, webhooks_of
 from router.config.compiling_limits import compile_bounds, compile_scoped
+from router.config.compiling_loaded import compile_loaded, left_out, priced_names
 from router.config.compiling_tenants import Tenants, all_budgets, compile_key, compile_tenants, tenants_of
 from router.config.first_start import is_loopback
 from router.config.loading import Loaded, load
@@ -34,13 +35,16 @@ __all__ = [
     "all_budgets",
     "compile_bounds",
     "compile_key",
+    "compile_loaded",
     "compile_scoped",
     "compile_snapshot",
     "compile_tenants",
     "is_loopback",
     "json_schema",
+    "left_out",
     "load",
     "notices",
+    "priced_names",
     "render_page",
     "restart_needed",
     "starter_yaml",

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import Final
 
-from router.config.presets import PRESETS
+from router.config.presets import CAN_SPEAK, PRESETS, USUALLY_SPEAKS
 from router.config.schema_providers import ProviderSettings
 from router.domain.catalog import Credential, ProviderKind
+from router.domain.dialects.dialect import Dialect
 
-LATER_KINDS: Final = (ProviderKind.ANTHROPIC, ProviderKind.LITELLM)
+LATER_KINDS: Final = (ProviderKind.LITELLM,)
 """Kinds that are understood, and come to life in a later release."""
 
 _NO_KEY: Final = "none"
@@ -35,11 +36,21 @@ def find_gaps(provider: ProviderSettings) -> Iterator[tuple[tuple[str, ...], str
         yield ("api_key",), "no key", fix
     if not provider.base_url and provider.kind is not ProviderKind.LITELLM:
         yield ("base_url",), "no address", "write base_url: https://host/v1"
+    if unspeakable := sorted(frozenset(provider.dialects or ()) - CAN_SPEAK[provider.kind]):
+        yield ("dialects",), f"{provider.kind} does not speak {', '.join(unspeakable)}", "leave it out"
     if provider.network.ca_file == "":
         yield ("network", "ca_file"), "no file", "set its variable"
     for header, value in provider.network.headers.items():
         if not value.reveal():
             yield ("network", "headers", header), "no value", "set its variable"
+
+
+def dialects_of(provider: ProviderSettings) -> frozenset[Dialect]:
+    """Return the routes that a provider has: its operator knows, else its preset, else they are those of its kind."""
+    if provider.dialects is not None:
+        return frozenset(provider.dialects)
+    preset = PRESETS.get(provider.preset or provider.name)
+    return (None if preset is None else preset.dialects) or USUALLY_SPEAKS[provider.kind]
 
 
 def why_left_out(provider: ProviderSettings) -> str | None:

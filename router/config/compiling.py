@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 
-from router.config.availability import credentials_of, why_left_out
+from router.config.availability import credentials_of, dialects_of, why_left_out
 from router.config.compiling_limits import compile_concurrency_limits, compile_rate_limits
 from router.config.compiling_tenants import all_budgets, compile_key, tenants_of
 from router.config.identity import id_of
@@ -98,6 +98,8 @@ def _compile_breaker(breaker: BreakerSettings) -> BreakerTerms:
         min_calls=breaker.min_calls,
         failure_rate=breaker.failure_rate,
         consecutive_failures=breaker.consecutive_failures,
+        slow_call_ns=breaker.slow_call,
+        slow_call_rate=breaker.slow_call_rate,
         open_ns=breaker.open,
         open_max_ns=breaker.open_max,
         probes=breaker.probes,
@@ -178,6 +180,7 @@ class _Compiler:
             max_output_tokens=deployment.max_output_tokens or facts.max_output_tokens,
             capabilities=facts.capabilities if deployment.capabilities is None else frozenset(deployment.capabilities),
             lacks=frozenset() if deployment.capabilities is None else CAPABILITIES - frozenset(deployment.capabilities),
+            dialects=dialects_of(self._by_name[deployment.provider]),
             max_tokens_field=deployment.max_tokens_field,
             weight=deployment.weight,
             part_maxima=_part_maxima(deployment.input_maximum),
@@ -198,7 +201,7 @@ class _Compiler:
         named = self._look_up(deployment.price_as) if deployment.price_as else None
         if deployment.price_as and named is None:
             self.unknown_prices.append(((*path, "price_as"), deployment.price_as))
-        same = self._look_up(f"{provider.preset or provider.name}/{deployment.model}")
+        same = self._look_up(catalogue_name(provider, deployment))
         first, second = named or ModelFacts(), same or ModelFacts()
         return ModelFacts(
             price=first.price or second.price,
@@ -206,6 +209,11 @@ class _Compiler:
             max_output_tokens=second.max_output_tokens or first.max_output_tokens,
             capabilities=second.capabilities or first.capabilities,
         )
+
+
+def catalogue_name(provider: ProviderSettings, deployment: DeploymentSettings) -> str:
+    """Return the name by which a catalogue knows what a deployment serves."""
+    return f"{provider.preset or provider.name}/{deployment.model}"
 
 
 def _compile_limit_of_all(limit: int | str, named: str) -> tuple[ConcurrencyLimit, ...]:

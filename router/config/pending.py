@@ -42,7 +42,6 @@ _PENDING: Final = (
     Pending(("retention.partial_outputs",), "unfinished outputs are kept, and deleted"),
     Pending(("providers[].network.proxy",), "reaches the provider through a proxy"),
     Pending(("providers[].network.allow_private",), "refuses private addresses", only=False),
-    Pending(("prices.files",), "price files"),
     Pending(_THRESHOLD_ACTIONS, "a lower class while a budget is low", only="lower_priority"),
     Pending(("priority", "keys[].priority", "keys[].profile"), "queues by class"),
     Pending(

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from router.domain.catalog import ProviderKind
+from router.domain.catalog import OPENAI_DIALECTS, ProviderKind
+from router.domain.dialects.dialect import Dialect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +16,21 @@ class Preset:
     key_variable: str | None = None
     """None: it is open, as servers on one's own machine are."""
     allow_private: bool = False
+    dialects: frozenset[Dialect] | None = None
+    """Where they are not those of its kind."""
+
+
+CAN_SPEAK: Final[Mapping[ProviderKind, frozenset[Dialect]]] = MappingProxyType(
+    {
+        ProviderKind.OPENAI_COMPATIBLE: frozenset(Dialect),
+        ProviderKind.ANTHROPIC: frozenset((Dialect.MESSAGES,)),
+        ProviderKind.LITELLM: frozenset((Dialect.CHAT,)),
+        ProviderKind.SCRIPTED: frozenset((Dialect.CHAT,)),
+    }
+)
+"""The routes that a kind of provider may have."""
+USUALLY_SPEAKS: Final = MappingProxyType({**CAN_SPEAK, ProviderKind.OPENAI_COMPATIBLE: OPENAI_DIALECTS})
+"""Of those that imitate OpenAI's, not all have all."""
 
 
 def _local(base_url: str) -> Preset:
@@ -23,7 +39,11 @@ def _local(base_url: str) -> Preset:
 
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
     {
-        "openai": Preset(base_url="https://api.openai.com/v1", key_variable="OPENAI_API_KEY"),
+        "openai": Preset(
+            base_url="https://api.openai.com/v1",
+            key_variable="OPENAI_API_KEY",
+            dialects=OPENAI_DIALECTS | {Dialect.RESPONSES},
+        ),
         "anthropic": Preset(
             base_url="https://api.anthropic.com/v1", kind=ProviderKind.ANTHROPIC, key_variable="ANTHROPIC_API_KEY"
         ),

@@ -94,6 +94,10 @@ class BreakerSettings(Section):
     min_calls: Count = Field(default=10, description="With fewer calls the rate says nothing.")
     failure_rate: Share = Field(default=0.5, description="Share of failures that opens it.")
     consecutive_failures: Count = Field(default=5, description="Failures in a row that open it.")
+    slow_call: _Waiting | None = Field(
+        default=None, description="A call that waits for its first token for longer is slow; null: none is."
+    )
+    slow_call_rate: Share = Field(default=0.8, description="Share of slow calls that opens it.")
     open: _Waiting = Field(default=15 * NS_PER_S, description="How long it stays open at first.")
     open_max: _Waiting = Field(default=300 * NS_PER_S, description="How long it stays open at most.")
     probes: Annotated[int, Field(ge=1, le=100)] = Field(default=1, description="Calls that try it half-open.")

@@ -123,7 +123,9 @@ class ModelSettings(Section):
 
 
 class PricesSettings(Section):
-    files: tuple[Text, ...] = Field(default=(), description="Further price files, the last one wins.")
+    files: tuple[Text, ...] = Field(
+        default=(), description="Price files in litellm's format, over the catalogue of the release; the last one wins."
+    )
     unknown: UnknownPrices = Field(
         default=UnknownPrices.REFUSE,
         description="A model without a price under a USD budget: refuse, or assume the dearest.",

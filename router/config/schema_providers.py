@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 from router.config.section import Section
 from router.config.units import INVALID_SECRET, Name, SecretText, Share, Text, duration, invalid
 from router.domain.catalog import ProviderKind
+from router.domain.dialects.dialect import Dialect
 from router.domain.instants import NS_PER_S
 
 _SECRET_WORDS = ("key", "secret", "token", "password", "credential")
@@ -113,6 +114,9 @@ class ProviderSettings(Section, json_schema_extra=_kind_may_be_absent):
     api_key_file: Text | None = Field(default=None, description="A file that holds the key.")
     credentials: tuple[CredentialSettings, ...] = Field(
         default=(), description="Several keys; breakers and quotas are kept for each."
+    )
+    dialects: Annotated[tuple[Dialect, ...], Field(min_length=1)] | None = Field(
+        default=None, description="Routes that it serves as they are; from the preset or the kind when absent."
     )
     litellm_provider: Name | None = Field(default=None, description="The provider's name in litellm.")
     params: Params = Field(default={}, repr=False, description="Further arguments for litellm.")

@@ -6,6 +6,7 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Final
 
+from router.domain.dialects.dialect import Dialect
 from router.domain.dispatch.breaker import BreakerTerms
 from router.domain.dispatch.retry import RetryTerms
 from router.domain.governance.budget import Budget, BudgetId
@@ -20,6 +21,8 @@ from router.domain.secret import Secret
 from router.domain.webhook import Webhook
 
 ROLE_PREFIX: Final = "role:"
+OPENAI_DIALECTS: Final = frozenset((Dialect.CHAT, Dialect.COMPLETIONS, Dialect.EMBEDDINGS))
+"""What nearly all who imitate OpenAI offer. Who has no such route says so when it is asked."""
 _NO_NAME: Final = ModelName("")
 _SALT_MIN: Final = float(1 << 26)
 
@@ -133,6 +136,8 @@ class Deployment:
     capabilities: frozenset[str] = frozenset()
     lacks: frozenset[str] = frozenset()
     """Capabilities that the operator's own list leaves out. What a catalogue leaves out may be there all the same."""
+    dialects: frozenset[Dialect] = OPENAI_DIALECTS
+    """In which it can be asked as it is."""
     max_tokens_field: str | None = None
     """The member of the body that limits a reply here; None: as the caller wrote it."""
     weight: float = 1.0

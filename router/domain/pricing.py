@@ -1,6 +1,6 @@
 """Turn tokens into money exactly: integer prices, tiers by input size, one rounding, upward."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -114,3 +114,11 @@ class ModelFacts:
 
 Catalogue = Callable[[str], ModelFacts | None]
 """Look a model up by `provider/model`, such as `openai/gpt-5`; None when it is not known."""
+
+Catalogues = Callable[[Sequence[str]], Catalogue]
+"""Put price files over the catalogue of this release, the last one on top. Raises `PriceRefused` and OSError, and so
+does the catalogue for a model of which a file says what is no price."""
+
+
+class PriceRefused(ValueError):
+    """A price file says something that cannot be a price; the message says where and what."""

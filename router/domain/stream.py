@@ -1,6 +1,5 @@
 """The one shape in which any reply travels: events with their bytes, unary replies being a single `complete`."""
 
-from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
 
@@ -36,9 +35,3 @@ END_EVENT: Final = Event(EventKind.END, b"")
 ERROR_EVENT: Final = Event(EventKind.ERROR, b"")
 TRUNCATED: Final = Event(EventKind.COMMENT, b': checkrein {"notice":"budget_truncated"}\n\n')
 KEEP_ALIVE: Final = Event(EventKind.COMMENT, b": keep-alive\n\n")
-
-
-def length_event(choices: Iterable[int]) -> Event:
-    """Write the chunk with which choices end that grew as long as they may."""
-    ends = b",".join([b'{"index":%d,"delta":{},"finish_reason":"length"}' % index for index in sorted(choices)])
-    return Event(EventKind.CHUNK, b'data: {"object":"chat.completion.chunk","choices":[%b]}\n\n' % ends)

@@ -73,10 +73,10 @@ def read_usage(raw: bytes | msgspec.Raw) -> TokenUsage | None:
     else:
         return None
     output = said.completion_tokens if said.completion_tokens is not None else said.output_tokens or 0
-    return _fit(total, cached, written, output, answered.reasoning_tokens or 0)
+    return fit(total, cached, written, output, answered.reasoning_tokens or 0)
 
 
-def _fit(total: int, cached: int, written: int, output: int, reasoning: int) -> TokenUsage:
+def fit(total: int, cached: int, written: int, output: int, reasoning: int) -> TokenUsage:
     """Cut parts that exceed their whole, so that no price is ever negative, and say that it happened."""
     if cached >= 0 <= written and cached + written <= total <= TOKENS_MAX and 0 <= reasoning <= output <= TOKENS_MAX:
         return TokenUsage(input=total, cached_input=cached, cache_write=written, output=output, reasoning=reasoning)

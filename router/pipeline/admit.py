@@ -8,6 +8,7 @@ ends, and by `Gate.leave`, which every call passes as it closes, however it ends
 from typing import Final
 
 from router.domain.catalog import Deployment, UnknownPrices
+from router.domain.dialects.request import Request
 from router.domain.faults import Fault, Refusal, RouterError
 from router.domain.governance.account import AccountKey
 from router.domain.governance.budget import NOTHING, Amounts, Crossed, Exhausted
@@ -51,10 +52,11 @@ class Gate:
         """Tell whether a deployment has as many calls as it may."""
         return any(self.permits.in_use(limit.id) >= limit.limit for limit in deployment.concurrency_limits)
 
-    async def admit(self, call: Call, deployment: Deployment) -> PriceCard | None:
+    async def admit(self, call: Call, deployment: Deployment, asked: Request) -> PriceCard | None:
         """Return when the call is on record with everything that this attempt may use; and what it is taken to cost.
 
-        Raises `RouterError`, or `Declined` where another deployment may do.
+        `asked`: the request as the deployment is to receive it. Raises `RouterError`, or `Declined` where another
+        deployment may do.
         """
         principal = call.principal
         path = path_of(call)
@@ -67,7 +69,7 @@ class Gate:
             kind = class_of(call.request.model, call.labels.agent or principal.key_id, call.request.size)
             admission = Admission(self, call.id, kind=kind, limits=principal.rate_limits)
         wall_ns = self._clock.wall_ns()
-        self.size(call, admission, deployment, path, wall_ns)
+        self.size(call, admission, deployment, asked, path, wall_ns)
         if call.admission is None:
             call.admission = admission  # from here on what it takes is given back
             self._take(call, admission.of_caller, principal.concurrency_limits, admission.sized.costs)
@@ -120,7 +122,13 @@ class Gate:
         return self.rates.standings(limits, self._clock.monotonic_ns()) if limits else []
 
     def size(
-        self, call: Call, admission: Admission, deployment: Deployment, path: tuple[AccountKey, ...], wall_ns: int
+        self,
+        call: Call,
+        admission: Admission,
+        deployment: Deployment,
+        asked: Request,
+        path: tuple[AccountKey, ...],
+        wall_ns: int,
     ) -> None:
         """Size the attempt with what its accounts have left, for which the call's own hold is as good as room."""
         principal = call.principal
@@ -129,8 +137,7 @@ class Gate:
 
         def size_for(room: Room) -> Sized | Refusal:
             return size_call(
-                call.request.fields,
-                call.request.mode,
+                asked,
                 deployment,
                 room=room,
                 terms=Terms(mode=principal.budget_mode, clamp=principal.clamp),

@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from router.domain.catalog import Deployment
+from router.domain.dialects.translation import ReplyTranslator
 from router.domain.dispatch.breakers import Passage
 from router.domain.dispatch.failure import Failure, FailureKind, Verdict, fault_of, verdict_of
 from router.domain.instants import NS_PER_MS, NS_PER_S
@@ -40,11 +41,13 @@ class Attempt:
         "_row",
         "begun",
         "deployment",
+        "dropped",
         "failure",
         "first_token",
         "flight",
         "number",
         "started_ns",
+        "translator",
     )
 
     def __init__(
@@ -80,12 +83,16 @@ class Attempt:
         """When the reply became real."""
         self.failure: Failure | None = None
         self.flight: Flight | None = None
+        self.translator: ReplyTranslator | None = None
+        """Turns the reply into the caller's dialect; None: it is in it."""
+        self.dropped: tuple[str, ...] = ()
+        """Members of the request that the deployment's dialect cannot say, left out as the caller asked."""
 
     def began(self, now: int) -> None:
         """Record that the reply became real, which says that the deployment is well. The first time counts."""
         if self.first_token is None:
             self.first_token = now
-            self._passage.began(now)
+            self._passage.began(now, now - self.begun)
             if self._load is not None:
                 self._load.began(now)
             if self._felt is not None:
@@ -104,7 +111,11 @@ class Attempt:
             self._ended = now
             after = failure.retry_after_ms
             self._passage.failed(
-                verdict, now=now, retry_after_ns=None if after is None else after * NS_PER_MS, again=again
+                verdict,
+                now=now,
+                took_ns=now - self.begun,
+                retry_after_ns=None if after is None else after * NS_PER_MS,
+                again=again,
             )
             if self._load is not None:
                 self._load.ended(now, failed=verdict.counts)

@@ -16,6 +16,7 @@ from router.pipeline.attempt import Attempt
 from router.pipeline.call import Call
 from router.pipeline.dispatch import dispatch
 from router.pipeline.plan import Planner
+from router.pipeline.wording import worded_for
 from router.ports.clock import Clock, Draw
 from router.ports.upstream import UpstreamFailed, Upstreams
 
@@ -88,13 +89,17 @@ class Attempts:
         """Admit and dispatch one attempt; return it, or what comes next if it could not be sent."""
         call, means = self._call, self._means
         now = means.clock.monotonic_ns()
+        assert call.plan is not None, "planned before it is sent"
+        asked = worded_for(deployment, call.request, call.plan)
+        if isinstance(asked, Refusal):
+            return self._machine.declined(asked, None, now)
         if deployment.adaptive and means.planner.is_full(deployment):
             return self._machine.declined(None, None, now)
         passage = means.breakers.enter(deployment, now)
         if isinstance(passage, int):
             return self._machine.declined(None, passage, now)
         try:
-            card = await means.gate.admit(call, deployment)
+            card = await means.gate.admit(call, deployment, asked)
             go_on(call)
         except BaseException as exc:
             passage.left()
@@ -116,7 +121,7 @@ class Attempts:
         )
         call.attempts.append(attempt)
         try:
-            await dispatch(call, attempt, means.upstreams.find(deployment.provider))
+            await dispatch(call, attempt, asked, means.upstreams.find(deployment.provider))
         except UpstreamFailed as exc:
             return self._after(attempt, exc.failure)
         if call.outcome is not None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from router.domain.catalog import Snapshot
-from router.domain.chat import ChatRequest
+from router.domain.dialects.request import Request
 from router.domain.faults import Fault, Refusal
 from router.domain.governance.budget import NOTHING, Amounts
 from router.domain.ids import CallId
@@ -35,6 +35,7 @@ class Call:
         "named_user",
         "on_record",
         "outcome",
+        "passed_headers",
         "plan",
         "principal",
         "refusal",
@@ -58,7 +59,7 @@ class Call:
         request_id: str,
         route: str,
         principal: Principal,
-        request: ChatRequest,
+        request: Request,
         labels: Labels,
         named_user: str | None,
         snapshot: Snapshot,
@@ -67,6 +68,7 @@ class Call:
         timeout_ns: int | None,
         retries: int,
         traceparent: str | None,
+        passed_headers: tuple[tuple[bytes, bytes], ...],
         settle: "Callable[[Call], Settlement]",
     ) -> None:
         self.id = id
@@ -82,6 +84,8 @@ class Call:
         self.timeout_ns = timeout_ns
         self.retries = retries
         self.traceparent = traceparent
+        self.passed_headers = passed_headers
+        """Of the caller's, those that are a part of its request wherever its dialect is spoken."""
         self.plan: RoutePlan | None = None
         self.attempts: list[Attempt] = []
         self.outcome: Outcome | None = None

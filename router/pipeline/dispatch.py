@@ -1,42 +1,45 @@
 """Send one attempt to its deployment. Retries and fallbacks are further attempts of the same kind."""
 
-from router.domain.chat import for_another_provider, upstream_body
-from router.domain.instants import NS_PER_MS
-from router.domain.metering import Meter
+from router.domain.dialects.meters import METERS
+from router.domain.dialects.request import Request, upstream_body
+from router.domain.dialects.translators import reply_translator
+from router.domain.ids import format_call_id
+from router.domain.instants import NS_PER_MS, NS_PER_S
 from router.pipeline.attempt import Attempt
 from router.pipeline.call import Call
 from router.pipeline.flight import Flight
 from router.ports.upstream import Upstream, UpstreamRequest
 
 
-async def dispatch(call: Call, attempt: Attempt, upstream: Upstream) -> Flight:
-    """Open the upstream and return the flight of its reply. Raises `UpstreamFailed`."""
+async def dispatch(call: Call, attempt: Attempt, asked: Request, upstream: Upstream) -> Flight:
+    """Open the upstream and return the flight of its reply. `asked`: what it reads. Raises `UpstreamFailed`."""
     headers: tuple[tuple[bytes, bytes], ...] = ((b"x-request-id", call.request_id.encode()),)
     if call.traceparent is not None:
         headers += ((b"traceparent", call.traceparent.encode("latin-1")),)
-    plan, asked = call.plan, call.request
-    if plan is not None and plan.home not in (None, attempt.deployment.provider):
-        asked = for_another_provider(asked)
+    dialect = asked.grammar.dialect
+    if dialect is call.request.grammar.dialect:
+        headers += call.passed_headers
+    admission = call.admission
+    limit = None if admission is None else admission.sized.write_max_tokens
     request = UpstreamRequest(
         deployment=attempt.deployment,
-        body=upstream_body(
-            asked,
-            attempt.deployment.upstream_model,
-            None if call.admission is None else call.admission.sized.write_max_tokens,
-            () if plan is None else plan.directives.consumed,
-        ),
+        dialect=dialect,
+        body=upstream_body(asked, attempt.deployment.upstream_model, limit),
         mode=call.request.mode,
         headers=headers,
         total_ns=_time_left_ns(call, attempt),
     )
     stream = await upstream.open(request)
-    meter = Meter(wants_usage=call.request.wants_usage)
-    admission = call.admission
-    if admission is not None and admission.sized.output_tokens_max is not None:
-        meter = Meter(
-            wants_usage=call.request.wants_usage,
-            tokens_max=admission.sized.output_tokens_max,
-            allow=admission.allow,
+    tokens_max = None if admission is None else admission.sized.output_tokens_max
+    meter = METERS[dialect](
+        wants_usage=call.request.wants_usage,
+        tokens_max=tokens_max,
+        allow=None if admission is None or tokens_max is None else admission.allow,
+    )
+    attempt.dropped = asked.dropped
+    if dialect is not call.request.grammar.dialect:
+        attempt.translator = reply_translator(
+            dialect, call.request, reply_id=format_call_id(call.id), created_s=call.arrived_ns // NS_PER_S
         )
     attempt.flight = flight = Flight(stream, meter)
     return flight

@@ -28,6 +28,7 @@ from router.pipeline.admit import Gate
 from router.pipeline.call import Call
 from router.pipeline.path import path_of
 from router.pipeline.plan import Planner, nobody
+from router.pipeline.wording import worded_for
 from router.ports.clock import Clock
 from router.ports.ledger import Ledger
 
@@ -38,7 +39,7 @@ class Said(NamedTuple):
     """What one policy says of the call."""
 
     policy: str
-    """`sizing`, `concurrency`, `rate` or `budget`."""
+    """`wording`, `sizing`, `concurrency`, `rate` or `budget`."""
     id: str
     refusal: Refusal | None
     """None: it lets the call pass."""
@@ -87,7 +88,7 @@ def explain(call: Call, *, planner: Planner, gate: Gate, ledger: Ledger, clock: 
     never = None if any(fallbacks.values()) else nobody(plan)
     if never is not None:
         raise RouterError(never)
-    desk = _Desk(call, gate, ledger, clock)
+    desk = _Desk(call, plan, gate, ledger, clock)
     figures = planner.figures(call, plan)
     return Explanation(
         plan=plan,
@@ -102,8 +103,9 @@ def explain(call: Call, *, planner: Planner, gate: Gate, ledger: Ledger, clock: 
 class _Desk:
     """Asks the limits of one call, and takes nothing of them."""
 
-    def __init__(self, call: Call, gate: Gate, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, call: Call, plan: RoutePlan, gate: Gate, ledger: Ledger, clock: Clock) -> None:
         self._call = call
+        self._plan = plan
         self._gate = gate
         self._ledger = ledger
         self._now, self._wall_ns = clock.monotonic_ns(), clock.wall_ns()
@@ -111,10 +113,13 @@ class _Desk:
 
     def weigh(self, deployment: Deployment, figure: tuple[str, float]) -> Weighed:
         call = self._call
+        asked = worded_for(deployment, call.request, self._plan)
+        if isinstance(asked, Refusal):
+            return Weighed(deployment, figure, None, None, (Said("wording", "", asked),))
         kind = class_of(call.request.model, call.labels.agent or call.principal.key_id, call.request.size)
         admission = Admission(self._gate, call.id, kind=kind, limits=())
         try:
-            self._gate.size(call, admission, deployment, self._path, self._wall_ns)
+            self._gate.size(call, admission, deployment, asked, self._path, self._wall_ns)
         except Declined as exc:
             return Weighed(deployment, figure, None, None, (Said("sizing", "", exc.refusal),))
         sized = admission.sized

@@ -6,7 +6,7 @@ closes the upstream. A flight has no task of its own; whoever listens drives it 
 
 from collections.abc import Callable, Sequence
 
-from router.domain.metering import Meter
+from router.domain.dialects.meter import Meter
 from router.domain.stream import Event
 from router.ports.upstream import LiveStream
 

@@ -4,7 +4,7 @@ Both are held against an estimate and not the most that the call may take: it ha
 """
 
 from router.domain.catalog import Deployment, Model
-from router.domain.chat import ChatRequest
+from router.domain.dialects.request import Request
 from router.domain.governance.rate import Costs, RateLimited, costs_of
 from router.domain.planning.needs import needs_of
 from router.pipeline.admit import Gate
@@ -33,14 +33,14 @@ class Headroom:
                 return max(wait_ns, refused.retry_after_ns)
         return wait_ns
 
-    def sent(self, request: ChatRequest, deployment: Deployment) -> None:
+    def sent(self, request: Request, deployment: Deployment) -> None:
         """Count a call against what its provider said was left, until it says so again."""
         payer = payer_of(deployment)
         if self._book.knows(payer):
             self._book.sent(payer, likely_costs(request))
 
 
-def likely_costs(request: ChatRequest) -> Costs:
+def likely_costs(request: Request) -> Costs:
     """Estimate what a call takes of a limit. A reply for which its caller says no maximum may be short."""
     needs = needs_of(request, frozenset())
     return costs_of(requests=1, input_tokens=needs.input_tokens, output_tokens=needs.output_tokens or 0)

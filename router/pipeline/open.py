@@ -4,7 +4,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from router.domain.catalog import Snapshot
-from router.domain.chat import ChatRequest
+from router.domain.dialects.request import Request
 from router.domain.dispatch.breakers import Breakers
 from router.domain.faults import Refusal, RouterError
 from router.domain.ids import CallId, CallIds
@@ -86,13 +86,14 @@ class Pipeline:
 
     def call(
         self,
-        request: ChatRequest,
+        request: Request,
         *,
         principal: Principal,
         metadata: Metadata,
         request_id: str,
         route: str,
         arrived: int,
+        passed_headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> Call:
         """Make the call of a decoded request. `arrived`: monotonic time at which its head was here."""
         wall_ns = self.clock.wall_ns()
@@ -110,6 +111,7 @@ class Pipeline:
             timeout_ns=metadata.timeout_ns,
             retries=metadata.retries,
             traceparent=metadata.traceparent,
+            passed_headers=passed_headers,
             settle=self._settler,
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from router.domain.catalog import Deployment, Model, Snapshot, Strategy
-from router.domain.chat import MAX_TOKENS_FIELDS
+from router.domain.dialects.request import Request
 from router.domain.dispatch.breakers import Breakers
 from router.domain.dispatch.failure import Fallback
 from router.domain.dispatch.machine import Dispatch
@@ -18,7 +18,7 @@ from router.domain.ids import ModelName, ProviderId, TargetId
 from router.domain.planning.adaptive import AdaptiveLimit, Felt
 from router.domain.planning.affinity import Affinities, Conversation, conversation_of
 from router.domain.planning.directives import FIELDS, NO_DIRECTIVES, read_directives
-from router.domain.planning.eligibility import Dropped, DropReason, free_at, set_back, sift
+from router.domain.planning.eligibility import DropReason, Sifted, free_at, set_back, sift
 from router.domain.planning.load import Loads, Started, watched
 from router.domain.planning.needs import NO_NEEDS, Needs, needs_of
 from router.domain.planning.plan import RoutePlan, resolve_model
@@ -34,7 +34,6 @@ from router.pipeline.upstream_limit_book import UpstreamLimitBook
 from router.ports.clock import Clock, Draw
 from router.ports.ledger import Ledger
 
-_PREFIX_FIELDS: Final = ("tools", "messages")
 _BY_SIZE: Final = (Strategy.COST, Strategy.EXPECTED_TTFT)
 """Strategies that look at how long a call is."""
 _OUTPUT_TOKENS: Final = 512
@@ -79,27 +78,29 @@ class Planner:
                 return read
             directives = read
         model, reason = self._stand_in(call, asked) if asked.substitutes else (asked, None)
-        if len(model.deployments) == 1 and not model.deployments[0].lacks and not model.context_window_fallbacks:
+        only = model.deployments[0] if len(model.deployments) == 1 else None
+        if only is not None and _takes_all(only, request) and not model.context_window_fallbacks:
             return RoutePlan(
                 asked=asked,
                 model=model,
                 stands_in=reason,
                 candidates=model.deployments,
-                home=model.deployments[0].provider,
+                home=only.provider,
                 directives=directives,
             )
         conversation = self._conversation(call, model)
         home = self._home(call, conversation)
         chain = self._chain(call, model)
         keep_one = not model.context_window_fallbacks
-        candidates, dropped = self._order(call, model, conversation, home, chain, keep_one=keep_one)
+        sifted = self._order(call, model, conversation, home, chain, keep_one=keep_one)
         return RoutePlan(
             asked=asked,
             model=model,
             stands_in=reason,
-            candidates=candidates,
-            dropped=dropped,
-            home=_provider_at(home, model, candidates),
+            candidates=sifted.kept,
+            dropped=sifted.dropped,
+            spared=sifted.spared,
+            home=_provider_at(home, model, sifted.kept),
             pinned=home,
             directives=directives,
             conversation=conversation,
@@ -135,7 +136,7 @@ class Planner:
             model = call.snapshot.find_model(name)
             if model is None or not call.principal.may_use(model.name):
                 continue
-            found += self._order(call, model, None, None, self._chain(call, model), keep_one=False)[0]
+            found += self._order(call, model, None, None, self._chain(call, model), keep_one=False).kept
         return found
 
     def figures(self, call: Call, plan: RoutePlan) -> Sequence[tuple[str, float]]:
@@ -204,64 +205,52 @@ class Planner:
         chain: Chain,
         *,
         keep_one: bool,
-    ) -> tuple[Sequence[Deployment], Sequence[Dropped]]:
-        """Drop who cannot serve, put the others in order, and those behind them who have no room for the call."""
+    ) -> Sifted:
+        """Drop who cannot serve, and put the others in order: tier by tier, in each by the model's strategy.
+
+        Who is spared comes after all that are well, and who has no room for the call after all that have some.
+        """
         if call.snapshot.revision > self._revision:
             self._follow(call.snapshot)
         now = self._clock.monotonic_ns()
         needs = _needs(call, model)
-        peek = self._breakers.peek
-        resting = {one.target: until for one in model.deployments if (until := peek(one.target, now)) is not None}
         sifted = sift(
             model.deployments,
             needs,
-            rests_until=resting.get,
+            health=self._breakers,
+            now=now,
             is_full=self.is_full,
             keep_one=keep_one,
         )
-        kept, dropped = sifted
-        if len(kept) < 2:
-            return kept, dropped
-        if not self._headroom.matters(model):
-            return self._rank(call, model, kept, needs, conversation, home, chain, now), dropped
-        costs = likely_costs(call.request)
-        kept, behind = set_back(kept, lambda one: self._headroom.wait_ns(one, costs, now), now)
-        ranked = self._rank(call, model, kept, needs, conversation, home, chain, now)
-        return [*ranked, *[one.deployment for one in behind]], [*dropped, *behind]
-
-    def _rank(
-        self,
-        call: Call,
-        model: Model,
-        kept: Sequence[Deployment],
-        needs: Needs,
-        conversation: Conversation | None,
-        home: TargetId | None,
-        chain: Chain,
-        now: int,
-    ) -> Sequence[Deployment]:
-        """Put those who can serve in order: tier by tier, in each by the strategy and where the conversation is."""
-        ttl_ns = call.snapshot.affinity_ttl_ns
+        if len(sifted.kept) < 2:
+            return sifted
+        behind: Sequence[Deployment] = ()
+        if self._headroom.matters(model):
+            costs = likely_costs(call.request)
+            sifted = set_back(sifted, lambda one: self._headroom.wait_ns(one, costs, now), now)
+            behind = [one.deployment for one in sifted.dropped if one.reason is DropReason.NO_ROOM]
+        kept: Sequence[Deployment] = sifted.kept
+        last: Sequence[Deployment] = ()
+        if sifted.spared:
+            kept, last = _spared_last(sifted)
         draw = self._draw.uniform()
         if conversation is not None:
             draw = self._affinities.draw(conversation, draw)
         output_tokens = _OUTPUT_TOKENS if needs.output_tokens is None else needs.output_tokens
         ask = Ask(now, draw, needs.input_tokens, output_tokens, chain, home)
-        known = self._known
-        ranked: Sequence[Deployment] = ()
-        if len(model.tiers) == 1:
-            ranked = rank(model.strategy, kept, ask, known)
-        else:
-            for tier in model.tiers:
-                ranked = [*ranked, *rank(model.strategy, [one for one in kept if one.tier == tier], ask, known)]
-        if conversation is None or ttl_ns is None:
-            return ranked
-        return self._affinities.prefer(model.strategy, ranked, conversation, self.loads, now=now, ttl_ns=ttl_ns)
+        ranked = _ranked(model, kept, ask, self._known)
+        ttl_ns = call.snapshot.affinity_ttl_ns
+        if conversation is not None and ttl_ns is not None:
+            prefer = self._affinities.prefer
+            ranked = prefer(model.strategy, ranked, conversation, self.loads, now=now, ttl_ns=ttl_ns)
+        if last:
+            ranked = [*ranked, *_ranked(model, last, ask, self._known)]
+        return Sifted([*ranked, *behind] if behind else ranked, sifted.dropped, sifted.spared)
 
     def _conversation(self, call: Call, model: Model) -> Conversation | None:
         if call.snapshot.affinity_ttl_ns is None or len(model.deployments) < 2:
             return None
-        return conversation_of(call.principal.key_id, model.name, call.request.fields, call.labels.workflow_id)
+        return conversation_of(call.principal.key_id, model.name, call.request, call.labels.workflow_id)
 
     def _home(self, call: Call, conversation: Conversation | None) -> TargetId | None:
         ttl_ns = call.snapshot.affinity_ttl_ns
@@ -273,7 +262,7 @@ class Planner:
         if model.strategy is not Strategy.EXPECTED_TTFT or len(model.deployments) < 2:
             return ()
         fields = call.request.fields
-        parts = [bytes(fields[name]) for name in _PREFIX_FIELDS if name in fields]
+        parts = [bytes(fields[name]) for name in call.request.grammar.prompt if name in fields] or [b""]
         return chain_of([model.name.encode(), *parts[:-1], parts[-1].rstrip(b"] \t\r\n")])
 
     def fallbacks(self, call: Call, plan: RoutePlan, kind: Fallback) -> Sequence[ModelName]:
@@ -293,12 +282,15 @@ class Planner:
                 return plan.model.fallbacks
 
     def _stand_in(self, call: Call, model: Model) -> tuple[Model, Reason | None]:
-        if not call.principal.may_substitute or not may_change(call.request.fields["messages"]):
+        if not call.principal.may_substitute or not may_change(call.request):
             return model, None
         snapshot = call.snapshot
         granted = [one.model for one in model.substitutes if call.principal.may_use(one.model)]
         found = stand_in(model, snapshot.models, self._circumstances(call, model), granted)
         return found or (model, None)
+
+    def _is_down(self, target: TargetId, now: int) -> bool:
+        return self._breakers.peek(target, now) is not None and not self._breakers.is_ejected(target, now)
 
     def _circumstances(self, call: Call, model: Model) -> Circumstances:
         now, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
@@ -310,7 +302,7 @@ class Planner:
             budget_low=any(ThresholdAction.SUBSTITUTE in one.actions for one in standings),
             priority=call.principal.priority,
             tags=frozenset(tag.strip() for tag in (call.labels.tags or "").split(",")),
-            down=all(self._breakers.peek(one.target, now) is not None for one in model.deployments),
+            down=all(self._is_down(one.target, now) for one in model.deployments),
             late=bool(p95s) and left_ns < min(p95s),
         )
 
@@ -318,12 +310,13 @@ class Planner:
 def _needs(call: Call, model: Model) -> Needs:
     """Say what a call needs, as far as that can matter for the choice between a model's deployments."""
     request, window = call.request, model.window
+    grammar = request.grammar
     if not model.lacks and model.strategy not in _BY_SIZE:
         if window is None:
-            return NO_NEEDS
+            return NO_NEEDS[grammar.dialect]
         # What a body has at most is enough to know, unless its caller also says how much it wants back.
-        if estimate_tokens(request.size) <= window and request.fields.keys().isdisjoint(MAX_TOKENS_FIELDS):
-            return NO_NEEDS
+        if estimate_tokens(request.size) <= window and request.fields.keys().isdisjoint(grammar.max_tokens):
+            return NO_NEEDS[grammar.dialect]
     return needs_of(request, model.lacks)
 
 
@@ -336,6 +329,27 @@ def _provider_at(home: TargetId | None, model: Model, candidates: Sequence[Deplo
     return candidates[0].provider if candidates else None
 
 
+def _takes_all(deployment: Deployment, request: Request) -> bool:
+    """Tell whether a deployment can serve whatever such a request asks for."""
+    return not deployment.lacks and request.grammar.dialect in deployment.dialects
+
+
+def _spared_last(sifted: Sifted) -> tuple[Sequence[Deployment], Sequence[Deployment]]:
+    """Tell the spared from those that are well; where none is well, there is only one kind."""
+    kept, spared = sifted.kept, sifted.spared
+    well = [one for one in kept if one.target not in spared]
+    return (well, [one for one in kept if one.target in spared]) if well else (kept, ())
+
+
+def _ranked(model: Model, deployments: Sequence[Deployment], ask: Ask, known: Known) -> Sequence[Deployment]:
+    if len(model.tiers) == 1:
+        return rank(model.strategy, deployments, ask, known)
+    ranked: list[Deployment] = []
+    for tier in model.tiers:
+        ranked += rank(model.strategy, [one for one in deployments if one.tier == tier], ask, known)
+    return ranked
+
+
 def nobody(plan: RoutePlan) -> Refusal | None:
     """Say why nobody can serve a call, where that is about the call and not about the moment."""
     if plan.candidates or any(one.reason in (DropReason.RESTING, DropReason.FULL) for one in plan.dropped):
@@ -345,6 +359,12 @@ def nobody(plan: RoutePlan) -> Refusal | None:
         return Refusal(
             fault=Fault.CAPABILITY_MISSING,
             message=f"No deployment of {plan.model.name!r} can do what the request needs: {'; '.join(lacking)}.",
+            param="model",
+        )
+    if any(one.reason is DropReason.DIALECT for one in plan.dropped):
+        return Refusal(
+            fault=Fault.CAPABILITY_MISSING,
+            message=f"No deployment of {plan.model.name!r} can be asked on this route. Use another.",
             param="model",
         )
     return Refusal(

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Final
 
 from router.domain.catalog import ReplyModel
-from router.domain.chat import restamp_event
+from router.domain.dialects.restamp import restamp
 from router.domain.dispatch.failure import Failure, FailureKind, interruption_of
 from router.domain.faults import Fault, Refusal
 from router.domain.settlement import Outcome
-from router.domain.stream import END_EVENT, ERROR_EVENT, KEEP_ALIVE, TRUNCATED, Event, EventKind, length_event
+from router.domain.stream import END_EVENT, ERROR_EVENT, KEEP_ALIVE, TRUNCATED, Event, EventKind
 from router.pipeline.admission import Admission
 from router.pipeline.attempt import Attempt
 from router.pipeline.attempts import Attempts
@@ -32,6 +32,7 @@ _BEYOND: Final = Refusal(
     message="The reply grew longer than the budget allows, though its provider was told where to end. Ask for less.",
 )
 _CUT: Final = Failure(kind=FailureKind.CUT, message="The provider's reply ended before it was complete.")
+_FOREIGN: Final = Failure(kind=FailureKind.MALFORMED, message="The provider's reply is not in the dialect it speaks.")
 _EMPTY: Final = Failure(kind=FailureKind.EMPTY, message="The provider's reply ended before it began.")
 
 
@@ -54,6 +55,7 @@ class Relay:
         "_ping_ns",
         "_stamp",
         "_timer",
+        "_translator",
     )
 
     def __init__(
@@ -91,6 +93,7 @@ class Relay:
         model = self._call.snapshot.models.get(attempt.deployment.model)
         alias = model is not None and model.reply_model is ReplyModel.ALIAS
         self._stamp = self._call.request.model if alias else None
+        self._translator = attempt.translator
 
     async def start(self) -> None:
         """Wait until a reply is known to be real, or until its caller needs a sign of life.
@@ -102,16 +105,19 @@ class Relay:
 
     async def read(self) -> list[Event]:
         """Return the next batch; the last one ends with COMPLETE, END or ERROR, after which there is none."""
-        batch, self._held = self._held, []
-        while not batch and (not self._begun or self._flight.meter.failure is None):
-            if not self._begun:
-                batch = await self._advance()
-                continue
-            try:
-                batch = self._due(await self._flight.read())
-            except UpstreamFailed as exc:
-                return [self._broken(exc.failure)]
-        return self._passed(batch)
+        passed: list[Event] = []
+        while not passed:
+            batch, self._held = self._held, []
+            while not batch and (not self._begun or self._flight.meter.failure is None):
+                if not self._begun:
+                    batch = await self._advance()
+                    continue
+                try:
+                    batch = self._due(await self._flight.read())
+                except UpstreamFailed as exc:
+                    return [self._broken(exc.failure)]
+            passed = self._passed(batch)
+        return passed
 
     async def each(self, take: Callable[[list[Event]], bool]) -> None:
         """Do `while take(await self.read()): pass`, without waking a task for each batch; begin with a `read`."""
@@ -124,7 +130,10 @@ class Relay:
         def arrived(batch: list[Event]) -> bool:
             if not batch:
                 batch = self._due(batch)
-            return take(self._passed(batch)) if batch or meter.failure is not None else True
+                if not batch and meter.failure is None:
+                    return True
+            passed = self._passed(batch)
+            return take(passed) if passed else True
 
         try:
             await self._flight.each(arrived)
@@ -148,6 +157,11 @@ class Relay:
                 return await self._go_on_after(meter.failure)
             if batch and batch[-1].kind is EventKind.END:
                 return await self._go_on_after(_EMPTY)
+        if self._translator is not None and batch and batch[-1].kind is EventKind.COMPLETE:
+            try:
+                batch = self._translator.take(batch)  # while another deployment may still be asked
+            except ValueError:
+                return await self._go_on_after(_FOREIGN)
         # With its comments: which of them came before the first real event depends on how the network cut it.
         self._early += batch
         if not meter.started and sum([len(event.raw) for event in self._early]) < _HELD_BYTES_MAX:
@@ -180,7 +194,7 @@ class Relay:
             self._attempt.began(now)
             self._book.learn(self._attempt)
         if meter.failure is not None:
-            return [*batch, self._broken(meter.failure)]
+            return self._worded([*batch, self._broken(meter.failure)])
         last = batch[-1].kind if batch else EventKind.COMMENT
         admission, tokens = self._admission, meter.counted_tokens
         ended = last is EventKind.END or meter.finished
@@ -196,8 +210,18 @@ class Relay:
             batch = [*batch, *self._cut(admission)]
         elif last is EventKind.END:
             batch[-1] = self._broken(_CUT)
+        return batch if self._translator is None and self._stamp is None else self._worded(batch)
+
+    def _worded(self, batch: list[Event]) -> list[Event]:
+        """Return the batch in the caller's dialect, which may be nothing yet, and with its name for the model."""
+        translator = self._translator
+        if translator is not None and batch and batch[-1].kind is not EventKind.COMPLETE:
+            broken = batch.pop() if batch[-1].kind is EventKind.ERROR else None
+            batch = translator.take(batch)
+            if broken is not None:
+                batch.append(broken)
         if self._stamp is not None:
-            return [restamp_event(event, self._stamp) for event in batch]
+            return [restamp(self._call.request.grammar.dialect, event, self._stamp) for event in batch]
         return batch
 
     def _cut(self, admission: Admission) -> list[Event]:
@@ -208,7 +232,7 @@ class Relay:
             self._call.close(Outcome.INTERRUPTED, _BEYOND)
             return [ERROR_EVENT]
         self._call.close(Outcome.COMPLETED)
-        return [length_event(self._flight.meter.unfinished), TRUNCATED, END_EVENT]
+        return [*self._flight.meter.cut(), TRUNCATED, END_EVENT]
 
     def _broken(self, failure: Failure) -> Event:
         """End a reply whose upstream has ended, somehow: well if every choice was finished, else with an error."""

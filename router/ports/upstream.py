@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from router.domain.catalog import Deployment
+from router.domain.dialects.dialect import Dialect
 from router.domain.dispatch.failure import Failure
 from router.domain.ids import ProviderId
 from router.domain.stream import Event, ReplyMode
@@ -15,6 +16,8 @@ class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt: the body as the provider must receive it, byte for byte."""
 
     deployment: Deployment
+    dialect: Dialect = Dialect.CHAT
+    """In which `body` is written, and the reply is expected; one of the deployment's."""
     body: bytes
     mode: ReplyMode
     headers: tuple[tuple[bytes, bytes], ...] = ()

@@ -8,7 +8,7 @@ import pytest
 
 from router.adapters.transport_connection import BUFFER_BYTES_MAX
 from router.adapters.transport_httptools import transport_to
-from router.adapters.upstreams.openai_compatible import OpenAiCompatible
+from router.adapters.upstreams.http_upstream import HttpUpstream
 from router.domain.catalog import Network, Provider, ProviderKind
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.ids import ProviderId
@@ -78,7 +78,7 @@ async def test_two_streams_share_a_connection(fake: FakeUpstream) -> None:
 async def test_a_provider_that_lingers_after_done_loses_its_connection(
     fake: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("router.adapters.upstreams.openai_reply.LINGER_S_MAX", 0.02)
+    monkeypatch.setattr("router.adapters.upstreams.http_reply.LINGER_S_MAX", 0.02)
     fake.script(fake_upstream.event_stream(b"data: {}\n\ndata: [DONE]\n\n", asyncio.Event()))
 
     events = await drain(await over(fake).open(ask(ReplyMode.STREAM)))
@@ -105,7 +105,7 @@ async def test_a_cancelled_open_leaves_no_connection(fake: FakeUpstream) -> None
         base_url=fake.base_url.replace("http:", "https:"),  # a handshake that is never answered
         timeouts=TIMEOUTS,
     )
-    upstream = OpenAiCompatible(provider, transport_to(provider), FakeClock())
+    upstream = HttpUpstream(provider, transport_to(provider), FakeClock())
     async with asyncio.TaskGroup() as tasks:
         opening = tasks.create_task(upstream.open(ask(ReplyMode.UNARY)))
         while not fake.open_connections:
@@ -148,7 +148,7 @@ async def test_the_connect_limit_is_told_apart(fake: FakeUpstream) -> None:
         base_url=fake.base_url.replace("http:", "https:"),
         timeouts=replace(TIMEOUTS, connect_ns=30 * MS),
     )
-    upstream = OpenAiCompatible(provider, transport_to(provider), FakeClock())
+    upstream = HttpUpstream(provider, transport_to(provider), FakeClock())
 
     with pytest.raises(UpstreamFailed) as caught:
         await upstream.open(ask(ReplyMode.UNARY))

@@ -19,7 +19,7 @@ from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.admin.keys import KeyDesk
 from router.facades.http.admin.tenants import TenantDesk
 from router.facades.http.app import build_app
-from router.facades.http.front import CHAT_PATHS
+from router.facades.http.voice import BY_PATH
 from router.lifecycle import Phase
 from router.pipeline.open import Pipeline
 from tests.support.fakes import (
@@ -133,7 +133,7 @@ def routes_of_the_app() -> set[str]:
         snapshots=FixedSnapshots(snapshot()),
         breakers=breakers(),
     )
-    found = {f"POST {path}" for path in CHAT_PATHS}
+    found = {f"POST {path}" for path in BY_PATH}
     keys = KeyDesk(keys=Unasked())  # type: ignore[arg-type]  # as above
     ledger = LedgerAdmin(Unasked())  # type: ignore[arg-type]  # as above
     unasked = Unasked()

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 from router.adapters.ledger_sqlite import open_sqlite_ledger
 from router.adapters.sql.sqlite_store import Durability
-from router.domain.chat import ChatRequest, read_chat_request
+from router.domain.dialects.dialect import CHAT
+from router.domain.dialects.request import Request, read_request
 from router.domain.dispatch.breakers import Breakers
 from router.domain.faults import RouterError
 from router.domain.governance.output_estimate import SAMPLES_MIN, class_of
@@ -92,8 +93,8 @@ class Life:
                     self.pipeline.gate._estimates.learn(kind, scenario.learned)
 
     def start(self, asked: Asked) -> None:
-        request = read_chat_request(asked.body.encode())
-        assert isinstance(request, ChatRequest), request
+        request = read_request(CHAT, asked.body.encode())
+        assert isinstance(request, Request), request
         self.provider.inputs[asked.name] = asked.input
         call = self.pipeline.call(
             request,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from router.domain.catalog import Deployment
-from router.domain.chat import MAX_TOKENS_FIELDS
+from router.domain.dialects.dialect import CHAT
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.dispatch.retry import RetryTerms
 from router.domain.ids import ProviderId
@@ -270,7 +270,7 @@ class Provider:
 def said_max(body: bytes, deployment: Deployment) -> int | None:
     """Read the maximum as this deployment heeds it."""
     fields = json.loads(body)
-    heeded = MAX_TOKENS_FIELDS if deployment.max_tokens_field is None else (deployment.max_tokens_field,)
+    heeded = CHAT.max_tokens if deployment.max_tokens_field is None else (deployment.max_tokens_field,)
     said = [fields[name] for name in heeded if name in fields]
     if deployment.max_output_tokens is not None:
         said.append(deployment.max_output_tokens)

@@ -20,6 +20,7 @@ from router.domain.planning.affinity import Affinities, Conversation, conversati
 from router.domain.planning.load import Loads
 from router.domain.planning.prefix import Prefixes, chain_of
 from router.domain.planning.ranking import Ask, Known, rank
+from tests.support.asked import asked
 
 DEPLOYMENTS = tuple(
     Deployment(id=DeploymentId(f"mock/{name}"), provider=ProviderId("mock"), upstream_model=name) for name in "abcd"
@@ -45,7 +46,7 @@ class Replica:
         while self.coming and self.coming[0][0] <= now:
             at, _, happen = heapq.heappop(self.coming)
             happen(at)
-        conversation = conversation_of("key", "m", {"messages": Raw(body)}, session)
+        conversation = conversation_of("key", "m", asked({"messages": Raw(body)}), session)
         assert isinstance(conversation, Conversation)
         drawn = self.affinities.draw(conversation, self.draw.random())
         home = self.affinities.find(conversation, now, TTL_NS)

@@ -16,6 +16,7 @@ class AnsweringRouter:
         self.answers: list[tuple[int, object]] = []
         self.asked: list[tuple[str, str, object]] = []
         self.bearers: set[str] = set()
+        self.headers: dict[str, str] = {}
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -27,6 +28,8 @@ class AnsweringRouter:
                 content = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
                 self.send_response(status)
                 self.send_header("content-length", str(len(content)))
+                for name, value in site.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
 

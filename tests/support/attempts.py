@@ -1,7 +1,7 @@
 """Make attempts without a pipeline."""
 
 from router.domain.catalog import Deployment
-from router.domain.dispatch.breakers import Passage
+from router.domain.dispatch.breakers import Breakers, Passage
 from router.domain.planning.load import Loads
 from router.domain.pricing import PriceCard
 from router.pipeline.attempt import Attempt
@@ -16,10 +16,11 @@ def attempt(
     started_ns: int = 1,
     begun: int = 1,
     hurried: bool = False,
+    fleet: Breakers | None = None,
 ) -> Attempt:
-    """Begin an attempt at a deployment that nothing is known of."""
+    """Begin an attempt at a deployment that nothing is known of, but for what `fleet` knows."""
     at = at or deployment()
-    passage = breakers().enter(at, begun)
+    passage = (fleet or breakers()).enter(at, begun)
     assert isinstance(passage, Passage)
     load = Loads().started(at.target, 0, begun)
     return Attempt(

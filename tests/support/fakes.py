@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from router.domain.catalog import Deployment, Model, Provider, ProviderKind, ReplyModel, Snapshot, Timeouts
-from router.domain.dispatch.breakers import Breakers, Transition
-from router.domain.dispatch.failure import Failure, FailureKind
+from router.domain.dispatch.breakers import Breakers, Passage, Transition
+from router.domain.dispatch.failure import Failure, FailureKind, Verdict
 from router.domain.dispatch.retry import RetryTerms
 from router.domain.faults import Fault
 from router.domain.governance.budget import Crossed
@@ -220,6 +220,17 @@ def snapshot(
 def breakers() -> Breakers:
     """Know nothing of any deployment, and tell nobody."""
     return Breakers(uniform=FakeDraw().uniform, changed=lambda _: None)
+
+
+def eject(fleet: Breakers, one: Deployment, now: int) -> None:
+    """Open the breaker of one that answers every other call."""
+    for fails in (False, True) * 5:
+        passage = fleet.enter(one, now)
+        assert isinstance(passage, Passage)
+        if fails:
+            passage.failed(Verdict(fault=Fault.UPSTREAM_ERROR, counts=True), now=now)
+        else:
+            passage.began(now)
 
 
 def principal(*models: str) -> Principal:

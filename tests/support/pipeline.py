@@ -2,7 +2,8 @@
 
 from router.adapters.ledger_memory import MemoryLedger
 from router.domain.catalog import Snapshot
-from router.domain.chat import ChatRequest, read_chat_request
+from router.domain.dialects.dialect import CHAT
+from router.domain.dialects.request import Request, read_request
 from router.domain.governance.budget import Crossed, Exhausted
 from router.domain.ids import Epoch
 from router.domain.metadata import Metadata
@@ -54,8 +55,8 @@ class Rig:
     def call(
         self, body: str = '{"model":"small","messages":[],"stream":true}', *, who: Principal | None = None
     ) -> Call:
-        request = read_chat_request(body.encode())
-        assert isinstance(request, ChatRequest), request
+        request = read_request(CHAT, body.encode())
+        assert isinstance(request, Request), request
         return self.pipeline.call(
             request,
             principal=who or fakes.principal("*"),

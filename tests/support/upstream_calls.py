@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from router.adapters.transport_httptools import transport_to
-from router.adapters.upstreams.openai_compatible import OpenAiCompatible
+from router.adapters.upstreams.http_upstream import HttpUpstream
 from router.domain.catalog import Credential, Deployment, Network, Provider, ProviderKind, Timeouts
 from router.domain.dispatch.failure import Failure
 from router.domain.ids import DeploymentId, ProviderId
@@ -66,7 +66,7 @@ async def reads_failure(live: LiveStream) -> Failure:
     return caught.value.failure
 
 
-def over(fake: FakeUpstream, *, timeouts: Timeouts = TIMEOUTS, network: Network | None = None) -> OpenAiCompatible:
+def over(fake: FakeUpstream, *, timeouts: Timeouts = TIMEOUTS, network: Network | None = None) -> HttpUpstream:
     provider = Provider(
         id=ProviderId("fake"),
         kind=ProviderKind.OPENAI_COMPATIBLE,
@@ -75,4 +75,4 @@ def over(fake: FakeUpstream, *, timeouts: Timeouts = TIMEOUTS, network: Network 
         timeouts=timeouts,
         network=network or Network(),
     )
-    return OpenAiCompatible(provider, transport_to(provider), FakeClock())
+    return HttpUpstream(provider, transport_to(provider), FakeClock())

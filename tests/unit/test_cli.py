@@ -1,6 +1,8 @@
 """The command line, as far as no process need be started: e2e/test_start.py has the rest."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,12 @@ def test_usage_without_a_store_says_what_to_do(capsys: pytest.CaptureFixture[str
 def test_usage_wants_a_duration(capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == main(["usage", "--since", "yesterday"])
     assert "--since" in capsys.readouterr().err
+
+
+def test_help_loads_nothing_that_serving_needs() -> None:
+    """It starts in a tenth of a second; each of these alone would double that."""
+    heavy = "{'asyncio', 'fastapi', 'pydantic', 'uvloop', 'yaml'}"
+    code = f"import sys, router.cli; router.cli._parser(); print(sorted({heavy} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+
+    assert "[]\n" == done.stdout

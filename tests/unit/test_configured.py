@@ -1,6 +1,7 @@
 """A reload swaps the configuration whole, or says why not and changes nothing; stored keys come beside the file's."""
 
 import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -43,7 +44,11 @@ class Desk:
         self.refusal: Exception | None = None
         self.clock = FakeClock()
         self.configured = Configured(
-            load(sources), sources=sources, first_key="sk-unused", catalogue=nothing_known, clock=self.clock
+            load(sources),
+            sources=sources,
+            first_key="sk-unused",
+            catalogues=lambda _files: nothing_known,
+            clock=self.clock,
         )
 
     def write(self, name: str, more: str = "") -> None:
@@ -422,3 +427,17 @@ def test_the_store_is_out_of_reach_when_no_look_at_it_has_succeeded_for_a_while(
     assert UNSEEN_NS_MIN + 1 == desk.configured.store_unseen_ns
     desk.configured.store_seen()
     assert 0 == desk.configured.store_unseen_ns
+
+
+async def test_a_price_file_that_changes_is_a_change_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "prices.json").write_text("{}")
+    desk = Desk(tmp_path)
+    desk.write("priced", "prices: { files: [prices.json] }\n")
+    assert desk.configured.files_changed()
+    assert (2, ["priced"]) == await desk.reload()
+
+    assert not desk.configured.files_changed()
+    (tmp_path / "prices.json").write_text("{ }  ")
+    os.utime(tmp_path / "prices.json", ns=(1, 1))
+    assert desk.configured.files_changed()
+    assert not desk.configured.files_changed()

@@ -27,7 +27,7 @@ from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.adapters.transport_connection import Connection
 from router.adapters.transport_httptools import HttptoolsTransport
-from router.adapters.upstreams.openai_compatible import OpenAiCompatible
+from router.adapters.upstreams.http_upstream import HttpUpstream
 from router.domain.catalog import Credential, Provider, ProviderKind, Timeouts
 from router.domain.governance.budget import Budget, BudgetId, Scope, ScopeKind, Unit
 from router.domain.governance.permits import ConcurrencyLimit
@@ -164,10 +164,10 @@ class Router:
 class OneProvider:
     """The `Upstreams` port over one upstream."""
 
-    def __init__(self, upstream: OpenAiCompatible) -> None:
+    def __init__(self, upstream: HttpUpstream) -> None:
         self._upstream = upstream
 
-    def find(self, _provider: ProviderId) -> OpenAiCompatible:
+    def find(self, _provider: ProviderId) -> HttpUpstream:
         return self._upstream
 
 
@@ -196,7 +196,7 @@ async def router_on(folder: Path, who: Principal | None = None) -> AsyncIterator
                 draw=FakeDraw(),
                 ledger=ledger,
                 telemetry=FanOutTelemetry(prometheus, lines),
-                upstreams=OneProvider(OpenAiCompatible(provider, transport, FakeClock())),
+                upstreams=OneProvider(HttpUpstream(provider, transport, FakeClock())),
                 snapshots=FixedSnapshots(replace(snapshot(), keys=keys)),
                 breakers=breakers(),
             )

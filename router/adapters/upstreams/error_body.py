@@ -31,6 +31,8 @@ class _Body(_Said):
     object: Raw = Raw()
     error: Raw = Raw()
     detail: Raw = Raw()
+    response: Raw = Raw()
+    """Of an event of Responses, which holds what it says of the whole."""
 
 
 class _Detail(msgspec.Struct):
@@ -133,6 +135,8 @@ def _read(body: bytes, *, only_error: bool = False) -> _Said | None:
             outer = (_bodies.decode(body) or [_Body()])[0]
         else:
             outer = _body.decode(body)
+        if _present(outer.response):
+            outer = _body.decode(outer.response)
     except (msgspec.DecodeError, RecursionError):
         return None
     if _present(outer.error):
@@ -140,7 +144,7 @@ def _read(body: bytes, *, only_error: bool = False) -> _Said | None:
             return _said.decode(outer.error)
         except msgspec.DecodeError:
             return _Said(message=outer.error)
-    if only_error and bytes(outer.object) != b'"error"':
+    if only_error and b'"error"' not in (bytes(outer.object), bytes(outer.type)):
         return None
     if not _present(outer.message):
         outer.message = outer.detail

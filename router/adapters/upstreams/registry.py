@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final, assert_never
 
-from router.adapters.upstreams.openai_compatible import OpenAiCompatible
+from router.adapters.upstreams.http_upstream import HttpUpstream
 from router.adapters.upstreams.scripted import ScriptedUpstream
 from router.domain.catalog import Provider, ProviderKind, Snapshot
 from router.domain.ids import ProviderId
@@ -56,11 +56,11 @@ class UpstreamRegistry:
 
     def _build(self, provider: Provider) -> Upstream:
         match provider.kind:
-            case ProviderKind.OPENAI_COMPATIBLE:
-                return OpenAiCompatible(provider, self._transport_to(provider), self._clock)
+            case ProviderKind.OPENAI_COMPATIBLE | ProviderKind.ANTHROPIC:
+                return HttpUpstream(provider, self._transport_to(provider), self._clock)
             case ProviderKind.SCRIPTED:
                 return ScriptedUpstream(provider)
-            case ProviderKind.ANTHROPIC | ProviderKind.LITELLM:
+            case ProviderKind.LITELLM:
                 raise ValueError(f"provider {provider.id!r}: kind {provider.kind.value} is not served yet")
             case never:
                 assert_never(never)

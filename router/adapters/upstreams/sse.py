@@ -10,6 +10,7 @@ from router.domain.stream import END_EVENT, Event, EventKind
 
 EVENT_BYTES_MAX: Final = 8 * 1024 * 1024
 
+_LAST_EVENTS: Final = frozenset((b"message_stop", b"response.completed", b"response.incomplete"))
 _BOM: Final = b"\xef\xbb\xbf"
 _PLAIN: Final = b"data: {"
 
@@ -21,11 +22,13 @@ class Malformed(Exception):
 class SseSplitter:
     """Feed it bytes, get events. After END it ignores everything, as the stream is over."""
 
-    __slots__ = ("_after_cr", "_at_start", "_overflowed", "_tail", "ended")
+    __slots__ = ("_after_cr", "_at_start", "_named", "_overflowed", "_tail", "ended")
 
-    def __init__(self) -> None:
+    def __init__(self, *, named_events: bool = False) -> None:
+        """`named_events`: a line before the data says what an event is, and goes on with it."""
+        self._named = named_events
         self.ended = False
-        """`[DONE]` was seen."""
+        """`[DONE]` was seen, or an event after which there is none."""
         self._tail = bytearray()  # the beginning of a block whose blank line has not arrived
         self._at_start = True
         self._after_cr = False
@@ -121,7 +124,9 @@ class SseSplitter:
             self._normalise(block, events)
 
     def _normalise(self, block: bytes, events: list[Event]) -> None:
+        """Bring a block of any form to ours: its name if names mean something, and its data."""
         values: list[bytes] = []
+        event_name = b""
         for line in block.split(b"\n"):
             name, _, value = line.partition(b":")
             value = value.removeprefix(b" ")
@@ -129,9 +134,15 @@ class SseSplitter:
                 events.append(Event(EventKind.COMMENT, b": %b\n\n" % value))
             elif name == b"data":
                 values.append(value)
+            elif name == b"event":
+                event_name = value
         if values == [b"[DONE]"]:
             self.ended = True
             events.append(END_EVENT)
         elif any(values):  # an event without data tells nothing, and SDKs fail to parse it
-            raw = b"".join([b"data: %b\n" % value for value in values])
-            events.append(Event(EventKind.CHUNK, raw + b"\n"))
+            raw = b"".join([b"data: %b\n" % value for value in values]) + b"\n"
+            named = self._named and event_name
+            events.append(Event(EventKind.CHUNK, b"event: %b\n%b" % (event_name, raw) if named else raw))
+            if named and event_name in _LAST_EVENTS:
+                self.ended = True
+                events.append(END_EVENT)

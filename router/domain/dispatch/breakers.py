@@ -1,9 +1,12 @@
 """Decide whether a target may be asked now: its breaker, its provider's wishes, and whether its credential is any good.
 
-Three things keep calls away, each for its own time. The breaker opens on failures, a target at a time. A rate limit or
-a model that is not there keeps its target away without opening anything. A credential that was refused, or whose quota
-is used up, is left alone at its provider whatever the model; when its time is over one call at a time tries it. The
-state of a target is kept under its id and survives reloads; it belongs to one process and dies with it.
+Three things keep calls away, each for its own time. The breaker opens on failures and slow replies, a target at a time.
+A rate limit or a model that is not there keeps its target away without opening anything. A credential that was refused,
+or whose quota is used up, is left alone at its provider whatever the model; when its time is over one call at a time
+tries it. The state of a target is kept under its id and survives reloads; it belongs to one process and dies with it.
+
+A target that its breaker alone keeps away, though it answers at least sometimes, is ejected: that is advice to whoever
+chooses among several (`domain/planning/eligibility.py`), and who chooses it all the same is let through.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,7 +15,15 @@ from functools import partial
 from typing import Final
 
 from router.domain.catalog import Deployment
-from router.domain.dispatch.breaker import SAID_MAX_NS, TRYING_NS, Breaker, BreakerState, BreakerTerms
+from router.domain.dispatch.breaker import (
+    SAID_MAX_NS,
+    SPARED,
+    TRYING_NS,
+    Breaker,
+    BreakerState,
+    BreakerTerms,
+    OpenedBy,
+)
 from router.domain.dispatch.failure import Park, Verdict
 from router.domain.faults import Fault
 from router.domain.ids import DeploymentId, ProviderId, TargetId
@@ -50,11 +61,12 @@ class TargetState:
     provider: ProviderId
     credential: str
     state: BreakerState
-    held: bool
-    """Opened by hand: it stays open until it is closed by hand."""
+    opened_by: OpenedBy | None
+    """None: it is closed."""
     calls: int
     failures: int
-    """In the window, as `calls`."""
+    """In the window, as `calls` and `slow`."""
+    slow: int
     failures_in_a_row: int
     opens_until_ns: int | None
     not_before_ns: int | None
@@ -114,12 +126,24 @@ class _Target:
             self.until_ns = until_ns
             self.why = why
 
-    def away_until(self, now: int, *, force: bool) -> int | None:
+    def away_until(self, now: int) -> int | None:
+        until_ns = self.kept_away_until(now)
+        return self.breaker.away_until(now) if until_ns is None else until_ns
+
+    def kept_away_until(self, now: int) -> int | None:
+        """Say what its provider asked for, whatever its breaker says."""
         if now < self.until_ns:
             return self.until_ns
-        if self.credential.level and (until_ns := self.credential.away_until(now)) is not None:
-            return until_ns
-        return self.breaker.away_until(now, force=force)
+        return self.credential.away_until(now) if self.credential.level else None
+
+    def is_ejected(self, now: int) -> bool:
+        breaker = self.breaker
+        return (
+            breaker.state is not _CLOSED
+            and breaker.answers
+            and breaker.away_until(now) is not None
+            and self.kept_away_until(now) is None
+        )
 
 
 class Passage:
@@ -127,23 +151,23 @@ class Passage:
 
     __slots__ = ("_began_ns", "_credential", "_ended", "_generation", "_successes", "_target")
 
-    def __init__(self, target: _Target) -> None:
+    def __init__(self, target: _Target, generation: int) -> None:
         self._target = target
-        self._generation = target.breaker.generation
+        self._generation = generation
         self._credential = target.credential.generation
         self._successes: int | None = None
         self._began_ns = 0
         self._ended = False
 
-    def began(self, now: int) -> None:
-        """Count a success: the first real event of the reply is there."""
+    def began(self, now: int, took_ns: int = 0) -> None:
+        """Count a success: the first real event of the reply is there, so long after it was asked for."""
         if self._ended or self._successes is not None:
             return
         breaker = self._target.breaker
         was = self._generation
         current = was == breaker.generation
-        breaker.succeed(was, now)
-        if current:
+        breaker.succeed(was, now, took_ns)
+        if current and breaker.state is _CLOSED:
             self._generation = breaker.generation  # it may have closed the breaker: what becomes of it counts there
         self._successes = breaker.successes
         self._began_ns = now
@@ -152,8 +176,16 @@ class Passage:
             credential.restore()
             self._credential = credential.generation
 
-    def failed(self, verdict: Verdict, *, now: int, retry_after_ns: int | None = None, again: bool = False) -> None:
-        """Count a failure, and keep away what the verdict says.
+    def failed(
+        self,
+        verdict: Verdict,
+        *,
+        now: int,
+        took_ns: int = 0,
+        retry_after_ns: int | None = None,
+        again: bool = False,
+    ) -> None:
+        """Count a failure, so long after the reply was asked for, and keep away what the verdict says.
 
         `again`: this call has failed at the same deployment before, with another credential. That says more about the
         call than about the credential, so it is not counted twice.
@@ -165,7 +197,12 @@ class Passage:
         if verdict.counts and not again:
             anew = self._successes is None or now - self._began_ns >= target.breaker.window_ns
             target.breaker.fail(
-                self._generation, now, retry_after_ns=retry_after_ns, successes=self._successes, anew=anew
+                self._generation,
+                now,
+                took_ns if self._successes is None else 0,
+                retry_after_ns=retry_after_ns,
+                successes=self._successes,
+                anew=anew,
             )
         elif self._successes is None:
             target.breaker.release(self._generation)
@@ -221,33 +258,39 @@ class Breakers:
             known.credential = self._credentials.setdefault(key, _Credential())
             self._targets[deployment.target] = known
 
-    def peek(self, target: TargetId, now: int, *, force: bool = False) -> int | None:
+    def peek(self, target: TargetId, now: int) -> int | None:
         """Say until when a target is to be left alone; None: it may be asked. Takes nothing."""
         known = self._targets.get(target)
-        return None if known is None else known.away_until(now, force=force)
+        return None if known is None else known.away_until(now)
 
     def is_ejected(self, target: TargetId, now: int) -> bool:
-        """Tell whether only its breaker keeps a target away: `force` would let a call through."""
+        """Tell whether only its breaker keeps a target away, though it answers at least sometimes."""
         known = self._targets.get(target)
-        if known is None or known.away_until(now, force=False) is None:
-            return False
-        return known.away_until(now, force=True) is None
+        return known is not None and known.is_ejected(now)
 
-    def enter(self, deployment: Deployment, now: int, *, force: bool = False) -> Passage | int:
+    def is_out(self, target: TargetId, now: int) -> bool:
+        """Tell whether calls cannot count on a target now: it is left alone, or only being tried."""
+        known = self._targets.get(target)
+        return known is not None and (known.breaker.state is not _CLOSED or known.away_until(now) is not None)
+
+    def enter(self, deployment: Deployment, now: int) -> Passage | int:
         """Let an attempt through, or say until when to leave the target alone.
 
-        `force` tries a target whose breaker is open before its time, as one of its probes. Nothing forces a breaker
-        that was opened by hand, a rate limit, or a parked credential.
+        An ejected target is asked all the same: whoever chose it had nobody better. Such a call is no probe, so it
+        neither closes the breaker nor opens it for longer.
         """
         target = self._targets.get(deployment.target) or self._find(deployment)
         credential, breaker = target.credential, target.breaker
         if now < target.until_ns or credential.level or breaker.state is not _CLOSED:
-            until_ns = target.away_until(now, force=force)
-            if until_ns is not None:
+            until_ns = target.away_until(now)
+            if until_ns is not None and not target.is_ejected(now):
                 return until_ns
-            breaker.enter()
+            if until_ns is None:
+                breaker.enter()
             credential.trying = credential.level > 0
-        return Passage(target)
+            if until_ns is not None:
+                return Passage(target, SPARED)
+        return Passage(target, breaker.generation)
 
     def open(self, target: TargetId) -> bool:
         """Open a breaker by hand; False: there is no such target."""
@@ -292,7 +335,7 @@ class Breakers:
 
 def _state(target: TargetId, known: _Target, now: int) -> TargetState:
     deployment, breaker, credential = known.deployment, known.breaker, known.credential
-    calls, failures, row = breaker.standing(now)
+    calls, failures, slow, row = breaker.standing(now)
     is_open = breaker.state is BreakerState.OPEN and not breaker.held
     away = now < known.until_ns
     return TargetState(
@@ -301,9 +344,10 @@ def _state(target: TargetId, known: _Target, now: int) -> TargetState:
         provider=deployment.provider,
         credential=deployment.credential,
         state=breaker.state,
-        held=breaker.held,
+        opened_by=breaker.opened_by,
         calls=calls,
         failures=failures,
+        slow=slow,
         failures_in_a_row=row,
         opens_until_ns=breaker.until_ns if is_open else None,
         not_before_ns=known.until_ns if away else None,

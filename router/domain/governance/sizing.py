@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Raw
 
 from router.domain.catalog import Deployment
-from router.domain.chat import MAX_TOKENS_FIELDS
+from router.domain.dialects.dialect import CHAT, Grammar
+from router.domain.dialects.request import Request
 from router.domain.faults import Fault, Refusal
 from router.domain.governance.budget import Amounts, BudgetMode
 from router.domain.governance.input_bound import PartKind, Unbounded, bound_input, bound_output
@@ -86,8 +87,7 @@ class Sized(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def size_call(
-    fields: Mapping[str, Raw],
-    mode: ReplyMode,
+    request: Request,
     deployment: Deployment,
     *,
     room: Room,
@@ -96,9 +96,10 @@ def size_call(
     duration_ns_max: int,
     assumed_price: PriceCard | None = None,
 ) -> Sized | Refusal:
-    """Size one attempt. `estimate` is the learned quantile of the output of all choices; None: nothing is learned.
+    """Size one attempt. `request` is as the deployment is to receive it, in a dialect that it speaks.
 
-    A model without a price is taken to cost `assumed_price` under an account in USD, or is refused.
+    `estimate` is the learned quantile of the output of all choices; None: nothing is learned. A model without a price
+    is taken to cost `assumed_price` under an account in USD, or is refused.
     """
     room_usd, room_tokens = room
     price = deployment.price
@@ -106,22 +107,26 @@ def size_call(
         price = assumed_price
         if price is None:
             return _refuse("The model has no price, and a budget in USD applies. Use a model that has one.")
-    input_tokens = bound_input(fields, deployment.part_maxima)
+    grammar, fields = request.grammar, request.fields
+    input_tokens = bound_input(grammar, fields, deployment.part_maxima)
     if isinstance(input_tokens, Unbounded):
-        if room != NO_ACCOUNT:
+        if input_tokens.in_window and deployment.context_window is not None:
+            input_tokens = deployment.context_window
+        elif room != NO_ACCOUNT:
             return _refuse(_unbounded(input_tokens))
-        input_tokens = sum(map(len, fields.values()))
+        else:
+            input_tokens = sum(map(len, fields.values()))
     ceiling = FREE if price is None else ceiling_of(price, input_tokens, duration_ns_max)
 
     affordable = None if room_usd is None else ceiling.affords(room_usd)
     if room_tokens is not None and (affordable is None or room_tokens - input_tokens < affordable):
         affordable = room_tokens - input_tokens
-    most, write = _maximum(fields, deployment, affordable, terms)
+    most, write = _maximum(request, deployment, affordable, terms) if grammar.generates else (0, None)
     held = most
     expected = OUTPUT_TOKENS_GUESS if estimate is None else estimate
     if expected >= most:
         expected = most
-    elif estimate is not None and affordable is not None and terms.mode is _QUANTILE and mode is _STREAM:
+    elif estimate is not None and affordable is not None and terms.mode is _QUANTILE and request.mode is _STREAM:
         # One that comes whole cannot be cut and holds its worst case; so does each when funds are low.
         held = most if _low_funds(room, ceiling, input_tokens, estimate) else estimate
     expected_input = estimate_tokens(input_tokens)
@@ -137,20 +142,23 @@ def size_call(
 
 
 def _maximum(
-    fields: Mapping[str, Raw], deployment: Deployment, affordable: int | None, terms: Terms
+    request: Request, deployment: Deployment, affordable: int | None, terms: Terms
 ) -> tuple[int, tuple[str, int] | None]:
     """Return how long the reply may get, all choices together, and what to write. It may still be more than fits.
 
     `affordable` is the longest reply that the accounts have room for, None if none of them counts output.
     """
-    asked = bound_output(fields)
+    grammar, fields = request.grammar, request.fields
+    asked = bound_output(grammar, fields)
     said, choices = asked.per_choice, asked.choices
-    field = deployment.max_tokens_field
+    field = deployment.max_tokens_field if grammar is CHAT else grammar.max_tokens[0]
     if affordable is None and field is not None and field not in fields:
         said = None  # the deployment does not look where the caller said it, and nothing will be written
     own = deployment.max_output_tokens
     if own is None:
         own = _small_window(deployment)
+    if request.limit_is_ours:
+        own, said = said, None
     per_choice = said or own or OUTPUT_TOKENS_UNSAID
     if own is not None and own < per_choice:
         per_choice = own
@@ -158,7 +166,7 @@ def _maximum(
     write = False
     # What the caller says counts only where the deployment looks for it, and what nobody says has no bound.
     if affordable is not None:
-        write = own is None if said is None else field is not None and _elsewhere(fields, field)
+        write = own is None if said is None else field is not None and _elsewhere(grammar, fields, field)
         if most > affordable and (said is None or terms.clamp):
             fits = affordable // choices
             least = min(REPLY_TOKENS_MIN, per_choice)
@@ -167,7 +175,7 @@ def _maximum(
                 most = per_choice * choices
     if most > TOKENS_MAX:
         most = TOKENS_MAX
-    return most, (field or _field_of(fields), per_choice) if write else None
+    return most, (field or _field_of(grammar, fields), per_choice) if write else None
 
 
 def _small_window(deployment: Deployment) -> int | None:
@@ -185,13 +193,13 @@ def _low_funds(room: Room, ceiling: Ceiling, input_tokens: int, estimate: int) -
     return room.tokens is not None and room.tokens < LOW_FUNDS_FACTOR * (input_tokens + estimate)
 
 
-def _elsewhere(fields: Mapping[str, Raw], field: str) -> bool:
+def _elsewhere(grammar: Grammar, fields: Mapping[str, Raw], field: str) -> bool:
     """Tell whether the caller says a maximum, perhaps a second one, where the deployment does not look."""
-    return any(name != field and name in fields for name in MAX_TOKENS_FIELDS)
+    return any(name != field and name in fields for name in grammar.max_tokens)
 
 
-def _field_of(fields: Mapping[str, Raw]) -> str:
-    return next((name for name in MAX_TOKENS_FIELDS if name in fields), MAX_TOKENS_FIELDS[0])
+def _field_of(grammar: Grammar, fields: Mapping[str, Raw]) -> str:
+    return next((name for name in grammar.max_tokens if name in fields), grammar.max_tokens[0])
 
 
 def _unbounded(by: Unbounded) -> str:

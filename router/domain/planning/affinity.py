@@ -9,7 +9,7 @@ Affinity chooses among the candidates it is given. What must not serve, such as 
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from math import ceil
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Raw
 
 from router.domain.catalog import Deployment, Strategy
+from router.domain.dialects.request import Request
 from router.domain.ids import TargetId
 from router.domain.planning.load import Loads
 from router.domain.planning.opening import opening_of
@@ -34,7 +35,8 @@ _BALANCED: Final = frozenset({Strategy.WEIGHTED, Strategy.LEAST_BUSY})
 """Strategies that spread conversations by weight. The others have reasons of their own for a place."""
 _ENDS_BYTES: Final = 1_024
 """What is known of a longer text: its beginning and its end of so many bytes each, and how long it is."""
-_NO_MESSAGES: Final = Raw(b"[]")
+_PARTS: Final = ("tools", "system", "instructions")
+_NO_TURNS: Final = Raw(b"[]")
 
 
 class Conversation(NamedTuple):
@@ -49,24 +51,25 @@ class Conversation(NamedTuple):
 _name: Final = msgspec.json.Decoder(str)
 
 
-def conversation_of(
-    subject: str, model: str, fields: Mapping[str, Raw], session: str | None = None
-) -> Conversation | None:
+def conversation_of(subject: str, model: str, request: Request, session: str | None = None) -> Conversation | None:
     """Tell which conversation a request belongs to; None if it has no user message or cannot be read.
 
     `subject` is whose it is, such as the key: conversations of two callers are never one. `prompt_cache_key` goes
     before `session`, a name from the call's headers.
     """
+    fields = request.fields
     named = _text(fields.get("prompt_cache_key")) or session
     if named:
         text = named.encode("utf-8", "surrogatepass")
         return Conversation(hash((subject, model, text)), draw=_draw(subject, model, text))
-    found = opening_of(fields.get("messages", _NO_MESSAGES))
+    if not request.grammar.turns:
+        return None
+    found = opening_of(fields.get(request.grammar.content, _NO_TURNS))
     if found is None:
         return None
     opening, answered = found
     known = _ends(opening)
-    parts = (len(opening), known, _known(fields.get("tools")), _known(fields.get("system")))
+    parts = (len(opening), known, *[_known(fields.get(name)) for name in _PARTS])
     return Conversation(hash((subject, model, parts)), not answered, _draw(subject, model, known))
 
 

@@ -12,7 +12,8 @@ from router.domain.ids import ModelName
 
 FALLBACKS_MAX: Final = 8
 """Models that one request may name."""
-FIELDS: Final = ("fallbacks", "models", "disable_fallbacks")
+FIELDS: Final = ("fallbacks", "models", "disable_fallbacks", "drop_params")
+_OURS: Final = ("fallbacks", "disable_fallbacks", "drop_params")
 
 
 class Directives(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +21,8 @@ class Directives(msgspec.Struct, frozen=True, kw_only=True):
     """Models to try, instead of those that the operator wrote down; None: the caller says nothing."""
     disabled: bool = False
     """No other model may answer."""
+    drop_params: bool = False
+    """What the provider's dialect cannot say is left out, not refused."""
     consumed: tuple[str, ...] = ()
     """Members of the body that are not sent on."""
 
@@ -37,7 +40,7 @@ _ABSENT: Final = Raw(b"null")
 
 
 def read_directives(fields: Mapping[str, Raw], asked: str, snapshot: Snapshot) -> Directives | Refusal:
-    """Read `fallbacks` (litellm's, Bifrost's), `models` (OpenRouter's) and `disable_fallbacks`.
+    """Read `fallbacks` (litellm's, Bifrost's), `models` (OpenRouter's), `disable_fallbacks` and `drop_params`.
 
     `models` whose names are not all ours mean something to the provider, and go to it as they came.
     """
@@ -45,7 +48,10 @@ def read_directives(fields: Mapping[str, Raw], asked: str, snapshot: Snapshot) -
         disabled = _flag.decode(fields.get("disable_fallbacks", _ABSENT)) or False
     except msgspec.DecodeError:
         return _invalid("disable_fallbacks", "must be true, false or null")
-    ours = ("fallbacks", "disable_fallbacks")
+    try:
+        drops = _flag.decode(fields.get("drop_params", _ABSENT)) or False
+    except msgspec.DecodeError:
+        return _invalid("drop_params", "must be true, false or null")
     if "fallbacks" in fields:
         try:
             names = _names_of(fields["fallbacks"])
@@ -60,14 +66,16 @@ def read_directives(fields: Mapping[str, Raw], asked: str, snapshot: Snapshot) -
             )
         if len(names or ()) > FALLBACKS_MAX:
             return _invalid("fallbacks", f"names more than {FALLBACKS_MAX} models")
-        return Directives(fallbacks=_others(names, asked), disabled=disabled, consumed=ours)
+        fallbacks = _others(names, asked)
+        return Directives(fallbacks=fallbacks, disabled=disabled, drop_params=drops, consumed=_OURS)
     try:
         names = _names_of(fields.get("models", _ABSENT))
     except msgspec.DecodeError:
         names = None
     if not names or len(names) > FALLBACKS_MAX or any(snapshot.find_model(name) is None for name in names):
-        return Directives(disabled=disabled, consumed=ours)
-    return Directives(fallbacks=_others(names, asked), disabled=disabled, consumed=(*ours, "models"))
+        return Directives(disabled=disabled, drop_params=drops, consumed=_OURS)
+    fallbacks = _others(names, asked)
+    return Directives(fallbacks=fallbacks, disabled=disabled, drop_params=drops, consumed=(*_OURS, "models"))
 
 
 def _names_of(raw: Raw) -> list[str] | None:

@@ -1,52 +1,87 @@
-"""Decide which deployments may serve a request now. Every one that is dropped carries its reason."""
+"""Decide which deployments may serve a request now. Every one that is dropped carries its reason.
+
+Deployments that are slow or fail at times are ejected as long as half of those that can serve the request are well.
+With more than half of them out for whatever reason, the ejected ones are asked after the others: a slow reply is better
+than none, and calls that all go to the few that are left would bring those down too. Those whose limits leave no room
+for the call come after all of these: a slow reply is better than a refusal.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from router.domain.catalog import Deployment
+from router.domain.dialects.dialect import spoken_for
 from router.domain.ids import TargetId
 from router.domain.planning.needs import Needs
 
 
 class DropReason(StrEnum):
     CAPABILITY = "capability"
+    DIALECT = "dialect"
+    """What was asked cannot be said to its provider."""
     CONTEXT_WINDOW = "context_window"
     RESTING = "resting"
     """Its breaker is open, or the provider has asked us to wait."""
+    EJECTED = "ejected"
+    """It answers, but is slow or fails too often, and at least half of the others are well."""
     FULL = "full"
     """As many calls as it may have are under way."""
     NO_ROOM = "no_room"
     """Its limits, ours or its provider's, leave no room for the call: it comes after those that have some."""
 
 
-TIMED: Final = frozenset({DropReason.RESTING, DropReason.NO_ROOM})
-"""Reasons that hold until a time."""
+_TIMED: Final = (DropReason.RESTING, DropReason.EJECTED, DropReason.NO_ROOM)
+_NOBODY: Final[frozenset[TargetId]] = frozenset()
 
 
 class Dropped(NamedTuple):
     deployment: Deployment
     reason: DropReason
     detail: str | int | None = None
-    """The capabilities that it lacks; its window; or until when it holds, in monotonic nanoseconds."""
+    """The capabilities that it lacks; the dialect; its window; or until when it holds, in monotonic nanoseconds."""
+
+    @property
+    def until_ns(self) -> int | None:
+        """Until when it rests, is ejected or has no room; None: it is dropped for what no time changes."""
+        return self.detail if self.reason in _TIMED and isinstance(self.detail, int) else None
+
+
+class Health(Protocol):
+    """What is known of each target."""
+
+    def peek(self, target: TargetId, now: int) -> int | None:
+        """Say until when it is left alone; None: it may be asked."""
+        ...
+
+    def is_ejected(self, target: TargetId, now: int) -> bool:
+        """Tell whether it is left alone though it answers at least sometimes."""
+        ...
+
+    def is_out(self, target: TargetId, now: int) -> bool:
+        """Tell whether calls cannot count on it: it is left alone, or only being tried."""
+        ...
 
 
 class Sifted(NamedTuple):
-    kept: list[Deployment]
-    dropped: list[Dropped]
+    kept: Sequence[Deployment]
+    dropped: Sequence[Dropped]
+    spared: frozenset[TargetId]
+    """Of those that are kept or set back, those that would be left alone if fewer were."""
 
 
 def free_at(dropped: Iterable[Dropped]) -> int | None:
-    """Return when the first of those that rest may be asked again; None: nobody knows."""
-    ends = [one.detail for one in dropped if one.reason is DropReason.RESTING and isinstance(one.detail, int)]
+    """Return when the first of those that are left alone may be asked again; None: nobody knows."""
+    ends = [one.until_ns for one in dropped if one.until_ns is not None and one.reason is not DropReason.NO_ROOM]
     return min(ends, default=None)
 
 
 def sift(
-    deployments: Iterable[Deployment],
+    deployments: Sequence[Deployment],
     needs: Needs,
     *,
-    rests_until: Callable[[TargetId], int | None],
+    health: Health,
+    now: int,
     is_full: Callable[[Deployment], bool],
     keep_one: bool = True,
 ) -> Sifted:
@@ -56,41 +91,67 @@ def sift(
     """
     kept: list[Deployment] = []
     dropped: list[Dropped] = []
-    wanted, tokens = needs.capabilities, needs.tokens
+    able: list[Deployment] = []
+    ejected: list[Deployment] = []
+    dialect, wanted, tokens = needs.dialect, needs.capabilities, needs.tokens
     for one in deployments:
-        until = rests_until(one.target)
-        if until is not None:
-            dropped.append(Dropped(one, DropReason.RESTING, until))
+        why: Dropped | None = None
+        if dialect not in one.dialects and spoken_for(dialect, one.dialects) is None:
+            why = Dropped(one, DropReason.DIALECT, dialect)
         elif one.lacks and (lacking := one.lacks & wanted):
-            dropped.append(Dropped(one, DropReason.CAPABILITY, ",".join(sorted(lacking))))
+            why = Dropped(one, DropReason.CAPABILITY, ",".join(sorted(lacking)))
         elif one.context_window is not None and tokens > one.context_window:
-            dropped.append(Dropped(one, DropReason.CONTEXT_WINDOW, one.context_window))
-        elif (one.concurrency_limits or one.adaptive) and is_full(one):
-            dropped.append(Dropped(one, DropReason.FULL))
+            why = Dropped(one, DropReason.CONTEXT_WINDOW, one.context_window)
         else:
+            able.append(one)
+        until = health.peek(one.target, now)
+        if until is not None:
+            if not health.is_ejected(one.target, now):
+                why = Dropped(one, DropReason.RESTING, until)
+            elif why is None:
+                why = Dropped(one, DropReason.EJECTED, until)
+                ejected.append(one)
+        elif why is None and (one.concurrency_limits or one.adaptive) and is_full(one):
+            why = Dropped(one, DropReason.FULL)
+        if why is None:
             kept.append(one)
+        else:
+            dropped.append(why)
+    spared: list[Deployment] = []
+    if ejected and _most_are_out(able, health, now):
+        spared = [one for one in ejected if not is_full(one)]
+        dropped = [one for one in dropped if one.reason is not DropReason.EJECTED]
+        dropped += [Dropped(one, DropReason.FULL) for one in ejected if one not in spared]
+        kept += spared
     if keep_one and not kept:
         kept = _largest(dropped)
         dropped = [one for one in dropped if one.deployment not in kept]
-    return Sifted(kept, dropped)
+    return Sifted(kept, dropped, frozenset([one.target for one in spared]) if spared else _NOBODY)
 
 
-def set_back(kept: Sequence[Deployment], wait_ns: Callable[[Deployment], int], now: int) -> Sifted:
-    """Tell who certainly has no room for a call now, soonest first, from the others.
+def _most_are_out(able: Sequence[Deployment], health: Health, now: int) -> bool:
+    """Tell whether more than half of those that can serve the request are out."""
+    return 2 * [health.is_out(one.target, now) for one in able].count(True) > len(able)
 
-    What a provider said of its limits may be old, so nobody is left out for it: where none has room, none is set back.
+
+def set_back(sifted: Sifted, wait_ns: Callable[[Deployment], int], now: int) -> Sifted:
+    """Take those out that certainly have no room for a call now, soonest first; as soon, the spared last.
+
+    What a provider said of its limits may be old, so nobody is left out for it: they come after all others, and where
+    none has room, none is set back.
     """
+    kept, dropped, spared = sifted
     behind = [Dropped(one, DropReason.NO_ROOM, now + span_ns) for one in kept if (span_ns := wait_ns(one)) > 0]
     if not behind or len(behind) == len(kept):
-        return Sifted(list(kept), [])
-    behind.sort(key=_until)
+        return sifted
+    behind.sort(key=_until)  # in the order of those kept where alike, and that has the spared last
     without = {one.deployment.target for one in behind}
-    return Sifted([one for one in kept if one.target not in without], behind)
+    return Sifted([one for one in kept if one.target not in without], [*dropped, *behind], spared)
 
 
 def _until(dropped: Dropped) -> int:
-    assert isinstance(dropped.detail, int), "it has a time"
-    return dropped.detail
+    assert dropped.until_ns is not None, "it has a time"
+    return dropped.until_ns
 
 
 def _largest(dropped: Sequence[Dropped]) -> list[Deployment]:

@@ -9,7 +9,7 @@ from msgspec import field
 
 from router.domain.catalog import Deployment
 from router.domain.instants import NS_PER_MS
-from router.domain.planning.eligibility import TIMED, Dropped, DropReason
+from router.domain.planning.eligibility import Dropped, DropReason
 from router.domain.planning.plan import RoutePlan
 from router.domain.planning.substitution import Reason
 from router.domain.settlement import Substituted
@@ -32,6 +32,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """Targets, in the order to ask them."""
     dropped: tuple[tuple[str, str, str | int | None], ...] = field(name="d", default=())
     """Target, reason and detail: until when it rests, or has no room, is in Unix milliseconds."""
+    spared: tuple[str, ...] = field(name="s", default=())
+    """Of the candidates, those that would be left out if fewer were."""
     tried: tuple[tuple[str, str], ...] = field(name="t", default=())
     """Target and model of each attempt."""
     named: tuple[str, ...] | None = field(name="f", default=None)
@@ -85,6 +87,7 @@ def describe(text: str | bytes) -> list[str]:
     if said.home is not None:
         lines.append(f"the conversation was at {said.home}")
     lines.append(f"in order: {', '.join(said.candidates) or 'nobody could take it'}")
+    lines += [f"kept though slow or failing at times, because most are out: {target}" for target in said.spared]
     for target, reason, detail in said.dropped:
         how = "set back" if reason == DropReason.NO_ROOM else "left out"
         lines.append(f"{how}: {target}, {_why_dropped(reason, detail)}")
@@ -113,6 +116,7 @@ def _decision(plan: RoutePlan, tried: Sequence[Deployment], wall_offset_ns: int,
         reason=plan.stands_in,
         candidates=_targets(plan.candidates[:listed]),
         dropped=tuple([_dropped(one, wall_offset_ns) for one in plan.dropped[:listed]]),
+        spared=_targets([one for one in plan.candidates[:listed] if one.target in plan.spared]),
         tried=tuple([(one.target, one.model) for one in tried[:listed]]),
         named=None if directives.fallbacks is None else directives.fallbacks[:listed],
         disabled=directives.disabled,
@@ -126,9 +130,7 @@ def _targets(deployments: Iterable[Deployment]) -> tuple[str, ...]:
 
 
 def _dropped(one: Dropped, wall_offset_ns: int) -> tuple[str, str, str | int | None]:
-    detail = one.detail
-    if one.reason in TIMED and isinstance(detail, int):
-        detail = (detail + wall_offset_ns) // NS_PER_MS
+    detail = one.detail if one.until_ns is None else (one.until_ns + wall_offset_ns) // NS_PER_MS
     return one.deployment.target, one.reason, detail
 
 
@@ -147,16 +149,20 @@ def _why_dropped(reason: str, detail: str | int | None) -> str:
             return f"cannot do {detail}"
         case DropReason.CONTEXT_WINDOW:
             return f"reads {detail} tokens at most"
-        case DropReason.RESTING | DropReason.NO_ROOM if isinstance(detail, int):
+        case DropReason.RESTING | DropReason.EJECTED | DropReason.NO_ROOM if isinstance(detail, int):
             until = datetime.fromtimestamp(detail / 1_000, UTC)
-            what = "left alone" if reason == DropReason.RESTING else "no room for the call under its limits"
-            return f"{what} until {until:%Y-%m-%d %H:%M:%SZ}"
+            return f"{_WHY_AWAY[reason]} until {until:%Y-%m-%d %H:%M:%SZ}"
         case DropReason.FULL:
             return "has as many calls as it may"
         case _:
             return reason
 
 
+_WHY_AWAY: Final[dict[str, str]] = {
+    DropReason.RESTING: "left alone",
+    DropReason.EJECTED: "slow or failing at times, left alone",
+    DropReason.NO_ROOM: "no room for the call under its limits",
+}
 _WHY: Final[dict[str, str]] = {
     Reason.BUDGET: "a budget is low",
     Reason.PRIORITY: "of the call's priority",

@@ -31,8 +31,10 @@ _message: Final = msgspec.json.Decoder(_Message)
 
 
 def opening_of(messages: Raw) -> Opening | None:
-    """Return the opening; None if there is no user's message or they cannot be read."""
+    """Return the opening, which a text alone is; None if there is no user's message or they cannot be read."""
     text = bytes(messages)
+    if text[:1] == b'"':
+        return text, False  # one text is what a user says
     colon = text.find(b":")
     user, between, assistant = _SPACED if text[colon + 1 : colon + 2] == b" " else _COMPACT
     begin = text.find(user)

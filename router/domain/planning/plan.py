@@ -28,6 +28,8 @@ class RoutePlan(msgspec.Struct, frozen=True, kw_only=True):
     """Best first. Empty: nobody can serve it now, and its fallbacks are next."""
     dropped: Sequence[Dropped] = ()
     """Who is no candidate, or set back to the end of them."""
+    spared: frozenset[TargetId] = frozenset()
+    """Candidates that are slow or fail at times, kept because most of the model's deployments are out."""
     home: ProviderId | None = None
     """Whose the conversation is, as far as we know: what it wrote for itself is not sent to another provider."""
     pinned: TargetId | None = None

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from router.domain.catalog import Model, Substitute
+from router.domain.dialects.request import Request
 from router.domain.ids import ModelName
 
 
@@ -41,10 +42,25 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     late: bool = False
 
 
-_Role = msgspec.defstruct("_Role", [("role", str, "")])
+class _Message(msgspec.Struct, gc=False):
+    """The last one: a message, or an item of Responses."""
+
+    role: str = ""
+    type: str = ""
+    content: Raw = Raw()
+
+
+class _Part(msgspec.Struct, gc=False):
+    type: str = ""
+
+
 _messages: Final = msgspec.json.Decoder(list[Raw])
-_role: Final = msgspec.json.Decoder(_Role)
+_message: Final = msgspec.json.Decoder(_Message)
+_parts: Final = msgspec.json.Decoder(list[_Part])
 _TOOL_ROLES: Final = ("tool", "function")
+_TOOL_OUTPUT: Final = "_output"
+_TOOL_RESULT: Final = "tool_result"
+_NOTHING: Final = Raw(b"[]")
 
 
 def stand_in(
@@ -62,13 +78,29 @@ def stand_in(
     return None
 
 
-def may_change(messages: Raw) -> bool:
-    """Tell whether a turn begins with this request: its last message is no tool's answer."""
+def may_change(request: Request) -> bool:
+    """Tell whether a turn begins with this request: its last message is no tool's answer, and holds none."""
+    grammar, fields = request.grammar, request.fields
+    if not grammar.generates:
+        return False  # vectors of two models cannot be held against each other
+    if not grammar.stored.isdisjoint(fields):
+        return False  # what the provider holds is nobody else's
+    content = fields.get(grammar.content, _NOTHING)
+    if not grammar.turns or bytes(content)[:1] == b'"':
+        return True
     try:
-        found = _messages.decode(messages)
-        return not found or _role.decode(found[-1]).role not in _TOOL_ROLES  # type: ignore[attr-defined]  # defstruct
+        found = _messages.decode(content)
+        return not found or not _answers_tool(_message.decode(found[-1]))
     except (msgspec.DecodeError, RecursionError):
         return False
+
+
+def _answers_tool(last: _Message) -> bool:
+    if last.role in _TOOL_ROLES or last.type.endswith(_TOOL_OUTPUT):
+        return True
+    if bytes(last.content)[:1] != b"[":
+        return False
+    return any(part.type == _TOOL_RESULT for part in _parts.decode(last.content))
 
 
 def _good_enough(model: Model, other: Model) -> bool:

@@ -34,6 +34,7 @@ class Exchange:
         "response_complete",
         "response_started",
         "scope",
+        "target",
         "task",
     )
 
@@ -45,6 +46,7 @@ class Exchange:
         self,
         connection: "FrontProtocol",
         *,
+        target: bytes,
         headers: list[tuple[bytes, bytes]],
         body: bytes,
         http_version: str,
@@ -54,6 +56,7 @@ class Exchange:
         on_response: Callable[[], None],
     ) -> None:
         self.connection = connection
+        self.target = target
         self.headers = headers
         self.body = body
         self.http_version = http_version

@@ -7,11 +7,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from router.domain.chat import read_chat_request
+from router.domain.dialects.dialect import CHAT
+from router.domain.dialects.request import read_request
 from router.domain.faults import Fault, Refusal, RouterError, refuse
 from router.domain.instants import NS_PER_MS
 from router.domain.metadata import read_metadata
-from router.domain.planning.eligibility import TIMED, Dropped
+from router.domain.planning.eligibility import Dropped
 from router.domain.principal import Principal
 from router.facades.http.body import CallerGone, check_body_headers, read_body
 from router.facades.http.openapi import CHAT_BODY
@@ -36,7 +37,7 @@ class RefusalView(BaseModel):
 class PolicyView(BaseModel):
     """What one limit or budget says of the call."""
 
-    policy: str = Field(description="`sizing`, `concurrency`, `rate` or `budget`.")
+    policy: str = Field(description="`wording`, `sizing`, `concurrency`, `rate` or `budget`.")
     id: str = Field(description="Of the limit or the budget.")
     refusal: RefusalView | None = Field(description="Null: it lets the call pass.")
 
@@ -55,6 +56,7 @@ class CandidateView(BaseModel):
     value: float | None = Field(description="Null: it has no bound, such as the price of a model without one.")
     ceiling_nano_usd: int | None = Field(description="The most that the call may cost there; null: no price is known.")
     held_nano_usd: int | None = Field(description="What would be held at first, where a budget applies.")
+    spared: bool = Field(description="Slow or failing at times, and kept because most others are out.")
     max_tokens: int | None = Field(description="The maximum that would be written into its request; null: none.")
     admitted: bool
     policies: list[PolicyView]
@@ -63,9 +65,10 @@ class CandidateView(BaseModel):
 class DroppedView(BaseModel):
     target: str
     reason: str = Field(
-        description="`capability`, `context_window`, `resting`, `full`, or `no_room`, which is set back."
+        description="`capability`, `dialect`, `context_window`, `resting`, `ejected`, `full`, or `no_room`, which is "
+        "set back."
     )
-    detail: str | int | None = Field(description="The capabilities that it lacks, or its window.")
+    detail: str | int | None = Field(description="The capabilities that it lacks, the dialect, or its window.")
     until_ms: int | None = Field(description="Until when it rests or has no room; Unix milliseconds.")
 
 
@@ -111,7 +114,7 @@ def explain_routes(pipeline: Pipeline, principal: Callable[[Request], Principal]
             body = await read_body(request.receive, max_bytes=max_body)
         except CallerGone:
             raise refuse(Fault.CLIENT_CLOSED, "The request was not sent whole.") from None
-        asked = read_chat_request(body)
+        asked = read_request(CHAT, body)
         if isinstance(asked, Refusal):
             raise RouterError(asked)
         request_id = pipeline.request_id(metadata)
@@ -134,13 +137,13 @@ def _view(found: Explanation) -> RouteView:
         admitted=found.admitted,
         observed=found.observed,
         home=plan.pinned,
-        candidates=[_candidate(one, observed=found.observed) for one in found.candidates],
+        candidates=[_candidate(one, found) for one in found.candidates],
         dropped=[_dropped(one, found.wall_offset_ns) for one in plan.dropped],
         fallbacks={kind.value: list(names) for kind, names in found.fallbacks.items()},
     )
 
 
-def _candidate(one: Weighed, *, observed: bool) -> CandidateView:
+def _candidate(one: Weighed, found: Explanation) -> CandidateView:
     deployment, sized = one.deployment, one.sized
     name, value = one.figure
     written = None if sized is None else sized.write_max_tokens
@@ -154,8 +157,9 @@ def _candidate(one: Weighed, *, observed: bool) -> CandidateView:
         value=value if isfinite(value) else None,
         ceiling_nano_usd=one.ceiling_nano_usd,
         held_nano_usd=None if one.ceiling_nano_usd is None or sized is None else sized.amounts.usd,
+        spared=deployment.target in found.plan.spared,
         max_tokens=None if written is None else written[1],
-        admitted=observed or one.refusal is None,
+        admitted=found.observed or one.refusal is None,
         policies=[_policy(said) for said in one.said],
     )
 
@@ -169,8 +173,8 @@ def _policy(said: Said) -> PolicyView:
 
 
 def _dropped(one: Dropped, wall_offset_ns: int) -> DroppedView:
-    target, detail = one.deployment.target, one.detail
-    if one.reason in TIMED and isinstance(detail, int):
-        until_ms = (detail + wall_offset_ns) // NS_PER_MS
+    target, until_ns = one.deployment.target, one.until_ns
+    if until_ns is not None:
+        until_ms = (until_ns + wall_offset_ns) // NS_PER_MS
         return DroppedView(target=target, reason=one.reason, detail=None, until_ms=until_ms)
-    return DroppedView(target=target, reason=one.reason, detail=detail, until_ms=None)
+    return DroppedView(target=target, reason=one.reason, detail=one.detail, until_ms=None)

@@ -7,7 +7,7 @@ import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable
 
-from router.domain.chat import read_chat_request
+from router.domain.dialects.request import read_request
 from router.domain.faults import Fault, Refusal, RouterError, refuse
 from router.domain.metadata import Metadata, read_metadata
 from router.domain.settlement import Labels
@@ -21,14 +21,13 @@ from router.facades.http.limits import HttpLimits
 from router.facades.http.outlet import Outlet
 from router.facades.http.protocol import FrontProtocol
 from router.facades.http.reply_writer import ReplyWriter, write_refusal
+from router.facades.http.voice import BY_PATH, Voice
 from router.pipeline.call import Call
 from router.pipeline.open import INTERNAL, Pipeline
 
 _log = logging.getLogger(__name__)
 
 _NO_METADATA = Metadata(labels=Labels())
-
-CHAT_PATHS = frozenset({"/v1/chat/completions", "/chat/completions"})
 
 
 class Front:
@@ -43,33 +42,33 @@ class Front:
     def hot_routes(self) -> HotRoutes:
         """What our own listener may bring without ASGI between."""
         return HotRoutes(
-            targets=frozenset([path.encode() for path in CHAT_PATHS]),
-            answer=lambda exchange: self._chat(WholeInbound(exchange)),
+            targets=frozenset([path.encode() for path in BY_PATH]),
+            answer=lambda exchange: self._answer(WholeInbound(exchange)),
         )
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] == "http" and scope["path"] in CHAT_PATHS:
-            return self._chat_through_asgi(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] in BY_PATH:
+            return self._answer_through_asgi(scope, receive, send)
         return self._rest(scope, receive, send)
 
-    async def _chat_through_asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer_through_asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
         inbound = AsgiInbound(scope, receive, send)
         if inbound.connection is not None:
-            await self._chat(inbound)
+            await self._answer(inbound)
             return
-        await self._chat(inbound, receive)
+        await self._answer(inbound, receive)
 
-    async def _chat(self, inbound: Inbound, receive: Receive | None = None) -> None:
+    async def _answer(self, inbound: Inbound, receive: Receive | None = None) -> None:
         """Answer a request. `receive`: where to ask whether the caller is there, if its connection does not tell."""
         arrived = self._pipeline.clock.monotonic_ns()
-        outlet = inbound.outlet
+        outlet, voice = inbound.outlet, BY_PATH[inbound.path]
         metadata = read_metadata(inbound.headers)
         request_id = self._pipeline.request_id(metadata if isinstance(metadata, Metadata) else _NO_METADATA)
         try:
-            call = await self._decode(inbound, metadata, request_id, arrived)
+            call = await self._decode(inbound, voice, metadata, request_id, arrived)
         except RouterError as exc:
             self._pipeline.telemetry.request_rejected(exc.refusal.fault)
-            write_refusal(outlet, exc.refusal, request_id)
+            write_refusal(outlet, voice, exc.refusal, request_id)
             await outlet.flush()
             return
         except CallerGone:
@@ -79,20 +78,20 @@ class Front:
             # The border before there is a call to settle; the other one is in `_serve`.
             _log.exception("internal error in %s", request_id)
             self._pipeline.telemetry.request_rejected(INTERNAL.fault)
-            write_refusal(outlet, INTERNAL, request_id)
+            write_refusal(outlet, voice, INTERNAL, request_id)
             await outlet.flush()
             return
         if inbound.connection is not None:
-            await self._serve(inbound.connection, call, outlet)
+            await self._serve(inbound.connection, call, outlet, voice)
         else:
             assert receive is not None, "somebody has to tell"
             async with polled(receive) as substitute:
-                await self._serve(substitute, call, outlet)
+                await self._serve(substitute, call, outlet, voice)
 
-    async def _serve(self, connection: FrontProtocol | Polled, call: Call, outlet: Outlet) -> None:
+    async def _serve(self, connection: FrontProtocol | Polled, call: Call, outlet: Outlet, voice: Voice) -> None:
         """Serve until the reply is written or nobody is there to read it."""
         watch = CallerWatch(connection, call)
-        writer = ReplyWriter(outlet, call)
+        writer = ReplyWriter(outlet, call, voice)
         try:
             with watch, self._pipeline.open(call, ping_ns=self._limits.stream_ping_ns) as reply:
                 batch = await reply.read()
@@ -117,7 +116,9 @@ class Front:
             writer.fail(INTERNAL)
         await outlet.flush()
 
-    async def _decode(self, inbound: Inbound, metadata: Metadata | Refusal, request_id: str, arrived: int) -> Call:
+    async def _decode(
+        self, inbound: Inbound, voice: Voice, metadata: Metadata | Refusal, request_id: str, arrived: int
+    ) -> Call:
         """Read a request as far as a call, cheapest refusals first: a bad key never gets its body read."""
         if inbound.method != "POST":
             raise refuse(Fault.METHOD_NOT_ALLOWED, "Use POST on this route.")
@@ -125,9 +126,18 @@ class Front:
             raise RouterError(metadata)
         principal = self._pipeline.authenticate(metadata, peer_local=inbound.local)
         check_body_headers(inbound.headers, max_bytes=self._limits.max_body)
-        request = read_chat_request(await inbound.body(max_bytes=self._limits.max_body))
+        request = read_request(voice.grammar, await inbound.body(max_bytes=self._limits.max_body))
         if isinstance(request, Refusal):
             raise RouterError(request)
+        prefix = voice.passes
         return self._pipeline.call(
-            request, principal=principal, metadata=metadata, request_id=request_id, route="chat", arrived=arrived
+            request,
+            principal=principal,
+            metadata=metadata,
+            request_id=request_id,
+            route=voice.dialect.value,
+            arrived=arrived,
+            passed_headers=()
+            if prefix is None
+            else tuple([pair for pair in inbound.headers if pair[0].startswith(prefix)]),
         )

@@ -16,6 +16,7 @@ class Inbound(Protocol):
     """One request of a hot route, its head read."""
 
     method: str
+    path: str
     headers: Pairs
     """Names in lower case."""
     local: bool
@@ -30,12 +31,13 @@ class Inbound(Protocol):
 
 
 class WholeInbound:
-    __slots__ = ("_body", "connection", "headers", "local", "outlet")
+    __slots__ = ("_body", "connection", "headers", "local", "outlet", "path")
 
     method = "POST"
 
     def __init__(self, exchange: Exchange) -> None:
         connection = exchange.connection
+        self.path = exchange.target.decode("ascii")
         self.headers = exchange.headers
         self.local = connection.peer_is_local
         self.outlet: Outlet = ConnectionOutlet(connection, exchange, in_chunks=exchange.http_version == "1.1")
@@ -49,10 +51,11 @@ class WholeInbound:
 
 
 class AsgiInbound:
-    __slots__ = ("_receive", "_scope", "connection", "headers", "local", "method", "outlet")
+    __slots__ = ("_receive", "_scope", "connection", "headers", "local", "method", "outlet", "path")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
+        self.path: str = scope["path"]
         self.headers: Pairs = scope["headers"]
         self.local = is_local(scope)
         self.outlet = outlet_for(scope, send)

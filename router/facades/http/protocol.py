@@ -213,6 +213,7 @@ class FrontProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         self.cycle = exchange = Exchange(  # type: ignore[assignment] # it has what uvicorn wants of its own
             self,
+            target=self.url,
             headers=self._head,
             body=parts[0] if len(parts) == 1 else b"".join(parts),
             http_version=version,

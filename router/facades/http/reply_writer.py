@@ -13,13 +13,12 @@ from router.domain.planning.explanation import substituted_by
 from router.domain.served_names import is_same_model
 from router.domain.settlement import Substituted
 from router.domain.stream import Event, EventKind
-from router.facades.http.errors import Headers, error_body, error_headers
+from router.facades.http.errors import Headers, error_headers
 from router.facades.http.outlet import Outlet
+from router.facades.http.voice import Voice
 from router.pipeline.call import Call
 
-_DONE: Final = b"data: [DONE]\n\n"
-
-_FORWARDED_PREFIXES: Final = (b"openai-", b"x-ratelimit-", b"retry-after")
+_FORWARDED_PREFIXES: Final = (b"openai-", b"x-ratelimit-", b"retry-after", b"anthropic-ratelimit-")
 """The provider's headers that callers know what to do with; all others stay here."""
 
 _UNITS: Final = {unit: unit.name.lower().replace("_", "-").encode() for unit in Unit}
@@ -41,26 +40,27 @@ Pairs = Iterable[tuple[bytes, bytes]]
 class ReplyWriter:
     """Write one call's reply. Whatever goes wrong, `fail` still knows what can be said to the caller."""
 
-    __slots__ = ("_call", "_outlet", "_started", "ended")
+    __slots__ = ("_call", "_outlet", "_started", "_voice", "ended")
 
-    def __init__(self, outlet: Outlet, call: Call) -> None:
+    def __init__(self, outlet: Outlet, call: Call, voice: Voice) -> None:
         self._outlet = outlet
         self._call = call
+        self._voice = voice
         self._started = False
         self.ended = False
 
     def unary(self, body: bytes, upstream_headers: Pairs) -> None:
         self._started = self.ended = True
-        self._outlet.whole(200, [_JSON, *_call_headers(self._call, upstream_headers)], body)
+        self._outlet.whole(200, [_JSON, *_call_headers(self._call, self._voice, upstream_headers)], body)
 
     def begin_stream(self, upstream_headers: Pairs) -> None:
         self._started = True
-        self._outlet.begin(200, [*_SSE, *_call_headers(self._call, upstream_headers)])
+        self._outlet.begin(200, [*_SSE, *_call_headers(self._call, self._voice, upstream_headers)])
 
     def take(self, batch: Sequence[Event]) -> bool:
         """Write a batch; tell whether more may follow at once: neither is it the last, nor is the reader behind.
 
-        A good end is `[DONE]`, a broken one a single error event and nothing after it.
+        A good end is what its dialect has for one, a broken one a single error event and nothing after it.
         """
         last = batch[-1].kind
         if last is EventKind.CHUNK or last is EventKind.COMMENT:
@@ -68,10 +68,10 @@ class ReplyWriter:
         self.ended = True
         parts = [event.raw for event in batch]
         if last is EventKind.END:
-            parts.append(_DONE)
+            parts.append(self._voice.done)
         else:
             assert self._call.refusal is not None, "a broken reply says why"
-            parts.append(_error_event(self._call.refusal))
+            parts.append(self._voice.error_event(self._call.refusal, self._call.request_id))
         self._outlet.end(b"".join(parts))
         return False
 
@@ -81,26 +81,32 @@ class ReplyWriter:
             return
         self.ended = True
         if self._started:
-            self._outlet.end(_error_event(refusal))
+            self._outlet.end(self._voice.error_event(refusal, self._call.request_id))
         else:
-            call_header = (b"x-checkrein-call", format_call_id(self._call.id).encode())
-            write_refusal(self._outlet, refusal, self._call.request_id, call_header, *_limit_headers(self._call))
+            more = ((b"x-checkrein-call", format_call_id(self._call.id).encode()), *_limit_headers(self._call))
+            write_refusal(self._outlet, self._voice, refusal, self._call.request_id, *more)
 
 
-def write_refusal(outlet: Outlet, refusal: Refusal, request_id: str, *more: tuple[bytes, bytes]) -> None:
+def write_refusal(outlet: Outlet, voice: Voice, refusal: Refusal, request_id: str, *more: tuple[bytes, bytes]) -> None:
     """Answer with a refusal, whole."""
-    body = error_body(refusal)
-    headers = [*error_headers(refusal), (b"x-request-id", request_id.encode()), *more]
+    body = voice.error(refusal, request_id)
+    headers = [*error_headers(refusal), *_id_headers(voice, request_id), *more]
     if refusal.fault is Fault.METHOD_NOT_ALLOWED:
         headers.append((b"allow", b"POST"))
     outlet.whole(refusal.status, headers, body)
 
 
-def _call_headers(call: Call, upstream_headers: Pairs) -> Headers:
+def _id_headers(voice: Voice, request_id: str) -> Headers:
+    encoded = request_id.encode()
+    own = (b"x-request-id", encoded)
+    return [own] if voice.request_id_header is None else [own, (voice.request_id_header, encoded)]
+
+
+def _call_headers(call: Call, voice: Voice, upstream_headers: Pairs) -> Headers:
     """Say what serves, after how many attempts, and the cost where it is already known."""
     deployment = call.attempts[-1].deployment
     headers: Headers = [
-        (b"x-request-id", call.request_id.encode()),
+        *_id_headers(voice, call.request_id),
         (b"x-checkrein-call", format_call_id(call.id).encode()),
         (b"x-checkrein-attempts", b"%d" % len(call.attempts)),
         *_served_headers(deployment.id, deployment.upstream_model),
@@ -121,6 +127,9 @@ def _call_headers(call: Call, upstream_headers: Pairs) -> Headers:
     says = None if flight is None else flight.meter.served_model
     asked = deployment.upstream_model
     mismatched = None if says is None or says == asked or is_same_model(asked, says) else says
+    dropped = call.attempts[-1].dropped
+    if dropped:
+        headers.append((b"x-checkrein-dropped-params", b",".join([_visible(name) for name in dropped])))
     if call.would_refuse or mismatched is not None:
         headers.append(_notice(call, mismatched))
     return headers
@@ -132,8 +141,13 @@ def _notice(call: Call, mismatched: str | None) -> tuple[bytes, bytes]:
     if call.would_refuse:
         notices.append("would_refuse=" + ",".join([WIRE[fault].code or fault for fault in call.would_refuse]))
     if mismatched is not None:
-        notices.append("upstream_model=" + "".join(filter(_VISIBLE.__contains__, mismatched[:_SAID_CHARACTERS_MAX])))
+        notices.append("upstream_model=" + _visible(mismatched).decode())
     return b"x-checkrein-notice", "; ".join(notices).encode()
+
+
+def _visible(text: str) -> bytes:
+    """Write somebody else's words into a header: no more than the beginning, and nothing that would end the line."""
+    return "".join(filter(_VISIBLE.__contains__, text[:_SAID_CHARACTERS_MAX])).encode()
 
 
 def _limit_headers(call: Call) -> Headers:
@@ -159,7 +173,3 @@ def _served_headers(deployment: DeploymentId, upstream_model: str) -> tuple[tupl
 @lru_cache(maxsize=1024)
 def _substituted_header(other: Substituted) -> tuple[tuple[bytes, bytes], ...]:
     return ((b"x-checkrein-substituted", other.text.encode()),)
-
-
-def _error_event(refusal: Refusal) -> bytes:
-    return b"data: " + error_body(refusal) + b"\n\n"

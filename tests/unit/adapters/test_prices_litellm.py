@@ -1,5 +1,6 @@
 """What becomes of litellm's price file: exact prices, tiers, windows, and no price rather than a wrong one."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -7,9 +8,16 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from msgspec import Raw
 
-from router.adapters.prices_litellm import LitellmCatalogue, litellm_catalogue
-from router.domain.pricing import ModelFacts, PriceCard, Rates, bill
+from router.adapters.prices_litellm import (
+    LitellmCatalogue,
+    PriceFile,
+    catalogues,
+    litellm_catalogue,
+    read_price_file,
+)
+from router.domain.pricing import ModelFacts, PriceCard, PriceRefused, Rates, bill
 from router.domain.usage import TokenUsage
 
 CHAT = '"mode":"chat","input_cost_per_token":0.000002,"output_cost_per_token":1e-05'
@@ -207,3 +215,103 @@ def test_every_installed_entry_of_a_language_model_is_understood() -> None:
 
     assert len(names) > 2_000
     assert [] == [name for name in names if catalogue(name) is None]
+
+
+GOOD = b'{\n"gpt-9": {"litellm_provider": "openai", "input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}\n}'
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (
+            '"input_cost_per_token":-1e-6,"output_cost_per_token":1',
+            "input_cost_per_token: -0.000001 USD is not a price",
+        ),
+        ('"input_cost_per_token":"NaN","output_cost_per_token":1', "input_cost_per_token: NaN USD is not a price"),
+        ('"input_cost_per_token":1,"output_cost_per_token":"Infinity"', "output_cost_per_token: Infinity USD"),
+        ('"input_cost_per_token":1,"output_cost_per_token":1001', "output_cost_per_token: 1001 USD is not a price"),
+        ('"input_cost_per_token":1', "no output price"),
+        ('"input_cost_per_token":[1]', "input_cost_per_token: Expected"),
+        (
+            '"input_cost_per_request":-1,"input_cost_per_token":1,"output_cost_per_token":1',
+            "input_cost_per_request: -1",
+        ),
+        (
+            '"tiered_pricing":[{"range":[0,9],"input_cost_per_token":-1,"output_cost_per_token":1}]',
+            "-1 USD is not a price",
+        ),
+    ],
+)
+def test_what_cannot_be_a_price_is_an_error_of_an_operators_file_and_no_price_of_ours(
+    entry: str, said: str, tmp_path: Path
+) -> None:
+    text = f'{{\n"other": {{}},\n"x/odd": {{{entry}}}\n}}'
+    (tmp_path / "ours.json").write_text(text)
+
+    with pytest.raises(PriceRefused) as caught:
+        PriceFile(text.encode(), "prices.json")("x/odd")
+    assert str(caught.value).startswith(f"prices.json:3: x/odd: {said}")
+    facts = LitellmCatalogue(tmp_path / "ours.json", "9.9")("x/odd")
+    assert facts is None or facts.price is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b'{"a":\n{"x": NaN}}', "prices.json:2: "), (b"[1]", "prices.json: "), (b"", "prices.json")]
+)
+def test_a_file_that_is_no_list_of_models_says_where(content: bytes, said: str) -> None:
+    with pytest.raises(PriceRefused, match="not a JSON object of models") as caught:
+        PriceFile(content, "prices.json")
+    assert str(caught.value).startswith(said)
+
+
+def test_a_file_beyond_the_bound_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.adapters.prices_litellm.FILE_BYTES_MAX", 20)
+    (tmp_path / "prices.json").write_bytes(GOOD)
+
+    with pytest.raises(PriceRefused, match="more than"):
+        read_price_file(tmp_path / "prices.json")
+
+
+def test_the_version_of_a_file_is_its_digest() -> None:
+    one, other = PriceFile(GOOD, "a.json"), PriceFile(GOOD + b"\n", "a.json")
+
+    assert f"prices:{hashlib.sha256(GOOD).hexdigest()[:12]}" == one.version
+    assert one.version != other.version
+    facts = one("openai/gpt-9")
+    assert facts is not None
+    assert facts.price is not None
+    assert one.version == facts.price.version
+
+
+def test_entries_are_put_into_a_file_and_the_others_stay() -> None:
+    after = PriceFile(PriceFile(GOOD, "a").with_entries({"new": Raw(b'{"input_cost_per_token":\n 1.50}')}), "a")
+
+    assert ["gpt-9", "new"] == after.names()
+    assert (2, 3) == (after.line("gpt-9"), after.line("new"))
+    entry = after.entry("new")
+    assert entry is not None
+    assert b'{"input_cost_per_token": 1.50}' == bytes(entry[1])
+    assert after("openai/gpt-9") is not None
+
+
+def test_the_last_file_wins_and_what_it_does_not_say_is_told_by_those_below(tmp_path: Path) -> None:
+    entries = {
+        "low": {"input_cost_per_token": 1e-6, "output_cost_per_token": 1e-6, "max_input_tokens": 7},
+        "high": {"input_cost_per_token": 2e-6, "output_cost_per_token": 2e-6, "supports_vision": True},
+    }
+    for name, entry in entries.items():
+        (tmp_path / name).write_text(json.dumps({"x/m": entry, f"x/{name}": entry}))
+    over = catalogues()
+    look_up = over([str(tmp_path / "low"), str(tmp_path / "high")])
+
+    facts = look_up("x/m")
+    assert facts is not None
+    assert facts.price is not None
+    assert (2_000_000_000, 7, frozenset({"vision"})) == (
+        facts.price.base.input,
+        facts.context_window,
+        facts.capabilities,
+    )
+    assert look_up("x/low") is not None
+    assert look_up("x/nothing") is None
+    assert over([])("openai/gpt-4o") == look_up("openai/gpt-4o")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from router.admin.breakers import BreakerAdmin, TargetView
-from router.domain.dispatch.breaker import BreakerState, BreakerTerms
+from router.domain.dispatch.breaker import BreakerState, BreakerTerms, OpenedBy
 from router.domain.dispatch.breakers import Breakers, Passage
 from router.domain.dispatch.failure import Park, Verdict
 from router.domain.faults import Fault, RouterError
@@ -44,7 +44,11 @@ def test_a_breaker_is_worked_by_hand() -> None:
     site = Site()
 
     opened = site.admin.open(BOSS, TARGET)
-    assert (BreakerState.OPEN, True, None) == (opened.state.state, opened.state.held, opened.opens_until_ns)
+    assert (BreakerState.OPEN, OpenedBy.HAND, None) == (
+        opened.state.state,
+        opened.state.opened_by,
+        opened.opens_until_ns,
+    )
     assert BreakerState.CLOSED is site.admin.close(BOSS, TARGET).state.state
 
 

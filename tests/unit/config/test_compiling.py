@@ -265,10 +265,11 @@ def test_the_limit_of_all_deployments_comes_beside_their_own(
 
 
 def test_breakers_and_retries_have_the_settings_of_the_file(load_text: Load) -> None:
-    text = PROVIDERS + "breaker: { open: 1s, min_calls: 3 }\nretry: { attempts_total: 2, backoff_cap: 1s }"
+    breaker = "breaker: { open: 1s, min_calls: 3, slow_call: 10s, slow_call_rate: 1 }"
+    text = f"{PROVIDERS}{breaker}\nretry: {{ attempts_total: 2, backoff_cap: 1s }}"
     found = build(load_text(text))
 
-    assert BreakerTerms(open_ns=10**9, min_calls=3) == found.breaker
+    assert BreakerTerms(open_ns=10**9, min_calls=3, slow_call_ns=10**10, slow_call_rate=1.0) == found.breaker
     assert RetryTerms(attempts_total=2, backoff_cap_ns=10**9) == found.retry
     assert BreakerTerms() == build(load_text(PROVIDERS)).breaker
     assert RetryTerms() == build(load_text(PROVIDERS)).retry

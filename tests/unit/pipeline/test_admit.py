@@ -56,7 +56,7 @@ def left(rig: Rig) -> int | None:
 async def test_an_admitted_call_is_on_record_and_open() -> None:
     rig = Rig()
     call = rig.call()
-    await rig.pipeline.gate.admit(call, deployment())
+    await rig.pipeline.gate.admit(call, deployment(), call.request)
     record = await rig.ledger.read_call(call.id)
 
     assert record is not None
@@ -74,7 +74,7 @@ async def test_a_store_that_cannot_record_refuses() -> None:
     rig = Rig()
     rig.ledger.broken = True
     with pytest.raises(RouterError) as caught:
-        await rig.pipeline.gate.admit(rig.call(), deployment())
+        await rig.pipeline.gate.admit(call := rig.call(), deployment(), call.request)
 
     assert Fault.OVERLOADED is caught.value.refusal.fault
 
@@ -193,10 +193,10 @@ async def test_rates_and_permits_are_given_back_by_whatever_ends_a_call() -> Non
         del reply
         second = rig.call(who=who)
         first_running = rig.pipeline.gate.permits.in_use(ONE.id)
-        await rig.pipeline.gate.admit(second, deployment())
+        await rig.pipeline.gate.admit(second, deployment(), second.request)
         third = rig.call(who=who)
         with pytest.raises(RouterError) as caught:
-            await rig.pipeline.gate.admit(third, deployment())
+            await rig.pipeline.gate.admit(third, deployment(), third.request)
         third.close(Outcome.REFUSED, caught.value.refusal)
         second.close(Outcome.CLIENT_CANCELLED)
 
@@ -211,9 +211,9 @@ async def test_the_third_request_of_two_a_minute_is_told_when_to_come_back() -> 
     who = replace(principal("*"), rate_limits=(RPM,))
     calls = [rig.call(who=who) for _ in range(3)]
     for call in calls[:2]:
-        await rig.pipeline.gate.admit(call, deployment())
+        await rig.pipeline.gate.admit(call, deployment(), call.request)
     with pytest.raises(RouterError) as caught:
-        await rig.pipeline.gate.admit(calls[2], deployment())
+        await rig.pipeline.gate.admit(calls[2], deployment(), calls[2].request)
 
     assert (Fault.RATE_LIMITED, 30_000) == (caught.value.refusal.fault, caught.value.refusal.retry_after_ms)
 
@@ -281,7 +281,7 @@ async def test_a_stream_that_has_finished_needs_no_top_up() -> None:
 async def test_nothing_is_held_where_no_account_counts() -> None:
     rig = Rig()
     call = rig.call()
-    await rig.pipeline.gate.admit(call, deployment())
+    await rig.pipeline.gate.admit(call, deployment(), call.request)
 
     assert call.admission is None
     assert Amounts() == Amounts(usd=(await rig.ledger.read_call(call.id)).hold_nano_usd)  # type: ignore[union-attr] # is there

@@ -2,19 +2,20 @@
 
 import pytest
 
+from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dispatch.breaker import BreakerTerms
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import Fault
-from router.domain.metering import Meter
 from router.domain.usage import NO_USAGE, TokenUsage
 from router.pipeline.attempt import PATIENCE_NS, Attempt
 from router.pipeline.flight import Flight
 from tests.support.attempts import attempt as begun_attempt
-from tests.support.fakes import PRICE, FedStream, chunk, usage_chunk
+from tests.support.fakes import PRICE, SECOND, FedStream, breakers, chunk, deployment, usage_chunk
 
 
 def attempt(*, priced: bool = True) -> Attempt:
     made = begun_attempt(card=PRICE if priced else None, started_ns=5, begun=100)
-    made.flight = Flight(FedStream(), Meter(wants_usage=False))
+    made.flight = Flight(FedStream(), ChatMeter(wants_usage=False))
     return made
 
 
@@ -32,6 +33,31 @@ def test_a_served_attempt_costs_what_the_provider_says_it_used() -> None:
         row.duration_ns,
         row.first_token_ns,
     )
+
+
+def test_its_breaker_hears_how_long_the_first_token_took_and_not_the_rest() -> None:
+    at, fleet = deployment(), breakers()
+    fleet.follow(BreakerTerms(slow_call_ns=SECOND), [at])
+    for begun, first, end in ((100, 100 + SECOND, 9 * SECOND), (100, 101 + SECOND, 2 * SECOND)):
+        made = begun_attempt(begun=begun, fleet=fleet)
+        made.began(first)
+        made.began(end)
+        made.leave(end)
+    failed = begun_attempt(begun=100, fleet=fleet)
+    failed.fail(Failure(kind=FailureKind.FIRST_EVENT_TIMEOUT, message="no"), 101 + SECOND)
+    (state,) = fleet.states(3 * SECOND)
+
+    assert (3, 2, 1) == (state.calls, state.slow, state.failures)
+
+
+def test_a_caller_with_no_patience_makes_nobody_slow() -> None:
+    at, fleet = deployment(), breakers()
+    fleet.follow(BreakerTerms(slow_call_ns=SECOND), [at])
+    hurried = begun_attempt(begun=0, hurried=True, fleet=fleet)
+    hurried.fail(Failure(kind=FailureKind.TOTAL_TIMEOUT, message="no"), 2 * SECOND)
+    begun_attempt(begun=0, fleet=fleet).leave(2 * SECOND)
+
+    assert (0, 0) == (fleet.states(0)[0].calls, fleet.states(0)[0].slow)
 
 
 def test_without_a_price_the_cost_is_unknown_not_zero() -> None:

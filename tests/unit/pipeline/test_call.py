@@ -1,7 +1,7 @@
 """A call ends once."""
 
+from router.domain.dialects.chat_meter import ChatMeter
 from router.domain.faults import Fault, Refusal
-from router.domain.metering import Meter
 from router.domain.settlement import Outcome
 from router.pipeline.flight import Flight
 from tests.support.attempts import attempt as begun_attempt
@@ -23,7 +23,7 @@ def test_closing_leaves_the_flight() -> None:
     call = Rig().call()
     stream = FedStream()
     attempt = begun_attempt()
-    attempt.flight = Flight(stream, Meter(wants_usage=False))
+    attempt.flight = Flight(stream, ChatMeter(wants_usage=False))
     call.attempts.append(attempt)
     call.close(Outcome.CLIENT_CANCELLED)
 

@@ -22,7 +22,8 @@ async def test_the_upstream_gets_its_own_model_name_and_the_request_id() -> None
     rig = Rig()
     rig.upstream()
     made = attempt()
-    flight = await dispatch(rig.call(), made, rig.upstreams)
+    call = rig.call()
+    flight = await dispatch(call, made, call.request, rig.upstreams)
     (request,) = rig.upstreams.requests
 
     assert flight is made.flight
@@ -35,7 +36,7 @@ async def test_a_trace_is_passed_on() -> None:
     rig.upstream()
     call = rig.call()
     call.traceparent = "00-1-2-01"
-    await dispatch(call, attempt(), rig.upstreams)
+    await dispatch(call, attempt(), call.request, rig.upstreams)
 
     assert (b"traceparent", b"00-1-2-01") in rig.upstreams.requests[0].headers
 
@@ -46,7 +47,8 @@ async def test_the_caller_s_time_is_for_all_attempts_together(number: int, left_
     rig.upstream()
     call = rig.call()
     call.timeout_ns = 1_000 * NS_PER_MS
-    await dispatch(call, begun_attempt(number, begun=call.arrived + 300 * NS_PER_MS + 1), rig.upstreams)
+    made = begun_attempt(number, begun=call.arrived + 300 * NS_PER_MS + 1)
+    await dispatch(call, made, call.request, rig.upstreams)
 
     assert left_ms * NS_PER_MS == rig.upstreams.requests[0].total_ns
 
@@ -54,8 +56,8 @@ async def test_the_caller_s_time_is_for_all_attempts_together(number: int, left_
 async def test_who_cannot_be_reached_has_no_flight() -> None:
     rig = Rig()
     rig.upstreams.replies.append(Failure(kind=FailureKind.CONNECT, message="no"))
-    made = begun_attempt()
+    made, call = begun_attempt(), rig.call()
     with pytest.raises(UpstreamFailed):
-        await dispatch(rig.call(), made, rig.upstreams)
+        await dispatch(call, made, call.request, rig.upstreams)
 
     assert made.flight is None

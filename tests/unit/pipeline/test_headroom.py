@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from router.domain.catalog import Deployment, Model
+from router.domain.dialects.chat_meter import ChatMeter
 from router.domain.governance.rate import RateLimit, Unit, costs_of
 from router.domain.ids import DeploymentId, ModelName
-from router.domain.metering import Meter
 from router.pipeline.flight import Flight
 from router.pipeline.headroom import Headroom, likely_costs
 from tests.support.attempts import attempt as begun_attempt
@@ -27,7 +27,7 @@ def model(*deployments: Deployment) -> Model:
 def tell(rig: Rig, at: Deployment, remaining: bytes) -> None:
     said = ((b"x-ratelimit-remaining-tokens", remaining), (b"x-ratelimit-reset-tokens", b"30s"))
     asked = begun_attempt(at=at)
-    asked.flight = Flight(FedStream(said), Meter(wants_usage=False))
+    asked.flight = Flight(FedStream(said), ChatMeter(wants_usage=False))
     rig.pipeline.upstream_limits.learn(asked)
 
 

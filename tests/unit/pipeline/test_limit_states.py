@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from router.domain.dialects.chat_meter import ChatMeter
 from router.domain.governance.rate import Unit
 from router.domain.governance.upstream_limits import UpstreamState
 from router.domain.ids import DeploymentId
-from router.domain.metering import Meter
 from router.pipeline.flight import Flight
 from router.pipeline.limit_states import LiveLimits
 from router.pipeline.upstream_limit_book import Payer, UpstreamLimitBook
@@ -33,7 +33,7 @@ class TwoCredentials(UpstreamLimitBook):
 
 def heard(book: UpstreamLimitBook, name: str = "up/model") -> None:
     attempt = begun_attempt(at=replace(deployment(), id=DeploymentId(name)))
-    attempt.flight = Flight(FedStream(HEADERS), Meter(wants_usage=False))
+    attempt.flight = Flight(FedStream(HEADERS), ChatMeter(wants_usage=False))
     book.learn(attempt)
 
 

@@ -5,19 +5,19 @@ from dataclasses import replace
 import pytest
 
 from router.domain.catalog import Deployment, Model, Snapshot, Strategy, Substitute
+from router.domain.dialects.chat_meter import ChatMeter
 from router.domain.dispatch.failure import Fallback
 from router.domain.dispatch.machine import Widen
 from router.domain.faults import Fault, Refusal
 from router.domain.governance.rate import RateLimit, Unit, costs_of
 from router.domain.ids import DeploymentId, ModelName, ProviderId
-from router.domain.metering import Meter
 from router.domain.planning.eligibility import DropReason
 from router.domain.planning.plan import RoutePlan
 from router.domain.planning.substitution import Reason
 from router.domain.principal import Principal
 from router.pipeline.flight import Flight
 from tests.support.attempts import attempt as begun_attempt
-from tests.support.fakes import SECOND, FedStream, deployment, principal, snapshot
+from tests.support.fakes import SECOND, FedStream, deployment, eject, principal, snapshot
 from tests.support.pipeline import Rig
 
 ASK = '{"model":"small","messages":[{"role":"user","content":"hi"}]}'
@@ -90,7 +90,7 @@ FULL_AGAIN = (b"x-ratelimit-reset-requests", b"60s")
 def heard(rig: Rig, at: Deployment) -> None:
     """Let a provider say that there is one request left, and 60 again in a minute."""
     asked = begun_attempt(at=at)
-    asked.flight = Flight(FedStream((*SAID, FULL_AGAIN)), Meter(wants_usage=False))
+    asked.flight = Flight(FedStream((*SAID, FULL_AGAIN)), ChatMeter(wants_usage=False))
     rig.pipeline.upstream_limits.learn(asked)
 
 
@@ -228,6 +228,41 @@ def test_a_stand_in_for_one_that_is_down_serves_while_it_is() -> None:
     breakers.open(target)
 
     assert ("small", "other") == (before, planned(rig).model.name)
+
+
+def test_who_is_slow_or_fails_at_times_is_left_out_while_half_are_well_and_comes_last_after_that() -> None:
+    places = [place("a"), place("b", tier=2), place("c", tier=3)]
+    rig = Rig(routed(*places))
+    plans = [planned(rig)]
+    for one in places:
+        eject(rig.pipeline.means.breakers, one, rig.clock.monotonic_ns())
+        plans.append(planned(rig))
+
+    assert [["a", "b", "c"], ["b", "c"], ["c", "a", "b"], ["a", "b", "c"]] == [order(plan) for plan in plans]
+    assert [[], ["a"], [], []] == [[one.deployment.id for one in plan.dropped] for plan in plans]
+    assert [[], [], ["a", "b"], ["a", "b", "c"]] == [sorted(plan.spared) for plan in plans]
+
+
+def test_a_conversation_leaves_one_that_is_spared_while_another_is_well() -> None:
+    named = ASK[:-1] + ',"prompt_cache_key":"k"}'
+    places = [place(name) for name in "abc"]
+    rig = Rig(routed(*places))
+    call = rig.call(named)
+    call.plan = planned(rig, named)
+    rig.pipeline.planner.sent(call, places[0], rig.clock.monotonic_ns())
+    for one in places[:2]:
+        eject(rig.pipeline.means.breakers, one, rig.clock.monotonic_ns())
+
+    assert "c" == order(planned(rig, named))[0]
+    eject(rig.pipeline.means.breakers, places[2], rig.clock.monotonic_ns())
+    assert "a" == order(planned(rig, named))[0]
+
+
+def test_a_model_that_answers_at_times_is_not_down() -> None:
+    rig = Rig(routed(place("a"), substitutes=(Substitute(model=ModelName("other"), down=True),)))
+    eject(rig.pipeline.means.breakers, place("a"), rig.clock.monotonic_ns())
+
+    assert ("small", ["a"]) == (planned(rig).model.name, order(planned(rig)))
 
 
 def test_a_fallback_that_nobody_knows_is_refused_before_anything_is_sent() -> None:

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from router.domain.catalog import Deployment
+from router.domain.dialects.chat_meter import ChatMeter
 from router.domain.faults import Fault
 from router.domain.ids import DeploymentId, ModelName
-from router.domain.metering import Meter
 from router.domain.money import NanoUsd
 from router.domain.settlement import Outcome, Settlement, Substituted
 from router.domain.stream import Event, EventKind
@@ -26,7 +26,7 @@ def attempted(call: Call, *events: Event, priced: bool = True, at: Deployment | 
     attempt = begun_attempt(
         len(call.attempts) + 1, at or call.snapshot.models[ModelName("small")].deployments[0], card=card
     )
-    attempt.flight = Flight(FedStream(), Meter(wants_usage=False))
+    attempt.flight = Flight(FedStream(), ChatMeter(wants_usage=False))
     attempt.flight.meter.take(events)
     call.attempts.append(attempt)
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from router.domain.dialects.chat_meter import ChatMeter
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import RouterError
 from router.domain.governance.rate import NOTHING, costs_of
 from router.domain.ids import DeploymentId
-from router.domain.metering import Meter
 from router.domain.stream import END_EVENT, KEEP_ALIVE, Event, EventKind
 from router.pipeline.attempt import Attempt
 from router.pipeline.flight import Flight
@@ -27,7 +27,7 @@ REFUSED = Failure(kind=FailureKind.STATUS, status=429, message="slow down")
 
 def attempt(name: str, *headers: tuple[bytes, bytes]) -> Attempt:
     asked = begun_attempt(at=replace(deployment(), id=DeploymentId(name)))
-    asked.flight = Flight(FedStream(headers), Meter(wants_usage=False))
+    asked.flight = Flight(FedStream(headers), ChatMeter(wants_usage=False))
     return asked
 
 

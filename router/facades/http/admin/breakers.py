@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
 from router.admin.breakers import BreakerAdmin, TargetView
-from router.domain.dispatch.breaker import BreakerState
+from router.domain.dispatch.breaker import BreakerState, OpenedBy
 from router.domain.dispatch.failure import Park
 from router.domain.faults import Fault, refuse
 from router.domain.instants import NS_PER_MS
@@ -33,9 +33,12 @@ class BreakerView(BaseModel):
     provider: str
     credential: str = Field(description="Empty for a provider that has only one.")
     state: BreakerState
-    by_hand: bool = Field(description="Opened by hand: it stays open until it is closed by hand.")
+    opened_by: OpenedBy | None = Field(
+        description="Null: it is closed. Opened by `hand`, it stays open until it is closed by hand."
+    )
     calls: int = Field(description="In the window.")
     failures: int = Field(description="Of them.")
+    slow: int = Field(description="Of them, those that waited for a first token for longer than `breaker.slow_call`.")
     failures_in_a_row: int
     opens_until_ms: int | None = Field(description="Nobody is let through before.")
     not_before_ms: int | None = Field(description="The provider limits our rate, or does not have the model.")
@@ -113,9 +116,10 @@ def _view(view: TargetView) -> BreakerView:
         provider=state.provider,
         credential=state.credential,
         state=state.state,
-        by_hand=state.held,
+        opened_by=state.opened_by,
         calls=state.calls,
         failures=state.failures,
+        slow=state.slow,
         failures_in_a_row=state.failures_in_a_row,
         opens_until_ms=_ms(view.opens_until_ns),
         not_before_ms=_ms(view.not_before_ns),

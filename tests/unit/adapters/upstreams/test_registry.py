@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from router.adapters.upstreams.openai_compatible import OpenAiCompatible
+from router.adapters.upstreams.http_upstream import HttpUpstream
 from router.adapters.upstreams.registry import RETIRED_MAX, UpstreamRegistry
 from router.adapters.upstreams.scripted import ScriptedUpstream
 from router.domain.catalog import Credential, Provider, ProviderKind, Snapshot
@@ -65,7 +65,7 @@ async def test_each_kind_has_its_upstream() -> None:
     stage = Stage()
     await stage.apply(openai("a"), openai("b", kind=ProviderKind.SCRIPTED))
 
-    assert isinstance(stage.registry.find(A), OpenAiCompatible)
+    assert isinstance(stage.registry.find(A), HttpUpstream)
     assert isinstance(stage.registry.find(B), ScriptedUpstream)
 
 

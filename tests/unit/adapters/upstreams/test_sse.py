@@ -142,3 +142,37 @@ def test_no_byte_is_searched_twice() -> None:
     event = b"data: {" + b"x" * 1_000_000 + b"}\n\n"
 
     assert [chunk(event)] == split(*(event[at : at + 1] for at in range(len(event))))
+
+
+NAMED = (
+    b'event: message_start\ndata: {"type":"message_start"}\n\n'
+    b": keep-alive\n\n"
+    b"event:ping\r\ndata:{}\r\n\r\n"
+    b'id: 7\ndata: {"a":1}\nevent: content_block_delta\n\n'
+    b'data: {"nameless":1}\n\n'
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+    b'event: late\ndata: {"late":1}\n\n'
+)
+NAMED_SPLIT = [
+    chunk(b'event: message_start\ndata: {"type":"message_start"}\n\n'),
+    Event(EventKind.COMMENT, b": keep-alive\n\n"),
+    chunk(b"event: ping\ndata: {}\n\n"),
+    chunk(b'event: content_block_delta\ndata: {"a":1}\n\n'),
+    chunk(b'data: {"nameless":1}\n\n'),
+    chunk(b'event: message_stop\ndata: {"type":"message_stop"}\n\n'),
+    END_EVENT,
+]
+
+
+@pytest.mark.parametrize("at", range(len(NAMED) + 1))
+def test_where_names_mean_something_they_stay_and_one_of_them_is_the_end(at: int) -> None:
+    splitter = SseSplitter(named_events=True)
+
+    assert NAMED_SPLIT == [*splitter.feed(NAMED[:at]), *splitter.feed(NAMED[at:])]
+
+
+@pytest.mark.parametrize("name", ["response.completed", "response.incomplete"])
+def test_a_response_ends_with_its_last_event(name: str) -> None:
+    raw = f'event: {name}\ndata: {{"type":"{name}"}}\n\n'.encode()
+
+    assert [chunk(raw), END_EVENT] == SseSplitter(named_events=True).feed(raw)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from router.domain.catalog import Deployment
-from router.domain.dispatch.breaker import SAID_MAX_NS, TRYING_NS, BreakerState, BreakerTerms
+from router.domain.dispatch.breaker import SAID_MAX_NS, TRYING_NS, BreakerState, BreakerTerms, OpenedBy
 from router.domain.dispatch.breakers import (
     CREDENTIAL_MAX_NS,
     CREDENTIAL_NS,
@@ -50,8 +50,8 @@ class Fleet:
         self.breakers = Breakers(uniform=lambda: 0.5, changed=self.told.append)
         self.breakers.follow(terms or BreakerTerms(), deployments)
 
-    def enter(self, one: Deployment = A, *, force: bool = False) -> Passage:
-        passage = self.breakers.enter(one, self.now, force=force)
+    def enter(self, one: Deployment = A) -> Passage:
+        passage = self.breakers.enter(one, self.now)
         assert isinstance(passage, Passage)
         return passage
 
@@ -278,29 +278,14 @@ def test_a_model_that_is_not_there_is_left_alone_for_ten_minutes() -> None:
     assert Park.MODEL is fleet.state().not_before_why
 
 
-def test_with_all_open_the_shortest_wait_is_known_and_one_may_be_forced() -> None:
+def test_with_all_open_the_shortest_wait_is_known() -> None:
     """T7d, its pure part."""
     fleet = Fleet()
     for at, one in enumerate((A, B, A_LARGE)):
         fleet.now += at * SECOND
         fleet.fail(one=one, times=5)
-    waits = [fleet.away_s(one) for one in (A, B, A_LARGE)]
-    assert [12.0, 13.0, 15.0] == waits
-    assert [True, True, True, False] == [fleet.breakers.is_ejected(one.target, fleet.now) for one in ALL]
-    forced = fleet.enter(A, force=True)
-    assert isinstance(fleet.breakers.enter(A, fleet.now, force=True), int)
-    forced.began(fleet.now)
 
-    assert fleet.away_s(A) is None
-
-
-@pytest.mark.parametrize("verdict", [RATE, NO_MODEL, QUOTA])
-def test_nothing_forces_what_a_provider_asked_to_leave_alone(verdict: Verdict) -> None:
-    fleet = Fleet()
-    fleet.fail(verdict, said_ns=5 * SECOND)
-
-    assert isinstance(fleet.breakers.enter(A, fleet.now, force=True), int)
-    assert not fleet.breakers.is_ejected(A.target, fleet.now)
+    assert [12.0, 13.0, 15.0] == [fleet.away_s(one) for one in (A, B, A_LARGE)]
 
 
 def test_a_probe_whose_caller_left_gives_back_its_place_once() -> None:
@@ -409,7 +394,7 @@ def test_hands_open_close_and_reset() -> None:
     fleet.now += CREDENTIAL_NS
     fleet.fail(RATE, said_ns=HOUR)
     assert fleet.breakers.open(A.target)
-    assert (True, None) == (fleet.state().held, fleet.state().opens_until_ns)
+    assert (OpenedBy.HAND, None) == (fleet.state().opened_by, fleet.state().opens_until_ns)
     assert fleet.breakers.close(A.target)
     assert HOUR / SECOND == fleet.away_s()
     assert fleet.breakers.reset(A.target)
@@ -418,6 +403,105 @@ def test_hands_open_close_and_reset() -> None:
     nobody = replace(A, id=DeploymentId("no/one")).target
 
     assert [False] * 3 == [hand(nobody) for hand in (fleet.breakers.open, fleet.breakers.close, fleet.breakers.reset)]
+
+
+SLOW = BreakerTerms(slow_call_ns=10 * SECOND)
+
+
+def slowed(terms: BreakerTerms = SLOW) -> Fleet:
+    """Ten calls have waited for too long at one of the targets."""
+    fleet = Fleet(terms)
+    for _ in range(10):
+        fleet.enter().began(fleet.now, 11 * SECOND)
+    return fleet
+
+
+def test_a_slow_target_is_ejected_and_asked_all_the_same_by_whoever_has_nobody_better() -> None:
+    fleet = slowed()
+    state = fleet.state()
+    assert (15 * SECOND, OpenedBy.SLOW_CALLS, 10) == (
+        (state.opens_until_ns or 0) - fleet.now,
+        state.opened_by,
+        state.slow,
+    )
+    assert fleet.now + 15 * SECOND == fleet.breakers.peek(A.target, fleet.now)
+    assert [True, False] == [fleet.breakers.is_ejected(one.target, fleet.now) for one in (A, B)]
+    for took_s in (0, 11):
+        fleet.enter().began(fleet.now, took_s * SECOND)
+
+    assert [BreakerState.OPEN] == [one.to for one in fleet.told]
+    assert fleet.state() == state
+
+
+def test_a_spared_target_that_dies_is_asked_no_more() -> None:
+    fleet = slowed()
+    fleet.fail(times=5)
+
+    assert 15 == fleet.away_s()
+    assert not fleet.breakers.is_ejected(A.target, fleet.now)
+
+
+def test_calls_that_are_spared_take_no_probes_place() -> None:
+    fleet = slowed()
+    spared = fleet.enter()
+    fleet.now += 15 * SECOND
+    assert not fleet.breakers.is_ejected(A.target, fleet.now)
+    assert fleet.breakers.is_out(A.target, fleet.now)
+    probe = fleet.enter()
+    beside = fleet.enter()
+    spared.left()
+    beside.failed(BROKEN, now=fleet.now)
+    assert BreakerState.HALF_OPEN is fleet.state().state
+    assert fleet.now + TRYING_NS == fleet.breakers.peek(A.target, fleet.now)
+    probe.began(fleet.now, SECOND)
+
+    assert BreakerState.CLOSED is fleet.state().state
+
+
+def test_a_slow_probe_that_breaks_off_as_well_is_judged_once() -> None:
+    fleet = slowed()
+    fleet.now += 15 * SECOND
+    probe = fleet.enter()
+    probe.began(fleet.now, 11 * SECOND)
+    until_ns = fleet.state().opens_until_ns
+    probe.failed(BROKEN, now=fleet.now)
+
+    assert fleet.now + 30 * SECOND == until_ns == fleet.state().opens_until_ns
+
+
+def test_a_call_that_fails_late_is_slow_and_one_that_breaks_off_late_is_not() -> None:
+    fleet = Fleet(SLOW)
+    fleet.enter().failed(BROKEN, now=fleet.now, took_ns=11 * SECOND)
+    began = fleet.enter()
+    began.began(fleet.now, SECOND)
+    fleet.now += HOUR
+    began.failed(BROKEN, now=fleet.now, took_ns=HOUR)
+
+    assert (1, 0) == (fleet.state().calls, fleet.state().slow)
+
+
+@pytest.mark.parametrize("verdict", [RATE, NO_MODEL, QUOTA])
+def test_nobody_is_spared_whom_its_provider_asked_to_leave_alone(verdict: Verdict) -> None:
+    fleet = slowed()
+    fleet.enter().failed(verdict, now=fleet.now, retry_after_ns=5 * SECOND)
+
+    assert isinstance(fleet.breakers.enter(A, fleet.now), int)
+    assert (False, True) == (
+        fleet.breakers.is_ejected(A.target, fleet.now),
+        fleet.breakers.is_out(A.target, fleet.now),
+    )
+
+
+def test_one_call_at_a_time_tries_the_credential_of_a_spared_target() -> None:
+    fleet = slowed(replace(SLOW, open_ns=HOUR, open_max_ns=HOUR))
+    fleet.fail(BAD_KEY)
+    fleet.now += CREDENTIAL_NS
+    trial = fleet.enter()
+    assert TRYING_NS / SECOND == fleet.away_s(A_LARGE)
+    trial.began(fleet.now)
+
+    assert fleet.away_s(A_LARGE) is None
+    assert fleet.breakers.is_ejected(A.target, fleet.now)
 
 
 def test_a_transition_says_whose_it_is() -> None:

@@ -26,6 +26,7 @@ from tests.unit.domain.dispatch.test_breakers import (
 TARGETS: Final = st.sampled_from(ALL)
 VERDICTS: Final = st.sampled_from([*[BROKEN] * 9, WRONG, RATE, QUOTA, BAD_KEY, NO_MODEL])
 WAITS: Final = st.sampled_from([1, SECOND, 20 * SECOND, 16 * SECOND, 61 * SECOND, 700 * SECOND, 8_000 * SECOND])
+TOOK: Final = st.sampled_from([0, 2 * SECOND])
 SAID: Final = st.sampled_from([None, None, None, 0, SECOND, 100 * SECOND, 10**9 * SECOND])
 
 
@@ -45,56 +46,61 @@ class Outages(RuleBasedStateMachine):
     @initialize(probes=st.integers(1, 3), draw=st.floats(0, 1, exclude_max=True))
     def begin(self, probes: int, draw: float) -> None:
         self.now = 1_000 * SECOND
-        self.terms = BreakerTerms(probes=probes, consecutive_failures=2, min_calls=4)
+        self.terms = BreakerTerms(probes=probes, consecutive_failures=3, min_calls=4, slow_call_ns=SECOND)
         self.told: list[Transition] = []
         self.breakers = Breakers(uniform=lambda: draw, changed=self.told.append)
         self.breakers.follow(self.terms, ALL)
         self.under: list[Under] = []
         self.deadlines = dict.fromkeys((one.target for one in ALL), 0)
 
-    @rule(one=TARGETS, force=st.booleans())
-    def enter(self, one: Deployment, force: bool) -> None:
-        peeked = self.breakers.peek(one.target, self.now, force=force)
+    @rule(one=TARGETS)
+    def enter(self, one: Deployment) -> None:
+        peeked = self.breakers.peek(one.target, self.now)
+        ejected = self.breakers.is_ejected(one.target, self.now)
         known = self.breakers._targets[one.target]
         breaker, was = known.breaker, known.breaker.state
-        passage = self.breakers.enter(one, self.now, force=force)
+        passage = self.breakers.enter(one, self.now)
+        assert self.breakers.is_out(one.target, self.now) == (
+            not isinstance(passage, Passage) or was is not BreakerState.CLOSED or known.credential.trying
+        )
         if not isinstance(passage, Passage):
             assert passage == peeked
             assert passage > self.now
+            assert not ejected
             return
-        assert peeked is None
+        assert ejected == (peeked is not None)
         assert not breaker.held
         assert self.now >= known.until_ns
         assert self.now >= known.credential.until_ns
-        assert was is not BreakerState.OPEN or force or self.now >= self.deadlines[one.target]
+        assert was is not BreakerState.OPEN or ejected or self.now >= self.deadlines[one.target]
         self.under.append(
             Under(
                 target=one.target,
                 credential=(one.provider, one.credential),
                 passage=passage,
-                probe_of=None if breaker.state is BreakerState.CLOSED else breaker.generation,
+                probe_of=None if ejected or breaker.state is BreakerState.CLOSED else breaker.generation,
                 trial_of=known.credential.generation if known.credential.level else None,
             )
         )
 
     @precondition(lambda self: self.under)
-    @rule(data=st.data())
-    def begin_reply(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), took_ns=TOOK)
+    def begin_reply(self, data: st.DataObject, took_ns: int) -> None:
         one = data.draw(st.sampled_from(self.under))
         breaker = self.breakers._targets[one.target].breaker
         probing = not one.began and one.probe_of == breaker.generation
-        one.passage.began(self.now)
+        one.passage.began(self.now, took_ns)
         one.began = True
-        assert not probing or breaker.state is BreakerState.CLOSED
+        assert not probing or breaker.state is (BreakerState.OPEN if took_ns else BreakerState.CLOSED)
 
     @precondition(lambda self: self.under)
-    @rule(data=st.data(), verdict=VERDICTS, said_ns=SAID, again=st.booleans())
-    def fail(self, data: st.DataObject, verdict: Verdict, said_ns: int | None, again: bool) -> None:
+    @rule(data=st.data(), verdict=VERDICTS, said_ns=SAID, took_ns=TOOK, again=st.booleans())
+    def fail(self, data: st.DataObject, verdict: Verdict, said_ns: int | None, took_ns: int, again: bool) -> None:
         one = self.under.pop(data.draw(st.integers(0, len(self.under) - 1)))
         breaker = self.breakers._targets[one.target].breaker
         counts = verdict.counts and not again
         reopens = counts and not one.began and one.probe_of == breaker.generation
-        one.passage.failed(verdict, now=self.now, retry_after_ns=said_ns, again=again)
+        one.passage.failed(verdict, now=self.now, took_ns=took_ns, retry_after_ns=said_ns, again=again)
         assert not reopens or (breaker.state is BreakerState.OPEN and breaker.until_ns > self.now)
 
     @precondition(lambda self: self.under)
@@ -153,9 +159,12 @@ class Outages(RuleBasedStateMachine):
         assert {(one.provider, one.credential) for one in ALL} == self.breakers._credentials.keys()
         for known in self.breakers._targets.values():
             window = known.breaker._window
-            assert BUCKETS == len(window._calls) == len(window._failures)
+            assert BUCKETS == len(window._calls) == len(window._failures) == len(window._slow)
             assert sum(window._calls) == window.calls
             assert sum(window._failures) == window.failures
+            assert sum(window._slow) == window.slow
+            assert window.slow <= window.calls + window.fresh_calls
+            assert min(window._slow) >= 0
             assert min(window._calls) >= 0
             assert min(window._failures) >= 0
             assert known.why in (Park.NOTHING, Park.RATE, Park.MODEL)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from router.domain.catalog import Deployment
+from router.domain.dialects.dialect import CHAT
 from router.domain.faults import Fault, Refusal
 from router.domain.governance.budget import Amounts, BudgetMode
 from router.domain.governance.input_bound import PartKind, bound_input
@@ -32,6 +33,7 @@ from router.domain.money import NanoUsd
 from router.domain.pricing import PriceCard, Rates, bill
 from router.domain.stream import ReplyMode
 from router.domain.usage import TOKENS_MAX, TokenUsage
+from tests.support.asked import asked
 
 MILLION: Final = 1_000_000
 SECOND: Final = 10**9
@@ -76,10 +78,10 @@ def asking(bound: int = 1_000, **members: object) -> dict[str, Raw]:
     """Make a request of just that input bound."""
     text = json.dumps({"messages": [{"role": "user", "content": ""}], **members})
     fields = msgspec.json.decode(text, type=dict[str, Raw])
-    spare = bound_input(fields, {})
+    spare = bound_input(CHAT, fields, {})
     assert isinstance(spare, int)
     fields["messages"] = Raw(json.dumps([{"role": "user", "content": "x" * (bound - spare)}]).encode())
-    assert bound == bound_input(fields, {})
+    assert bound == bound_input(CHAT, fields, {})
     return fields
 
 
@@ -96,8 +98,7 @@ def sized(
 ) -> Sized:
     duration_ns_max = seconds * SECOND
     answer = size_call(
-        fields,
-        mode,
+        asked(fields, mode),
         at,
         room=room,
         terms=terms,
@@ -110,7 +111,7 @@ def sized(
 
 
 def refused(fields: Mapping[str, Raw], at: Deployment, room: Room, terms: Terms = STRICT) -> Refusal:
-    answer = size_call(fields, UNARY, at, room=room, terms=terms, estimate=None, duration_ns_max=SECOND)
+    answer = size_call(asked(fields), at, room=room, terms=terms, estimate=None, duration_ns_max=SECOND)
     assert isinstance(answer, Refusal), answer
     return answer
 
@@ -379,7 +380,7 @@ def test_a_part_counts_as_the_deployment_declares() -> None:
     part = {"type": "input_audio", "input_audio": {"data": "A" * 9_000}}
     text = json.dumps({"messages": [{"role": "user", "content": [part]}], "max_tokens": 100})
     fields = msgspec.json.decode(text, type=dict[str, Raw])
-    bound = bound_input(fields, {PartKind.AUDIO: 200})
+    bound = bound_input(CHAT, fields, {PartKind.AUDIO: 200})
     assert isinstance(bound, int)
 
     assert bound + 100 == sized(fields, deployment(card())).amounts.tokens

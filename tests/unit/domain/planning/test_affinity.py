@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from router.domain.catalog import Deployment, Strategy
+from router.domain.dialects.dialect import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, Grammar
 from router.domain.ids import DeploymentId, ProviderId, TargetId
 from router.domain.instants import NS_PER_S
 from router.domain.planning.affinity import BOUND, BUSY_CALLS, Affinities, Conversation, conversation_of
 from router.domain.planning.load import Loads
 from router.domain.planning.prefix import Prefixes
 from router.domain.planning.ranking import Ask, Known, rank
+from tests.support.asked import asked
 
 TTL_NS = 300 * NS_PER_S
 SYSTEM = {"role": "system", "content": "You are terse."}
@@ -32,7 +34,7 @@ def fields(*messages: object, **members: object) -> dict[str, Raw]:
 
 
 def known(*messages: object, subject: str = "key", session: str | None = None, **members: object) -> Conversation:
-    found = conversation_of(subject, "m", fields(*messages, **members), session)
+    found = conversation_of(subject, "m", asked(fields(*messages, **members)), session)
     assert found is not None
     return found
 
@@ -83,15 +85,15 @@ def test_a_name_goes_before_the_beginning_and_the_prompt_cache_key_before_the_se
     assert named == known(MORE, prompt_cache_key=7, session="s")
     assert not named.opening
     assert named != known(HELLO, subject="other", prompt_cache_key="s")
-    assert named != conversation_of("key", "n", fields(HELLO, prompt_cache_key="s"))
+    assert named != conversation_of("key", "n", asked(fields(HELLO, prompt_cache_key="s")))
 
 
 @pytest.mark.parametrize(
     "messages", [b"[]", b"[1]", b"[", b'[{"role":7}]', b'[{"role":"system"}]', b"[" * 100_000, b'{"role":"user"}']
 )
 def test_what_has_no_user_message_or_cannot_be_read_is_no_conversation(messages: bytes) -> None:
-    assert conversation_of("key", "m", {"messages": Raw(messages)}) is None
-    assert conversation_of("key", "m", {"messages": Raw(messages)}, "named") is not None
+    assert conversation_of("key", "m", asked({"messages": Raw(messages)})) is None
+    assert conversation_of("key", "m", asked({"messages": Raw(messages)}), "named") is not None
 
 
 def test_no_message_is_needed_to_be_read_as_another_kind_of_text() -> None:
@@ -101,7 +103,7 @@ def test_no_message_is_needed_to_be_read_as_another_kind_of_text() -> None:
 
 
 def test_where_one_part_ends_and_the_next_begins_is_part_of_what_is_known() -> None:
-    assert conversation_of("a", "bc", fields(HELLO)) != conversation_of("ab", "c", fields(HELLO))
+    assert conversation_of("a", "bc", asked(fields(HELLO))) != conversation_of("ab", "c", asked(fields(HELLO)))
 
 
 def test_of_a_long_beginning_both_ends_and_the_length_are_known() -> None:
@@ -274,3 +276,33 @@ def test_memory_is_bounded_and_the_counts_are_those_of_the_places(
     affinities.keep([FOUR[0].target])
     assert set(affinities._count) <= {FOUR[0].target}
     assert len(affinities) == affinities._count.total()
+
+
+def talk(grammar: Grammar, **members: object) -> Conversation | None:
+    raws = {name: Raw(json.dumps(value).encode()) for name, value in members.items()}
+    return conversation_of("key", "m", asked(raws, grammar=grammar))
+
+
+HI = {"role": "user", "content": "hi"}
+ANSWER = {"role": "assistant", "content": "hello"}
+
+
+@pytest.mark.parametrize(("grammar", "member"), [(MESSAGES, "messages"), (RESPONSES, "input"), (CHAT, "messages")])
+def test_a_conversation_is_known_by_its_beginning_in_every_dialect(grammar: Grammar, member: str) -> None:
+    begun, later = talk(grammar, **{member: [HI]}), talk(grammar, **{member: [HI, ANSWER, {**HI, "content": "more"}]})
+
+    assert begun is not None
+    assert later is not None
+    assert (begun.key, True, False) == (later.key, begun.opening, later.opening)
+
+
+def test_instructions_are_a_part_of_the_beginning() -> None:
+    assert talk(RESPONSES, input=[HI]) != talk(RESPONSES, input=[HI], instructions="Be terse.")
+
+
+def test_a_text_alone_opens_a_conversation_and_a_batch_is_none() -> None:
+    opened = talk(RESPONSES, input="hi")
+
+    assert opened is not None
+    assert opened.opening
+    assert talk(EMBEDDINGS, input=["hi"]) is talk(COMPLETIONS, prompt="hi") is None

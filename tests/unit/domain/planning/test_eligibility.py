@@ -1,12 +1,14 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from router.domain.catalog import Deployment
+from router.domain.dialects.dialect import Dialect
 from router.domain.governance.permits import ConcurrencyLimit
-from router.domain.ids import DeploymentId, ProviderId
+from router.domain.ids import DeploymentId, ProviderId, TargetId
 from router.domain.planning.eligibility import Dropped, DropReason, Sifted, free_at, set_back, sift
 from router.domain.planning.needs import Needs
 
@@ -24,13 +26,42 @@ def deployment(name: str, window: int | None = None, *, lacks: str = "", limited
     )
 
 
+class Known:
+    """Targets that rest until then, others that are `ejected` until 8, and some that are being `tried`."""
+
+    def __init__(self, resting: Mapping[str, int] | None = None, *, ejected: str = "", tried: str = "") -> None:
+        self.resting, self.ejected, self.tried = resting or {}, ejected.split(), tried.split()
+
+    def peek(self, target: TargetId, _now: int) -> int | None:
+        return 8 if target in self.ejected else self.resting.get(target)
+
+    def is_ejected(self, target: TargetId, _now: int) -> bool:
+        return target in self.ejected
+
+    def is_out(self, target: TargetId, now: int) -> bool:
+        return target in self.tried or self.peek(target, now) is not None
+
+
 def sifted(
-    *deployments: Deployment, wants: str = "", tokens: int = 10, resting: Mapping[str, int] | None = None
+    *deployments: Deployment,
+    wants: str = "",
+    tokens: int = 10,
+    resting: Mapping[str, int] | None = None,
+    ejected: str = "",
+    tried: str = "",
+    dialect: Dialect = Dialect.CHAT,
 ) -> Sifted:
     return sift(
         deployments,
-        Needs(capabilities=frozenset(wants.split()), input_tokens=tokens, output_tokens=None),
-        rests_until=(resting or {}).get,  # type: ignore[arg-type]  # a target is a string
+        Needs(
+            dialect=dialect,
+            capabilities=frozenset(wants.split()),
+            input_tokens=tokens,
+            output_tokens=None,
+            tokens=tokens,
+        ),
+        health=Known(resting, ejected=ejected, tried=tried),
+        now=0,
         is_full=lambda one: one.id == "full",
     )
 
@@ -75,35 +106,157 @@ def test_when_nobody_is_left_the_first_that_will_be_free_is_known() -> None:
     assert free_at(sifted(PLAIN).dropped) is None
 
 
+def test_who_cannot_be_asked_in_a_dialect_that_leads_to_the_callers_is_dropped() -> None:
+    chat = Deployment(
+        id=DeploymentId("chat"), provider=ProviderId("p"), upstream_model="m", dialects=frozenset({Dialect.CHAT})
+    )
+    found = {one: sifted(PLAIN, chat, dialect=one).kept for one in Dialect}
+
+    assert [PLAIN] == found[Dialect.EMBEDDINGS] == found[Dialect.COMPLETIONS]
+    assert [PLAIN, chat] == found[Dialect.CHAT] == found[Dialect.MESSAGES] == found[Dialect.RESPONSES]
+
+
+A, B, C, D = (deployment(name) for name in "abcd")
+
+
+@pytest.mark.parametrize(
+    ("pool", "known", "kept"),
+    [
+        ((A, B), {"ejected": "a"}, "b"),
+        ((A, B), {"ejected": "a b"}, "ab"),
+        ((A,), {"ejected": "a"}, "a"),
+        ((A, B, C), {"ejected": "a"}, "bc"),
+        ((A, B, C), {"ejected": "a b"}, "cab"),
+        ((A, B, C, D), {"ejected": "a b"}, "cd"),
+        ((A, B, C, D), {"ejected": "d", "resting": {"a": 1, "b": 2}}, "cd"),
+        ((A, B, C, D), {"ejected": "d", "resting": {"a": 1}}, "bc"),
+        ((A, B, C, D), {"ejected": "d", "resting": {"a": 1, "b": 2, "c": 3}}, "d"),
+        ((A, B, C, D), {"ejected": "d", "resting": {"a": 1}, "tried": "b"}, "bcd"),
+        ((A, B), {"resting": {"a": 1, "b": 2}}, ""),
+    ],
+)
+def test_who_answers_slowly_is_ejected_while_half_of_the_pool_is_well(
+    pool: tuple[Deployment, ...], known: dict[str, Any], kept: str
+) -> None:
+    """And asked after the others when more than half are out; who does not answer is out all the same."""
+    found = sifted(*pool, **known)
+
+    assert list(kept) == [one.id for one in found.kept]
+    assert {one for one in known.get("ejected", "").split() if one in kept} == found.spared
+    reasons = {one.deployment.id: one.reason for one in found.dropped}
+    ejected = {one for one, reason in reasons.items() if reason is DropReason.EJECTED}
+    assert ejected == set(known.get("ejected", "").split()) - found.spared
+
+
+def test_the_pool_is_those_that_can_serve_the_request() -> None:
+    """The only one that sees is slow: an image goes there all the same, and text does not."""
+    blind = [deployment(name, lacks="vision") for name in "xyz"]
+
+    assert [A] == sifted(A, *blind, wants="vision", ejected="a").kept
+    assert blind == sifted(A, *blind, ejected="a").kept
+
+
+def test_who_is_ejected_and_cannot_serve_is_dropped_for_that() -> None:
+    blind, small = deployment("a", lacks="vision"), deployment("b", 5)
+    found = sifted(blind, small, C, wants="vision", ejected="a b")
+
+    assert {"a": DropReason.CAPABILITY, "b": DropReason.CONTEXT_WINDOW} == {
+        one.deployment.id: one.reason for one in found.dropped
+    }
+    assert [small] == sifted(small, ejected="b").kept
+
+
+def test_who_is_spared_and_full_is_full() -> None:
+    full = deployment("full", limited=True)
+    found = sifted(full, A, ejected="full a")
+
+    assert ([A], [Dropped(full, DropReason.FULL)]) == (found.kept, found.dropped)
+
+
+def test_an_ejected_one_is_free_when_its_breaker_says() -> None:
+    full = deployment("full", limited=True)
+
+    assert ([], 8) == (list(sifted(full, A, ejected="a").kept), free_at(sifted(full, A, ejected="a").dropped))
+
+
+HEALTHS = st.lists(st.sampled_from(["well", "tried", "ejected", "resting"]), min_size=1, max_size=8)
+
+
+@given(HEALTHS)
+def test_never_more_than_half_are_out_while_one_of_them_answers(healths: list[str]) -> None:
+    named = {f"{number}": health for number, health in enumerate(healths)}
+    being = {health: [name for name, is_so in named.items() if is_so == health] for health in set(healths)}
+    found = sifted(
+        *map(deployment, named),
+        resting=dict.fromkeys(being.get("resting", []), 1),
+        ejected=" ".join(being.get("ejected", [])),
+        tried=" ".join(being.get("tried", [])),
+    )
+    ejected = [one for one in found.dropped if one.reason is DropReason.EJECTED]
+    out = len(healths) - len(being.get("well", []))
+
+    assert 2 * len(ejected) <= len(healths)
+    assert not ejected or 2 * out <= len(healths)
+    assert not found.spared or 2 * out > len(healths)
+    assert len(healths) == len(found.kept) + len(found.dropped)
+    assert found.kept or set(healths) == {"resting"}
+
+
+def kept(*deployments: Deployment, spared: str = "", dropped: Sequence[Dropped] = ()) -> Sifted:
+    return Sifted(deployments, dropped, frozenset([one.target for one in deployments if one.id in spared.split()]))
+
+
+def _waits(**spans_ns: int) -> Callable[[Deployment], int]:
+    return lambda one: spans_ns.get(one.id, 0)
+
+
 def test_who_has_no_room_for_the_call_comes_last_and_soonest_first() -> None:
     roomy, soon, late = deployment("roomy"), deployment("soon"), deployment("late")
-    found = set_back([late, roomy, soon], _waits(late=9, soon=4), 100)
+    rests = Dropped(deployment("rests"), DropReason.RESTING, 7)
+    found = set_back(kept(late, roomy, soon, dropped=[rests]), _waits(late=9, soon=4), 100)
 
     assert [roomy] == found.kept
-    assert [Dropped(soon, DropReason.NO_ROOM, 104), Dropped(late, DropReason.NO_ROOM, 109)] == found.dropped
+    no_room = [Dropped(soon, DropReason.NO_ROOM, 104), Dropped(late, DropReason.NO_ROOM, 109)]
+    assert [rests, *no_room] == found.dropped
+    assert (104, 109) == tuple(one.until_ns for one in no_room)
+
+
+def test_who_has_no_room_is_not_left_alone() -> None:
+    found = set_back(kept(A, B, dropped=[Dropped(C, DropReason.RESTING, 9)]), _waits(b=4), 0)
+
+    assert 9 == free_at(found.dropped)
+    assert free_at(found.dropped[1:]) is None
 
 
 def test_where_nobody_has_room_nobody_is_set_back() -> None:
-    full = [deployment("a"), deployment("b")]
+    full = kept(deployment("a"), deployment("b"), spared="b")
 
-    assert (full, []) == set_back(full, _waits(a=1, b=2), 0)
+    assert full == set_back(full, _waits(a=1, b=2), 0)
+
+
+@pytest.mark.parametrize(
+    ("waits", "first", "last"),
+    [({"a": 5, "b": 5}, "cd", "ab"), ({"a": 5, "c": 5}, "bd", "ac"), ({"a": 5, "c": 4}, "bd", "ca")],
+)
+def test_the_spared_stay_so_and_come_before_who_has_no_room(waits: dict[str, int], first: str, last: str) -> None:
+    """And after those without room that are well, if they have some as late as those."""
+    found = set_back(kept(A, B, C, D, spared="c d"), _waits(**waits), 0)
+
+    assert (list(first), list(last)) == ([one.id for one in found.kept], [one.deployment.id for one in found.dropped])
+    assert {"c", "d"} == found.spared
 
 
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 3)))
 def test_nobody_is_lost_and_none_without_room_comes_before_one_with_some(waits: dict[str, int]) -> None:
     all_of_them = [deployment(name) for name in waits]
-    found = set_back(all_of_them, _waits(**waits), 5)
+    found = set_back(kept(*all_of_them), _waits(**waits), 5)
     order = [*found.kept, *[one.deployment for one in found.dropped]]
 
     assert sorted(waits) == sorted(one.id for one in order)
-    assert [one for one in all_of_them if one in found.kept] == found.kept
+    assert [one for one in all_of_them if one in found.kept] == list(found.kept)
     if 0 in waits.values():
         assert [waits[one.id] for one in found.kept] == [0] * list(waits.values()).count(0)
         spans = [waits[one.deployment.id] for one in found.dropped]
         assert sorted(spans) == spans
     else:
-        assert [] == found.dropped
-
-
-def _waits(**spans_ns: int) -> Callable[[Deployment], int]:
-    return lambda one: spans_ns.get(one.id, 0)
+        assert [] == list(found.dropped)

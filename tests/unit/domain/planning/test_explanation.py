@@ -69,10 +69,20 @@ def test_members_that_say_nothing_are_left_out() -> None:
     assert {"a": "small", "c": ["up/a", "up/b"], "t": [["up/b", "small"]]} == read(plan(A, B), B)
 
 
-def test_a_rest_ends_at_a_time_of_the_wall() -> None:
-    resting = Dropped(B, DropReason.RESTING, 5 * SECOND)
+@pytest.mark.parametrize("reason", [DropReason.RESTING, DropReason.EJECTED])
+def test_a_rest_ends_at_a_time_of_the_wall(reason: DropReason) -> None:
+    resting = Dropped(B, reason, 5 * SECOND)
 
-    assert [["up/b", "resting", 1_800_000_005_000]] == read(plan(A, dropped=[resting]), A)["d"]
+    assert [["up/b", reason.value, 1_800_000_005_000]] == read(plan(A, dropped=[resting]), A)["d"]
+
+
+def test_who_is_spared_is_named() -> None:
+    of = plan(A, B, spared=frozenset({B.target}))
+
+    assert ["up/b"] == read(of, A)["s"]
+    assert "kept though slow or failing at times, because most are out: up/b" in describe(
+        explain(of, [A], OFFSET) or ""
+    )
 
 
 def test_who_was_set_back_is_a_candidate_still() -> None:
@@ -137,6 +147,7 @@ def test_a_person_reads_all_of_it() -> None:
         Dropped(replace(C, id=DeploymentId("up/e")), DropReason.CONTEXT_WINDOW, 8_000),
         Dropped(replace(C, id=DeploymentId("up/f")), DropReason.FULL),
         Dropped(replace(C, id=DeploymentId("up/g")), DropReason.RESTING),
+        Dropped(replace(C, id=DeploymentId("up/h")), DropReason.EJECTED, 5 * SECOND),
     ]
     of = plan(
         A,
@@ -154,6 +165,7 @@ def test_a_person_reads_all_of_it() -> None:
         "left out: up/e, reads 8000 tokens at most",
         "left out: up/f, has as many calls as it may",
         "left out: up/g, resting",
+        "left out: up/h, slow or failing at times, left alone until 2027-01-15 08:00:05Z",
         "the request wanted no other model",
         "the request named to fall back on: other",
         "passed over, not free or of no help: up/b",

@@ -5,9 +5,17 @@ import pytest
 from msgspec import Raw
 
 from router.domain.catalog import Model, Substitute
+from router.domain.dialects.dialect import COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, Grammar
+from router.domain.dialects.request import Request
 from router.domain.ids import ModelName
 from router.domain.planning.substitution import Circumstances, Reason, may_change, stand_in
+from tests.support.asked import asked
 from tests.support.fakes import deployment
+
+
+def saying(messages: bytes) -> Request:
+    return asked({"messages": Raw(messages)})
+
 
 CALM = Circumstances(priority="standard")
 
@@ -86,9 +94,27 @@ def test_nobody_stands_in_below_the_floor(quality: float | None, serves: bool) -
     [([], True), (["user"], True), (["user", "assistant", "tool"], False), (["user", "function"], False)],
 )
 def test_nobody_stands_in_in_the_middle_of_a_turn(roles: list[str], may: bool) -> None:
-    assert may == may_change(Raw(json.dumps([{"role": role} for role in roles]).encode()))
+    assert may == may_change(saying(json.dumps([{"role": role} for role in roles]).encode()))
 
 
 @pytest.mark.parametrize("messages", [b"{}", b"[1]", b"["])
 def test_messages_that_cannot_be_read_change_no_model(messages: bytes) -> None:
-    assert not may_change(Raw(messages))
+    assert not may_change(saying(messages))
+
+
+@pytest.mark.parametrize(
+    ("grammar", "fields", "may"),
+    [
+        (MESSAGES, {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]}, True),
+        (MESSAGES, {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t"}]}]}, False),
+        (RESPONSES, {"input": "x"}, True),
+        (RESPONSES, {"input": [{"type": "function_call_output", "call_id": "c", "output": ""}]}, False),
+        (RESPONSES, {"input": "x", "previous_response_id": "resp_1"}, False),
+        (COMPLETIONS, {"prompt": "x"}, True),
+        (EMBEDDINGS, {"input": "x"}, False),
+    ],
+)
+def test_a_turn_is_known_in_every_dialect(grammar: Grammar, fields: dict[str, object], may: bool) -> None:
+    raws = {name: Raw(json.dumps(value).encode()) for name, value in fields.items()}
+
+    assert may == may_change(asked(raws, grammar=grammar))

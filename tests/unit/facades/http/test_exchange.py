@@ -16,6 +16,7 @@ async def test_an_exchange_has_what_is_asked_of_uvicorns_own_record() -> None:
     served = Served()
     exchange = Exchange(
         served.connection,
+        target=b"/",
         headers=[],
         body=b"",
         http_version="1.1",

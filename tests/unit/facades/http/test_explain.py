@@ -14,7 +14,7 @@ from router.domain.principal import KeyEntry
 from router.facades.http.app import build_app
 from router.lifecycle import Phase
 from tests.support.asgi import Exchange
-from tests.support.fakes import SECOND, deployment, principal, snapshot
+from tests.support.fakes import SECOND, deployment, eject, principal, snapshot
 from tests.support.pipeline import Rig
 
 PATH = "/checkrein/v1/route/explain"
@@ -55,6 +55,7 @@ async def test_a_route_is_shown() -> None:
         candidate[name]
         for name in ("target", "provider", "upstream_model", "tier", "figure", "value", "admitted", "policies")
     )
+    assert not candidate["spared"]
     assert 100_000 < candidate["ceiling_nano_usd"]
 
 
@@ -73,6 +74,19 @@ async def test_who_rests_is_shown_with_the_end_of_its_rest_and_no_price_is_null(
     assert [("up/b", "price_nano_usd", None, None)] == [
         (one["target"], one["figure"], one["value"], one["ceiling_nano_usd"]) for one in route["candidates"]
     ]
+
+
+async def test_who_is_ejected_and_who_is_spared_is_shown() -> None:
+    on = rig(two())
+    eject(on.pipeline.means.breakers, PLACES[0], on.clock.monotonic)
+    before = json.loads((await ask(on)).body)
+    eject(on.pipeline.means.breakers, PLACES[1], on.clock.monotonic)
+    after = json.loads((await ask(on)).body)
+
+    assert [("up/a", "ejected", None)] == [(one["target"], one["reason"], one["detail"]) for one in before["dropped"]]
+    assert 1_800_000_000_000 < before["dropped"][0]["until_ms"]
+    assert [False] == [one["spared"] for one in before["candidates"]]
+    assert ([True, True], []) == ([one["spared"] for one in after["candidates"]], after["dropped"])
 
 
 @pytest.mark.parametrize(

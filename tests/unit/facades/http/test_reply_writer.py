@@ -5,15 +5,16 @@ import json
 import pytest
 
 from router.domain.catalog import Deployment, Model
+from router.domain.dialects.chat_meter import ChatMeter
 from router.domain.faults import Fault, Refusal
 from router.domain.ids import ModelName
-from router.domain.metering import Meter
 from router.domain.planning.plan import RoutePlan
 from router.domain.planning.substitution import Reason
 from router.domain.settlement import Outcome
 from router.domain.stream import END_EVENT, ERROR_EVENT, Event, EventKind
 from router.facades.http.outlet import AsgiOutlet
 from router.facades.http.reply_writer import ReplyWriter, write_refusal
+from router.facades.http.voice import CHAT_VOICE
 from router.pipeline.call import Call
 from router.pipeline.flight import Flight
 from tests.support.asgi import Exchange
@@ -29,7 +30,7 @@ def started() -> tuple[Exchange, ReplyWriter, AsgiOutlet, Call]:
     call.attempts.append(begun_attempt(started_ns=0, begun=0))
     exchange = Exchange()
     outlet = AsgiOutlet(exchange.send, None)
-    return exchange, ReplyWriter(outlet, call), outlet, call
+    return exchange, ReplyWriter(outlet, call, CHAT_VOICE), outlet, call
 
 
 async def test_useful_headers_of_the_provider_pass_and_others_do_not() -> None:
@@ -95,7 +96,7 @@ async def test_only_a_wrong_method_says_which_is_right() -> None:
     for fault, allow in ((Fault.METHOD_NOT_ALLOWED, "POST"), (Fault.INVALID_KEY, None)):
         exchange = Exchange()
         outlet = AsgiOutlet(exchange.send, None)
-        write_refusal(outlet, Refusal(fault=fault, message="m"), "r")
+        write_refusal(outlet, CHAT_VOICE, Refusal(fault=fault, message="m"), "r")
         await outlet.flush()
         assert allow == exchange.headers.get("allow")
 
@@ -129,7 +130,7 @@ class QuickOutlet(AsgiOutlet):
 
 async def test_a_reader_that_keeps_up_may_have_more_at_once() -> None:
     exchange, _, _, call = started()
-    writer = ReplyWriter(QuickOutlet(exchange.send, None), call)
+    writer = ReplyWriter(QuickOutlet(exchange.send, None), call, CHAT_VOICE)
 
     assert writer.take([chunk("a")])
     assert not writer.take([chunk("", finish="stop"), END_EVENT])
@@ -171,7 +172,7 @@ async def test_who_serves_in_the_place_of_another_is_announced(
 )
 async def test_a_provider_that_names_another_model_is_told_of(says: str, notice: str | None) -> None:
     exchange, writer, outlet, call = started()
-    flight = Flight(FedStream(), Meter(wants_usage=False))
+    flight = Flight(FedStream(), ChatMeter(wants_usage=False))
     flight.meter.served_model = says
     call.attempts[-1].flight = flight
     writer.unary(b"{}", [])
@@ -182,7 +183,7 @@ async def test_a_provider_that_names_another_model_is_told_of(says: str, notice:
 
 async def test_two_notices_are_one_header() -> None:
     exchange, writer, outlet, call = started()
-    flight = Flight(FedStream(), Meter(wants_usage=False))
+    flight = Flight(FedStream(), ChatMeter(wants_usage=False))
     flight.meter.served_model = "another"
     call.attempts[-1].flight = flight
     call.would_refuse.append(Fault.RATE_LIMITED)

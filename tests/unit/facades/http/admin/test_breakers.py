@@ -67,9 +67,10 @@ async def test_a_target_is_shown_as_it_stands(site: Site) -> None:
             "provider": "up",
             "credential": "",
             "state": "closed",
-            "by_hand": False,
+            "opened_by": None,
             "calls": 0,
             "failures": 0,
+            "slow": 0,
             "failures_in_a_row": 0,
             "opens_until_ms": None,
             "not_before_ms": now_ms + 1_000,
@@ -84,9 +85,7 @@ async def test_a_breaker_is_opened_closed_and_reset(site: Site) -> None:
     body = b'{"target":"up/model"}'
     replies = [json.loads((await site.ask(way, body)).body) for way in ("/open", "/close", "/open", "/reset")]
 
-    assert [("open", True), ("closed", False), ("open", True), ("closed", False)] == [
-        (reply["state"], reply["by_hand"]) for reply in replies
-    ]
+    assert [("open", "hand"), ("closed", None)] * 2 == [(reply["state"], reply["opened_by"]) for reply in replies]
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from router.admin.limits import LimitAdmin
+from router.domain.dialects.chat_meter import ChatMeter
 from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.governance.rate import RateLimit, Smoothing, Unit, costs_of
 from router.domain.ids import KeyId
-from router.domain.metering import Meter
 from router.domain.principal import KeyEntry, Permission, Principal
 from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.app import build_app
@@ -106,7 +106,7 @@ async def test_what_a_provider_said_is_shown(site: Site) -> None:
         (b"retry-after", b"20"),
     )
     attempt = begun_attempt()
-    attempt.flight = Flight(FedStream(headers), Meter(wants_usage=False))
+    attempt.flight = Flight(FedStream(headers), ChatMeter(wants_usage=False))
     site.book.learn(attempt)
     site.rig.clock.pass_ns(10 * SECOND)
     reply = await site.ask(UPSTREAM)

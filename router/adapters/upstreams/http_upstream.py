@@ -1,0 +1,141 @@
+"""Ask a provider over HTTP in a dialect of ours that it speaks itself, and pass its bytes on."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from router import VERSION
+from router.adapters.upstreams.error_body import ErrorReader
+from router.adapters.upstreams.http_reply import ProviderReply
+from router.adapters.upstreams.watch import Watches, timeout_words
+from router.domain.catalog import Credential, Provider, ProviderKind
+from router.domain.dialects.dialect import NAMED_EVENTS, Dialect
+from router.domain.dispatch.failure import FailureKind
+from router.domain.instants import NS_PER_S
+from router.domain.stream import ReplyMode
+from router.ports.clock import Clock
+from router.ports.transport import HttpRequest, Transport, TransportFailed
+from router.ports.upstream import UpstreamFailed, UpstreamRequest
+
+_SECRET_HEADERS: Final = ("auth", "cookie", "key", "secret", "token")
+"""An operator's header with one of these in its name carries a credential."""
+_ACCEPT: Final = {ReplyMode.UNARY: "application/json", ReplyMode.STREAM: "text/event-stream"}
+
+
+class _Manner(NamedTuple):
+    """Where a kind of provider is asked in each dialect, and how it is told who asks."""
+
+    paths: Mapping[Dialect, str]
+    """After the provider's base URL."""
+    key_header: str = "authorization"
+    key_prefix: str = "Bearer "
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Sent where the call brings none of that name."""
+
+
+_MANNERS: Final = {
+    ProviderKind.OPENAI_COMPATIBLE: _Manner(
+        {
+            Dialect.CHAT: "/chat/completions",
+            Dialect.COMPLETIONS: "/completions",
+            Dialect.EMBEDDINGS: "/embeddings",
+            Dialect.RESPONSES: "/responses",
+            Dialect.MESSAGES: "/messages",
+        }
+    ),
+    ProviderKind.ANTHROPIC: _Manner(
+        {Dialect.MESSAGES: "/messages"},
+        key_header="x-api-key",
+        key_prefix="",
+        headers=((b"anthropic-version", b"2023-06-01"),),
+    ),
+}
+
+
+class HttpUpstream:
+    """One provider of kind `openai_compatible` or `anthropic`."""
+
+    def __init__(self, provider: Provider, transport: Transport, clock: Clock) -> None:
+        self._timeouts = provider.timeouts
+        self._watches = Watches(provider.timeouts)
+        self._transport = transport
+        self._clock = clock
+        url = urlsplit(provider.base_url)
+        query = f"?{url.query}" if url.query else ""
+        self._manner = _MANNERS[provider.kind]
+        self._targets = {
+            dialect: f"{url.path.rstrip('/')}{path}{query}".encode("ascii")
+            for dialect, path in self._manner.paths.items()
+        }
+        self._heads = {
+            (mode, credential.name): _head(provider, self._manner, credential, accept)
+            for credential in provider.credentials
+            for mode, accept in _ACCEPT.items()
+        }
+        self._first = provider.credentials[0].name
+        self._errors = ErrorReader(provider.id, _secrets(provider))
+
+    async def open(self, request: UpstreamRequest) -> ProviderReply:
+        """Connect, send and return at once. Raises `UpstreamFailed`."""
+        started_s = asyncio.get_running_loop().time()
+        total_ns = min(self._timeouts.total_ns, request.total_ns or self._timeouts.total_ns)
+        # A call that began before a reload may name a credential that is gone: then the first one speaks for it.
+        head = self._heads.get((request.mode, request.deployment.credential)) or self._heads[request.mode, self._first]
+        if request.headers:
+            head += b"".join([b"%b: %b\r\n" % pair for pair in request.headers])
+        for name, value in self._manner.headers:
+            if name not in dict(request.headers):
+                head += b"%b: %b\r\n" % (name, value)
+        message = HttpRequest(target=self._targets[request.dialect], head=head, body=request.body)
+        try:
+            if total_ns < self._timeouts.connect_ns:
+                async with asyncio.timeout(total_ns / NS_PER_S):
+                    reply = await self._transport.send(message)
+            else:
+                reply = await self._transport.send(message)
+        except TransportFailed as exc:
+            raise UpstreamFailed(self._errors.own(exc.kind, str(exc))) from exc
+        except TimeoutError as exc:
+            words = timeout_words(FailureKind.TOTAL_TIMEOUT, total_ns)
+            raise UpstreamFailed(self._errors.own(FailureKind.CONNECT_TIMEOUT, words)) from exc
+        return ProviderReply(
+            reply,
+            mode=request.mode,
+            named_events=request.dialect in NAMED_EVENTS,
+            started_s=started_s,
+            watches=self._watches,
+            total_ns=total_ns,
+            errors=self._errors,
+            clock=self._clock,
+        )
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+
+def _head(provider: Provider, manner: _Manner, credential: Credential, accept: str) -> bytes:
+    """Write the headers that never change. An operator's own header replaces ours of the same name."""
+    url = urlsplit(provider.base_url)
+    host = url.hostname or ""
+    lines = {
+        "host": (f"[{host}]" if ":" in host else host) + (f":{url.port}" if url.port else ""),
+        "user-agent": f"checkrein/{VERSION}",
+        "content-type": "application/json",
+        "accept": accept,
+        "accept-encoding": "identity",
+    }
+    if credential.key is not None:
+        lines[manner.key_header] = manner.key_prefix + credential.key.reveal()
+    lines |= {name.lower(): value for name, value in provider.network.headers}
+    for name, value in lines.items():
+        if not (name.isascii() and value.isprintable() and name.isprintable()):
+            raise ValueError(f"header {name!r} of provider {provider.id!r} has characters that HTTP does not carry")
+    return "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode("latin-1")
+
+
+def _secrets(provider: Provider) -> list[str]:
+    own = [credential.key.reveal() for credential in provider.credentials if credential.key is not None]
+    return own + [
+        value for name, value in provider.network.headers if any(part in name.lower() for part in _SECRET_HEADERS)
+    ]

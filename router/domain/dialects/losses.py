@@ -1,0 +1,67 @@
+"""Keep account of what another dialect cannot say: either it stops the translation, or it is left out and named."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Raw
+
+NAMES_MAX: Final = 32
+"""Names told of one request; a conversation of images to a dialect without any would fill every header."""
+
+NOTHING: Final[Mapping[str, tuple[bytes, ...]]] = MappingProxyType({})
+
+_MORE: Final = "and more"
+_NULL: Final = Raw(b"null")
+
+
+class Unsayable(Exception):
+    """The other dialect cannot say this, or it is not of its own dialect."""
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(param, message)
+        self.param = param
+        self.message = message
+
+
+class Losses:
+    """What one request loses."""
+
+    __slots__ = ("_drop", "_names")
+
+    def __init__(self, *, drop: bool) -> None:
+        self._drop = drop
+        self._names: dict[str, None] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._names)
+
+    def lose(self, param: str, message: str) -> None:
+        """Leave a member out if the caller wants that; raises `Unsayable` if not."""
+        if not self._drop:
+            raise Unsayable(param, message)
+        if len(self._names) < NAMES_MAX or param in self._names:
+            self._names[param] = None
+        else:
+            self._names[_MORE] = None
+
+    def lose_unknown(
+        self,
+        fields: Mapping[str, Raw],
+        known: frozenset[str],
+        where: str,
+        dialect: str,
+        defaults: Mapping[str, tuple[bytes, ...]] = NOTHING,
+    ) -> None:
+        """Leave out members with a value that `dialect` has no place for, or of which nobody knows what they mean.
+
+        `defaults`: values that ask for nothing, without spaces.
+        """
+        if fields.keys() <= known:
+            return
+        for name, value in fields.items():
+            if name in known or value == _NULL or bytes(value).replace(b" ", b"") in defaults.get(name, ()):
+                continue
+            param = f"{where}.{name}" if where else name
+            self.lose(param, f"`{param}` cannot be said in {dialect}. Remove it, or ask for it to be dropped.")

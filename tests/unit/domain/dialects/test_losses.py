@@ -1,0 +1,40 @@
+import pytest
+from msgspec import Raw
+
+from router.domain.dialects.losses import NAMES_MAX, Losses, Unsayable
+
+KNOWN = frozenset({"a"})
+
+
+def test_what_cannot_be_said_stops_the_translation() -> None:
+    with pytest.raises(Unsayable) as caught:
+        Losses(drop=False).lose("x.y", "No.")
+
+    assert ("x.y", "No.") == (caught.value.param, caught.value.message)
+
+
+def test_or_it_is_left_out_and_named_once() -> None:
+    losses = Losses(drop=True)
+    losses.lose("b", "No.")
+    losses.lose("a", "No.")
+    losses.lose("b", "No.")
+
+    assert ("b", "a") == losses.names
+
+
+def test_names_are_bounded_and_say_so() -> None:
+    losses = Losses(drop=True)
+    for number in range(2 * NAMES_MAX):
+        losses.lose(str(number), "No.")
+
+    assert NAMES_MAX + 1 == len(losses.names)
+    assert "and more" == losses.names[-1]
+
+
+def test_members_without_a_place_are_named_with_where_they_stand() -> None:
+    losses = Losses(drop=True)
+    fields = {"a": Raw(b"1"), "b": Raw(b"2"), "c": Raw(b"null"), "d": Raw(b"[ ]"), "e": Raw(b"[1]")}
+    losses.lose_unknown(fields, KNOWN, "tools[0]", "Messages", {"d": (b"[]",), "e": (b"[]",)})
+    losses.lose_unknown({"b": Raw(b"2")}, KNOWN, "", "Messages")
+
+    assert ("tools[0].b", "tools[0].e", "b") == losses.names

@@ -1,0 +1,80 @@
+"""What a deployment is given to read of what a caller asked."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from router.domain.catalog import Deployment
+from router.domain.dialects.dialect import CHAT, MESSAGES, Dialect
+from router.domain.dialects.request import Request, read_request
+from router.domain.faults import Fault, Refusal
+from router.domain.ids import ProviderId
+from router.domain.planning.directives import Directives
+from router.domain.planning.plan import RoutePlan
+from router.pipeline.wording import worded_for
+from tests.support.fakes import deployment, snapshot
+
+MODEL = next(iter(snapshot().models.values()))
+DROPPING = Directives(drop_params=True, consumed=("drop_params",))
+
+
+def chat(**members: object) -> Request:
+    request = read_request(CHAT, json.dumps({"model": "small", "messages": [], **members}).encode())
+    assert isinstance(request, Request)
+    return request
+
+
+def plan(**members: object) -> RoutePlan:
+    return RoutePlan(asked=MODEL, model=MODEL, candidates=MODEL.deployments, **members)  # type: ignore[arg-type]
+
+
+def speaking(*dialects: Dialect) -> Deployment:
+    return replace(deployment(), dialects=frozenset(dialects))
+
+
+def test_who_speaks_the_callers_dialect_reads_the_callers_own_request() -> None:
+    request = chat()
+
+    assert request is worded_for(speaking(Dialect.CHAT), request, plan())
+
+
+def test_what_was_meant_for_the_router_is_not_sent_on() -> None:
+    worded = worded_for(speaking(Dialect.CHAT), chat(drop_params=True), plan(directives=DROPPING))
+
+    assert isinstance(worded, Request)
+    assert {"model", "messages"} == set(worded.fields)
+
+
+@pytest.mark.parametrize(("home", "kept"), [(None, True), ("test", True), ("another", False)])
+def test_what_another_provider_wrote_for_itself_is_not_sent_on(home: str | None, kept: bool) -> None:
+    request = chat(messages=[{"role": "assistant", "content": "x", "thinking_blocks": []}])
+    at = replace(deployment(), provider=ProviderId("test"))
+    worded = worded_for(at, request, plan(home=home))
+
+    assert isinstance(worded, Request)
+    assert kept == (b"thinking_blocks" in bytes(worded.fields["messages"]))
+
+
+def test_who_speaks_another_dialect_is_asked_in_it() -> None:
+    worded = worded_for(speaking(Dialect.MESSAGES), chat(messages=[{"role": "user", "content": "hi"}]), plan())
+
+    assert isinstance(worded, Request)
+    assert worded.grammar is MESSAGES
+    assert "small" == worded.model
+
+
+def test_what_cannot_be_said_there_refuses_by_its_name() -> None:
+    request = chat(messages=[{"role": "user", "content": "hi"}], logit_bias={"1": 1})
+    refusal = worded_for(speaking(Dialect.MESSAGES), request, plan())
+
+    assert isinstance(refusal, Refusal)
+    assert (Fault.UNSUPPORTED_PARAMETER, "logit_bias") == (refusal.fault, refusal.param)
+
+
+def test_or_is_left_out_and_told_of_where_the_caller_wants_that() -> None:
+    request = chat(messages=[{"role": "user", "content": "hi"}], logit_bias={"1": 1}, drop_params=True)
+    worded = worded_for(speaking(Dialect.MESSAGES), request, plan(directives=DROPPING))
+
+    assert isinstance(worded, Request)
+    assert ("logit_bias",) == worded.dropped
