@@ -1,7 +1,6 @@
 """Join ports and adapters: the only file that names both."""
 
 import asyncio
-import gc
 import logging
 import os
 import sys
@@ -29,6 +28,7 @@ from router.adapters.telemetry_fan_out import FanOutTelemetry
 from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.adapters.transport_httptools import transport_to, transport_to_receiver
+from router.adapters.upstreams.litellm_library import BEGIN_S, LitellmLibrary, load_litellm
 from router.adapters.upstreams.registry import UpstreamRegistry
 from router.adapters.webhooks.endpoint import Endpoint
 from router.adapters.webhooks.registry import Webhooks
@@ -41,6 +41,7 @@ from router.admin.limits import LimitAdmin
 from router.admin.tenants import TenantAdmin
 from router.admin.top_ups import TopUpAdmin
 from router.admin.usage import UsageAdmin
+from router.collector import settle
 from router.config import KeySettings, Loaded, Settings, Sources, notices, webhooks_of
 from router.configured import Configured, read_stored
 from router.domain.catalog import Snapshot
@@ -83,8 +84,6 @@ Refresh = Callable[[], Awaitable[None]]
 
 _WATCH_S: Final = 0.5
 """How often files and the store's revision are looked at: a change by somebody else is in force within twice of it."""
-_GC_THRESHOLD: Final = (10_000, 20, 50)
-"""Requests make few cycles; memory growth is watched in the benchmark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +110,7 @@ class Router:
         """One change of what is stored is checked and made at a time."""
         self._clock = SystemClock()
         self._prometheus = PrometheusTelemetry()
+        self._phase.store_unseen_ns = self._prometheus.store_unseen_ns = lambda: self.configured.store_unseen_ns
         self._log = LogTelemetry(sys.stdout.buffer, beside=self._prometheus)
         self._telemetry = FanOutTelemetry(self._prometheus, self._log)
         self._breaker_states = PybreakerStates(self._telemetry)
@@ -120,7 +120,8 @@ class Router:
             loaded, sources=sources, first_key=first_key, catalogues=catalogues(), clock=self._clock
         )
         self._draw = SystemDraw()
-        self._registry = UpstreamRegistry(clock=self._clock, transport_to=transport_to)
+        self._litellm = LitellmLibrary(load_litellm)
+        self._registry = UpstreamRegistry(clock=self._clock, transport_to=transport_to, litellm=self._litellm)
         self._webhooks = Webhooks(
             transport_to=transport_to_receiver, clock=self._clock, draw=self._draw, telemetry=self._telemetry
         )
@@ -165,8 +166,9 @@ class Router:
                 put_away.callback(tasks.create_task(watching).cancel)
             put_away.callback(self._log.close)
             put_away.push_async_callback(self._registry.close)
-            _settle_memory()
+            settle()
             _say_start(settings, http, ops)
+            put_away.callback(asyncio.get_running_loop().call_later(BEGIN_S, self._litellm.listening).cancel)
             started(Running(http_port=http.port, ops_port=ops.port, reload=reloads.set, stop=lifecycle.told_to_stop))
             await lifecycle.run(put_away.aclose)
 
@@ -179,6 +181,7 @@ class Router:
             telemetry=self._telemetry,
             tasks=tasks,
             keep_ns=self._settings.retention.ledger,
+            keep_audit_ns=self._settings.retention.audit,
         )
 
     def _event_telemetry(self, ledger: SqliteLedger) -> EventTelemetry:
@@ -283,14 +286,15 @@ class Router:
 
     async def _read_stored(self, keys: SqliteKeys, records: SqliteRecords, ledger: SqliteLedger) -> None:
         """Put what is stored in force. Raises `KeysUnavailable`."""
-        self.configured.take_stored(await read_stored(keys, records), ledger.set_budgets)
+        await self.configured.take_stored(await read_stored(keys, records), ledger.set_budgets)
 
     async def _refresh_stored(self, keys: SqliteKeys, records: SqliteRecords, ledger: SqliteLedger) -> None:
         """Put what is stored in force if it is not yet; while the store is out of reach, all stays as it is."""
         try:
-            if await keys.revision() != self.configured.stored_revision:
+            revision = await keys.revision()
+            self.configured.store_seen()  # now: what is read there may take long to be compiled
+            if revision != self.configured.stored_revision:
                 await self._read_stored(keys, records, ledger)
-            self.configured.store_seen()
         except KeysUnavailable as exc:
             _log.error("stored keys and tenants stay as they are until the store can be read again: %s", exc)
 
@@ -323,13 +327,6 @@ def _starting() -> Iterator[None]:
         yield
     except (LedgerUnavailable, KeysUnavailable, OSError, ValueError) as exc:
         raise CannotStart(str(exc)) from exc
-
-
-def _settle_memory() -> None:
-    """Take what start-up made out of the collector's sight, and let it run less often: 6 % of a request's time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLD)
 
 
 def _drain(settings: Settings) -> Drain:

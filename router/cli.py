@@ -61,9 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("reference", help="print the page of all keys").set_defaults(run=_config_reference)
 
     add_usage(commands.add_parser("usage", help="print what was used and what it cost"))
-    add_report(
-        commands.add_parser("report", help="print what would have been refused, had keys not only been observed")
-    )
+    add_report(commands.add_parser("report", help="print what would have been refused, had it not only been observed"))
     add_keys(commands.add_parser("keys", help="make, list, show, change, rotate and revoke keys of a running router"))
     for kind in TENANTS:
         about = f"make, list, show, change and delete the {kind} of a running router"

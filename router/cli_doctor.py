@@ -72,13 +72,14 @@ async def _examine(snapshot: "Snapshot", wanted: Sequence["Deployment"], *, offl
     from router.adapters.clock_system import SystemClock
     from router.adapters.reach_sockets import look_around
     from router.adapters.transport_httptools import transport_to
+    from router.adapters.upstreams.litellm_library import LitellmLibrary, load_litellm
     from router.adapters.upstreams.registry import UpstreamRegistry
     from router.doctor import Doctor, Tools
 
-    clock = SystemClock()
+    clock, litellm = SystemClock(), LitellmLibrary(load_litellm)
 
     async def upstream_of(provider: "Provider") -> "Upstream":
-        registry = UpstreamRegistry(clock=clock, transport_to=transport_to)
+        registry = UpstreamRegistry(clock=clock, transport_to=transport_to, litellm=litellm)
         await registry.apply(replace(snapshot, providers={provider.id: provider}))
         return registry.find(provider.id)
 

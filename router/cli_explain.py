@@ -53,6 +53,8 @@ def _print_call(call: Answer) -> None:
 
     fault = "" if call["fault"] is None else f" ({call['fault']})"
     say(f"{call['id']}: {call['asked_model']} was asked for, {call['outcome']}{fault}, {when(call['started_at_ms'])}")
+    if call["priority"] is not None:
+        say(f"class {call['priority']}")
     if call["substituted"] is not None:
         say(f"substituted: {call['substituted']}")
     if call["served_deployment"] is not None:
@@ -88,6 +90,8 @@ def _attempt(row: Mapping[str, object]) -> tuple[str, ...]:
 def _print_route(route: Answer) -> None:
     other = "" if route["substituted"] is None else f", {route['substituted']}"
     say(f"{route['asked_model']} is asked for{other}")
+    lowered = ", lowered because a budget is low" if route["priority_lowered"] else ""
+    say(f"class {route['priority']}{lowered}")
     say(f"it would go to {route['target']}" if route["target"] else "nobody can take it now")
     if not route["admitted"] and route["target"]:
         say("it would be refused at every candidate")
@@ -111,10 +115,15 @@ def _print_route(route: Answer) -> None:
 
 
 def _candidate(row: Mapping[str, object]) -> tuple[str, ...]:
-    refusals = [cast(Mapping[str, object], one["refusal"]) for one in _rows(row["policies"]) if one["refusal"]]
-    says = "; ".join(str(one["message"]) for one in refusals) or "may be sent"
+    refusing = [one for one in _rows(row["policies"]) if one["refusal"]]
+    says = "; ".join(map(_refusal, refusing)) or "may be sent"
     value = "-" if row["value"] is None else f"{row['value']:g}"
     return str(row["target"]), str(row["tier"]), value, _usd(row["ceiling_nano_usd"]), says
+
+
+def _refusal(policy: Mapping[str, object]) -> str:
+    refusal = cast(Mapping[str, object], policy["refusal"])
+    return f"{'only observed: ' if policy['observed'] else ''}{refusal['message']}"
 
 
 def _rows(found: object) -> Rows:

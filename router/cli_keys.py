@@ -1,6 +1,7 @@
 """The `checkrein keys` commands: they ask the admin API of a running router, which alone changes keys."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -112,9 +113,13 @@ def _show(options: argparse.Namespace) -> None:
     for until_ms in secrets:
         say(f"{'secret:':<9}{'as long as the key' if until_ms is None else f'until {when(until_ms)}'}")
     say("")
-    columns = ("scope", "limit", "value", "set_by")
     heads = [("SCOPE", "LIMIT", "VALUE", "SET BY")]
-    print_table([*heads, *(tuple(str(row[column]) for column in columns) for row in limits)])
+    print_table([*heads, *map(_limit, limits)])
+
+
+def _limit(row: Mapping[str, object]) -> tuple[str, ...]:
+    only = " (observed)" if row["observed"] else ""
+    return str(row["scope"]), str(row["limit"]), f"{row['value']}{only}", str(row["set_by"])
 
 
 def _print_issued(options: argparse.Namespace, answer: Answer) -> None:

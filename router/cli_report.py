@@ -1,4 +1,4 @@
-"""The `checkrein report` command: what would have been refused, had keys not only been observed."""
+"""The `checkrein report` command: what would have been refused, had keys and limits not only been observed."""
 
 import argparse
 import os
@@ -29,7 +29,7 @@ def render_report(tables: Iterable[tuple[ObservedGroup, Sequence[ObservedTotal]]
     shown = [(group, totals) for group, totals in tables if totals]
     if not shown:
         return f"Nothing would have been refused in the last {since}."
-    heading = f"Would have been refused in the last {since}, and was served because its key is only observed:"
+    heading = f"Would have been refused in the last {since}, and was served because it is only observed:"
     return "\n".join([heading, *(line for group, totals in shown for line in ("", *_table(group, totals)))])
 
 

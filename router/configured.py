@@ -1,13 +1,15 @@
 """Hold the configuration in force: the file's, swapped whole or not at all, and beside it what is stored."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from router.collector import Undisturbed
 from router.config import (
     ConfigInvalid,
     KeySettings,
@@ -67,32 +69,40 @@ async def read_stored(keys: Keys, records: Records) -> Stored:
     return Stored(revision=min(found.revision, beside.revision), keys=found.keys, records=beside.records)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Compiled:
-    """What was compiled with one file, kept for as long as it stays the same."""
+    """What was compiled with one file. Never changed: whoever joins it with what is stored makes another one."""
 
-    def __init__(self, book: Book) -> None:
-        self.book = book
-        self.of_file: tuple[KeyEntry, ...] | None = None
-        """The file's keys with the tenants of the book; None: as the file alone has them."""
-        self.keys: dict[str, tuple[StoredKey, tuple[KeyEntry, ...]]] = {}
-        """The entries of stored keys by name, each with what it was compiled of. Bounded by the store."""
+    book: Book
+    of_file: tuple[KeyEntry, ...] | None = None
+    """The file's keys with the tenants of the book; None: as the file alone has them."""
+    keys: Mapping[str, tuple[StoredKey, tuple[KeyEntry, ...]]] = field(default_factory=dict)
+    """The entries of stored keys by name, each with what it was compiled of. Bounded by the store."""
 
-    def follow(self, book: Book) -> None:
-        """Take other tenants, and forget the keys that have to be compiled again for them."""
-        before, after, self.book = self.book.tenants, book.tenants, book
+    def following(self, book: Book) -> "_Compiled":
+        """Return it with other tenants, without the keys that have to be compiled again for them."""
+        before, after = self.book.tenants, book.tenants
         if before == after:
-            return
-        self.of_file = None
+            return replace(self, book=book)
         if before.key_budgets != after.key_budgets:
-            self.keys = {}
-            return
+            return _Compiled(book=book)
         changed = _changed(before, after)
-        # 10,000 keys take a second to compile, and nobody is served meanwhile.
-        self.keys = {
+        keys = {
             name: (stored, entries)
             for name, (stored, entries) in self.keys.items()
             if not any(tenant in changed for entry in entries[:1] for tenant in _tenants_of(entry.principal))
         }
+        return _Compiled(book=book, keys=keys)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Joined:
+    """The file's configuration with what is stored."""
+
+    snapshot: Snapshot
+    compiled: _Compiled
+    budgets: tuple[Budget, ...]
+    """Those of the snapshot that are others than before, or new."""
 
 
 def _tenants_of(principal: Principal) -> tuple[tuple[ScopeKind, str], ...]:
@@ -129,7 +139,9 @@ class Configured:
         self._stamps = _stamps(self._watched())
         self._stored = Stored(revision=-1)
         self._seen_at: int | None = None
-        self._compiled = _Compiled(read_book(loaded.settings))
+        self._compiled = _Compiled(book=read_book(loaded.settings))
+        self._taking = asyncio.Lock()
+        self._undisturbed = Undisturbed()
         self._of_file: Snapshot = self._compile(loaded, revision=1)
         self.current: Snapshot = self._of_file
 
@@ -152,8 +164,11 @@ class Configured:
             of_file = self._compile(loaded, revision=self.current.revision + 1)
             while True:
                 stored = self._stored
-                compiled = _Compiled(read_book(loaded.settings))
-                snapshot = self._join(replace(of_file, revision=self.current.revision + 1), loaded, compiled)
+                compiled = _Compiled(book=read_book(loaded.settings))
+                joined = await asyncio.to_thread(
+                    self._undisturbed, _join, of_file, loaded, compiled, stored, self.current
+                )
+                snapshot = replace(joined.snapshot, revision=self.current.revision + 1)
                 await follow(snapshot)
                 if stored is self._stored:  # it may have changed while the upstreams followed
                     break
@@ -163,7 +178,7 @@ class Configured:
         except (ValueError, OSError) as exc:
             _log.error("reload refused: %s", exc)
             return
-        self._loaded, self._of_file, self._compiled = loaded, of_file, compiled
+        self._loaded, self._of_file, self._compiled = loaded, of_file, joined.compiled
         self.current = snapshot
         _log.info("configuration revision %d in force (%s)", snapshot.revision, snapshot.fingerprint[:12])
         for notice in notices(loaded.settings):
@@ -185,19 +200,29 @@ class Configured:
         """The store's revision that is in force; -1 before the first."""
         return self._stored.revision
 
-    def take_stored(self, stored: Stored, set_budgets: Callable[[Iterable[Budget]], None]) -> None:
-        """Put what is stored in force, its budgets first. Older than what is in force already, it is ignored."""
-        if stored.revision <= self._stored.revision:
-            return
-        was, self._stored = self._stored, stored
-        if not (was.keys or was.records or stored.keys or stored.records):
-            return
-        snapshot = self._join(self._of_file, self._loaded, self._compiled)
-        snapshot = replace(snapshot, revision=self.current.revision + 1)
-        set_budgets(snapshot.budgets.values())
-        self.current = snapshot
-        counts = len(stored.keys), len(stored.records)
-        _log.info("what is stored is in force, revision %d: %d keys, %d records", stored.revision, *counts)
+    async def take_stored(self, stored: Stored, set_budgets: Callable[[Iterable[Budget]], None]) -> None:
+        """Put what is stored in force, its changed budgets first. Older than what is in force already, it is ignored.
+
+        10,000 keys take a second to compile: another thread does it, and calls are served meanwhile as before.
+        """
+        async with self._taking:
+            while stored.revision > self._stored.revision:
+                of_file = self._of_file
+                if not any(one.keys or one.records for one in (self._stored, stored)):
+                    self._stored = stored
+                    return
+                joined = await asyncio.to_thread(
+                    self._undisturbed, _join, of_file, self._loaded, self._compiled, stored, self.current
+                )
+                if of_file is not self._of_file:
+                    continue  # a reload was quicker
+                set_budgets(joined.budgets)
+                before = [(self.current, self._compiled, self._stored)]
+                self._stored, self._compiled = stored, joined.compiled
+                self.current = replace(joined.snapshot, revision=self.current.revision + 1)
+                counts = len(stored.keys), len(stored.records)
+                _log.info("what is stored is in force, revision %d: %d keys, %d records", stored.revision, *counts)
+                await asyncio.to_thread(_let_go, before)
 
     def file_keys(self) -> Mapping[str, str]:
         return {key.name: write_key(key) for key in self._loaded.settings.keys}
@@ -261,51 +286,6 @@ class Configured:
             with suppress(SettingsRefused):
                 yield read_key(stored.settings_json)
 
-    def _join(self, of_file: Snapshot, loaded: Loaded, compiled: _Compiled) -> Snapshot:
-        """Add what is stored to the file's; of two of one name or secret the file's holds. Unchanged is kept."""
-        compiled.follow(read_book(loaded.settings, self._stored.records))
-        tenants = compiled.book.tenants
-        if not (self._stored.keys or self._stored.records):
-            compiled.keys = {}
-            return of_file
-        if compiled.of_file is None:
-            mode = loaded.settings.mode
-            compiled.of_file = tuple(compile_key(key, tenants, mode=mode) for key in loaded.settings.keys)
-        entries = [*self._entries(loaded, compiled), *compiled.of_file]
-        budgets = dict(all_budgets(tenants, entries))
-        for named, top_ups in compiled.book.top_ups.items():
-            budget = budgets.get(BudgetId(named))
-            if budget is not None:
-                budgets[budget.id] = replace(budget, top_ups=top_ups)
-        return replace(
-            of_file,
-            keys=MappingProxyType({entry.sha256: entry for entry in entries}),
-            users=tenants.users,
-            budgets=MappingProxyType(budgets),
-            tree_budgets=tenants.tree_budgets,
-        )
-
-    def _entries(self, loaded: Loaded, compiled: _Compiled) -> Iterator[KeyEntry]:
-        """Yield the entries of the stored keys that are good."""
-        taken = {key.name for key in loaded.settings.keys}
-        before, compiled.keys = compiled.keys, {}
-        for stored in self._stored.keys:
-            known = before.get(stored.name)
-            if known is not None and known[0] == stored:
-                compiled.keys[stored.name] = known
-                yield from known[1]
-                continue
-            entries: tuple[KeyEntry, ...] = ()
-            try:
-                if stored.name in taken:
-                    _log.warning("the stored key %s is not in force: the file has a key of this name", stored.name)
-                else:
-                    entries = entries_of(stored, compiled.book.tenants, mode=loaded.settings.mode)
-            except SettingsRefused as exc:
-                _log.error("the stored key %s is refused: %s", stored.name, exc)
-            compiled.keys[stored.name] = stored, entries
-            yield from entries
-
     def _compile(self, loaded: Loaded, *, revision: int) -> Snapshot:
         created_s = self._clock.wall_ns() // 1_000_000_000
         return compile_loaded(loaded, revision=revision, created_s=created_s, catalogues=self._catalogues)
@@ -323,3 +303,72 @@ def _stamps(files: tuple[Path, ...]) -> dict[Path, tuple[int, int]]:
             continue
         stamps[file] = (found.st_mtime_ns, found.st_ino)
     return stamps
+
+
+def _join(of_file: Snapshot, loaded: Loaded, compiled: _Compiled, stored: Stored, before: Snapshot) -> _Joined:
+    """Add what is stored to the file's; of two of one name or secret the file's holds. What is unchanged is kept.
+
+    May be called on any thread. `before` is what is in force.
+    """
+    compiled = compiled.following(read_book(loaded.settings, stored.records))
+    tenants = compiled.book.tenants
+    if not (stored.keys or stored.records):
+        return _Joined(
+            snapshot=of_file, compiled=_Compiled(book=compiled.book), budgets=_other_budgets(of_file, before)
+        )
+    keys = dict(_compiled_keys(stored.keys, loaded, compiled))
+    files = compiled.of_file
+    if files is None:
+        files = tuple(compile_key(key, tenants, mode=loaded.settings.mode) for key in loaded.settings.keys)
+    entries = [*(entry for _, compiled_ in keys.values() for entry in compiled_), *files]
+    budgets = dict(all_budgets(tenants, entries))
+    for named, top_ups in compiled.book.top_ups.items():
+        budget = budgets.get(BudgetId(named))
+        if budget is not None:
+            budgets[budget.id] = replace(budget, top_ups=top_ups)
+    snapshot = replace(
+        of_file,
+        keys=MappingProxyType({entry.sha256: entry for entry in entries}),
+        users=tenants.users,
+        budgets=MappingProxyType(budgets),
+        tree_budgets=tenants.tree_budgets,
+    )
+    compiled = _Compiled(book=compiled.book, of_file=files, keys=MappingProxyType(keys))
+    return _Joined(snapshot=snapshot, compiled=compiled, budgets=_other_budgets(snapshot, before))
+
+
+def _let_go(of: list[tuple[Snapshot, _Compiled, Stored]]) -> None:
+    """Free the keys of what is not in force any more one by one: 10,000 at once hold every thread up for 20 ms.
+
+    `of` has the last reference, unless a call that is under way keeps it.
+    """
+    snapshot, compiled, stored = of.pop()
+    held = [*stored.keys, *snapshot.keys.values(), *snapshot.budgets.values(), *compiled.keys.values()]
+    del snapshot, compiled, stored
+    while held:
+        held.pop()
+
+
+def _other_budgets(after: Snapshot, before: Snapshot) -> tuple[Budget, ...]:
+    return tuple([budget for budget in after.budgets.values() if before.budgets.get(budget.id) != budget])
+
+
+def _compiled_keys(
+    keys: Iterable[StoredKey], loaded: Loaded, compiled: _Compiled
+) -> Iterator[tuple[str, tuple[StoredKey, tuple[KeyEntry, ...]]]]:
+    """Yield the stored keys by name, each with the entries of its secrets; one that is not good has none."""
+    taken = {key.name for key in loaded.settings.keys}
+    for stored in keys:
+        known = compiled.keys.get(stored.name)
+        if known is not None and known[0] == stored:
+            yield stored.name, known
+            continue
+        entries: tuple[KeyEntry, ...] = ()
+        try:
+            if stored.name in taken:
+                _log.warning("the stored key %s is not in force: the file has a key of this name", stored.name)
+            else:
+                entries = entries_of(stored, compiled.book.tenants, mode=loaded.settings.mode)
+        except SettingsRefused as exc:
+            _log.error("the stored key %s is refused: %s", stored.name, exc)
+        yield stored.name, (stored, entries)

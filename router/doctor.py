@@ -75,8 +75,8 @@ class Doctor:
 
     async def _find_way(self, provider: Provider) -> None:
         self._ways[provider.id] = ()
-        if self._offline or provider.kind is ProviderKind.SCRIPTED:
-            return
+        if self._offline or provider.kind is ProviderKind.SCRIPTED or provider.network.proxy is not None:
+            return  # nobody to ask, or a proxy finds the way: the call will tell
         async with self._places:
             reach = await self._tools.look_around(provider)
         self._ways[provider.id] = check_reach(reach, self._tools.clock.wall_ns())

@@ -94,9 +94,8 @@ def limits_of(key: KeySettings, book: Book, settings: Settings, tree: Node) -> I
         value = getattr(filled.limits, name)
         if value is not None:
             said = getattr(key.limits, name) is not None
-            yield LimitFact(
-                scope=scope, limit=name, value=str(value), set_by=own(("limits", name)) if said else profile
-            )
+            set_by = own(("limits", name)) if said else profile
+            yield LimitFact(scope=scope, limit=name, value=str(value), set_by=set_by, observed=filled.limits.observe)
     if key.budget is not None:
         yield _budget(scope, key.budget, own(("budget",)))
     yield LimitFact(scope=scope, limit="models", value=" ".join(key.models), set_by=own(("models",)))
@@ -131,7 +130,8 @@ def _section(
     for name in _RATES:
         value = getattr(section.limits, name)
         if value is not None:
-            yield LimitFact(scope=scope, limit=name, value=str(value), set_by=place(("limits", name)))
+            set_by = place(("limits", name))
+            yield LimitFact(scope=scope, limit=name, value=str(value), set_by=set_by, observed=section.limits.observe)
     if section.budget is not None:
         yield _budget(scope, section.budget, place(("budget",)))
 
@@ -152,7 +152,7 @@ def _covers(budget: ScopedBudgetSettings, key: KeySettings) -> bool:
 def _budget(scope: str, budget: BudgetSettings, set_by: str) -> LimitFact:
     unit = next(unit for unit in Unit if getattr(budget, f"limit_{unit}") is not None)
     value = f"{getattr(budget, f'limit_{unit}')} {unit}, window {budget.window}"
-    return LimitFact(scope=scope, limit="budget", value=value, set_by=set_by)
+    return LimitFact(scope=scope, limit="budget", value=value, set_by=set_by, observed=budget.observe)
 
 
 def _in_store(section: Section) -> Place:

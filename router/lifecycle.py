@@ -12,6 +12,7 @@ from typing import Final
 import uvicorn
 
 from router.domain.faults import Fault, Refusal
+from router.domain.instants import NS_PER_S
 from router.facades.http.asgi import App
 from router.facades.http.exchange import HotRoutes
 from router.facades.http.limits import HttpLimits
@@ -58,6 +59,13 @@ class Phase:
 
     def __init__(self) -> None:
         self.not_ready: str | None = "starting"
+        self.store_unseen_ns: Callable[[], int] = int
+        """For how long nobody could look at the store of the keys; set by whoever knows."""
+
+    @property
+    def concern(self) -> str | None:
+        unseen_ns = self.store_unseen_ns()
+        return f"the store of keys is out of reach since {unseen_ns // NS_PER_S} s" if unseen_ns else None
 
 
 class Listener(uvicorn.Server):

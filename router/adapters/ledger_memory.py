@@ -10,7 +10,7 @@ import msgspec
 from router.domain.governance.account import AccountKey, AccountState
 from router.domain.governance.accounts import Accounts
 from router.domain.governance.budget import Amounts, Budget, BudgetId, Crossed, Exhausted, Stale, Standing
-from router.domain.governance.ledger import hold, post, room_of
+from router.domain.governance.ledger import hold, is_held, post, room_of
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
 from router.domain.instants import NS_PER_S
@@ -51,7 +51,7 @@ class MemoryLedger:
         if self._closed or reservation.id in self._calls:
             raise LedgerUnavailable("the ledger could not commit the call")
         answer = hold(self._accounts, reservation, wall_ns)
-        if reservation.observed or not isinstance(answer, Exhausted):
+        if is_held(answer):
             self._calls[reservation.id] = _open_record(reservation)
         return answer
 
@@ -59,7 +59,7 @@ class MemoryLedger:
         if self._closed:
             raise LedgerUnavailable("the ledger is closed")
         answer = self._accounts.extend(call_id, amounts, wall_ns)
-        if isinstance(answer, tuple):
+        if is_held(answer):
             held = self._accounts.pending(call_id).amounts
             self._calls[call_id] = msgspec.structs.replace(self._calls[call_id], hold_nano_usd=held.usd)
         return answer
@@ -72,8 +72,8 @@ class MemoryLedger:
         self._calls[settlement.id] = _settled_record(settlement, hold_nano_usd)
         return post(self._accounts, settlement)
 
-    def room(self, path: Sequence[AccountKey], wall_ns: int) -> Room:
-        return room_of(self._accounts, path, wall_ns)
+    def room(self, path: Sequence[AccountKey], wall_ns: int, *, observed: bool = False) -> Room:
+        return room_of(self._accounts, path, wall_ns, observed=observed)
 
     def standing(self, key: AccountKey, wall_ns: int) -> Standing:
         return self._accounts.state_of(self._accounts.of(*key), wall_ns)
@@ -153,6 +153,7 @@ def _settled_record(settlement: Settlement, hold_nano_usd: int) -> CallRecord:
         cost_nano_usd=settlement.cost_nano_usd,
         price_version=settlement.price_version,
         would_refuse=settlement.would_refuse,
+        priority=settlement.priority,
         decision=settlement.decision,
         substituted=None if settlement.substituted is None else settlement.substituted.text,
         attempts=settlement.attempts,

@@ -44,7 +44,7 @@ from router.adapters.sql.sqlite_upkeep import SqliteUpkeep
 from router.domain.governance.account import AccountKey, AccountState
 from router.domain.governance.accounts import NO_HOLD, Accounts
 from router.domain.governance.budget import Amounts, Budget, BudgetId, Crossed, Exhausted, Stale, Standing, State
-from router.domain.governance.ledger import hold, post, room_of
+from router.domain.governance.ledger import hold, is_held, post, room_of
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
 from router.domain.settlement import Outcome, Reservation, Settlement
@@ -135,7 +135,7 @@ class SqliteLedger:
             self._wake.set()
             self._require_room()
         answer = hold(accounts, reservation, wall_ns)
-        if isinstance(answer, Exhausted) and not reservation.observed:
+        if not is_held(answer):
             return answer
         try:
             row = open_row(reservation, self._epoch, self._booked.of(accounts.pending(call_id).buckets))
@@ -163,7 +163,7 @@ class SqliteLedger:
         except UNWRITABLE as exc:
             raise LedgerUnavailable(f"the ledger cannot hold so much: {exc}") from exc
         answer = accounts.extend(call_id, amounts, wall_ns)
-        if isinstance(answer, tuple):
+        if is_held(answer):
             kept = self._journal.append(record)
             assert kept, "there was room for far more"
             self._batch.group.extend(call_id, row)
@@ -196,8 +196,8 @@ class SqliteLedger:
             self._queue()
         return post(accounts, settlement)
 
-    def room(self, path: Sequence[AccountKey], wall_ns: int) -> Room:
-        return room_of(self._accounts, path, wall_ns)
+    def room(self, path: Sequence[AccountKey], wall_ns: int, *, observed: bool = False) -> Room:
+        return room_of(self._accounts, path, wall_ns, observed=observed)
 
     def standing(self, key: AccountKey, wall_ns: int) -> Standing:
         return self._accounts.state_of(self._accounts.of(*key), wall_ns)
@@ -339,10 +339,12 @@ async def open_sqlite_ledger(
     telemetry: Telemetry,
     tasks: asyncio.TaskGroup,
     keep_ns: int | None = None,
+    keep_audit_ns: int | None = None,
 ) -> SqliteLedger:
     """Open or create the store, and start its writer in `tasks`. Raises `StoreUnusable`.
 
-    `close` ends the writer: call it before leaving `tasks`, which waits for it. Rows older than `keep_ns` are deleted.
+    `close` ends the writer: call it before leaving `tasks`, which waits for it. Calls older than `keep_ns`
+    and changes older than `keep_audit_ns` are deleted.
     """
     path = sqlite_path(url)
     async with AsyncExitStack() as stack:
@@ -376,7 +378,7 @@ async def open_sqlite_ledger(
             held=stack.pop_all(),
             balances=balances,
         )
-    ledger.start(tasks, SqliteUpkeep(writer=writer, clock=clock, keep_ns=keep_ns))
+    ledger.start(tasks, SqliteUpkeep(writer=writer, clock=clock, keep_ns=keep_ns, keep_audit_ns=keep_audit_ns))
     return ledger
 
 

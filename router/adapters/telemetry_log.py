@@ -55,7 +55,9 @@ class CallLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     first_token_ms: int | None
     duration_ms: int
     would_refuse: str | None
-    """What would have refused the call of a key that is only observed."""
+    """What would have refused the call, had its key, or what refuses, not only been observed."""
+    priority: str | None
+    """Its class; null: it was refused before it had one."""
     substituted: str | None
     decision: msgspec.Raw | None
     """JSON within JSON, not text."""
@@ -170,6 +172,7 @@ def _line(settlement: Settlement) -> CallLine:
         first_token_ms=None if first_token_ns is None else first_token_ns // NS_PER_MS,
         duration_ms=settlement.duration_ns // NS_PER_MS,
         would_refuse=settlement.would_refuse,
+        priority=settlement.priority,
         substituted=None if settlement.substituted is None else settlement.substituted.text,
         decision=None if settlement.decision is None else msgspec.Raw(settlement.decision.encode()),
     )

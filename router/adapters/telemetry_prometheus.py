@@ -93,6 +93,7 @@ class PrometheusTelemetry(Collector):
         """Asked at each scrape; set by whoever knows, as the next."""
         self.upstream_remaining: Callable[[], Iterable[tuple[tuple[str, str], int]]] = lambda: ()
         """By deployment in force and unit."""
+        self.store_unseen_ns: Callable[[], int] = int
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
@@ -153,6 +154,10 @@ class PrometheusTelemetry(Collector):
         for labels, count in self.upstream_remaining():
             remaining.add_metric(labels, count)
         yield remaining
+        unseen_s = self.store_unseen_ns() / _NS_PER_S
+        yield GaugeMetricFamily(
+            "checkrein_store_unseen_seconds", "Since keys could be looked up last; 0: now", unseen_s
+        )
         calls = CounterMetricFamily("checkrein_calls", "Settled calls", labels=("outcome", "fault"))
         for end, count in list(self._ends.items()):
             calls.add_metric(end, count)

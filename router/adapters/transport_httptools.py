@@ -2,10 +2,16 @@
 
 import asyncio
 import ssl
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from router.adapters.transport_connection import Connection, Reply
+from router.adapters.transport.addresses import AddressRefused
+from router.adapters.transport.connection import Connection
+from router.adapters.transport.dialing import Dialer, Reach, Resolver, system_resolver
+from router.adapters.transport.reply import Reply
+from router.adapters.transport.upload import upload
 from router.domain.catalog import Provider
 from router.domain.dispatch.failure import FailureKind
 from router.domain.instants import NS_PER_S, format_duration
@@ -13,20 +19,22 @@ from router.ports.transport import HttpRequest, TransportFailed
 
 IDLE_S_MAX: Final = 30.0
 """An idle connection is closed after this: servers close theirs after 60 s or more, and a race costs a request."""
+AGE_S_MAX: Final = 600.0
+"""A connection that is older is not kept: who moves a name to another address shall see the traffic follow."""
 IDLE_CONNECTIONS_MAX: Final = 512
 CONNECTIONS_MAX: Final = 8_192
 """To one origin, busy and idle."""
 RECEIVER_CONNECT_NS: Final = 5 * NS_PER_S
 """For a connection to a receiver of events, TLS included."""
+_RECEIVER_REACH: Final = Reach(allow_private=True)
+"""The operator names each receiver, and most are at home."""
 
 
 class HttptoolsTransport:
     """The `Transport` port on asyncio and httptools."""
 
-    def __init__(self, *, host: str, port: int, tls: ssl.SSLContext | None, connect_ns: int) -> None:
-        self._host = host
-        self._port = port
-        self._tls = tls
+    def __init__(self, dialer: Dialer, *, connect_ns: int) -> None:
+        self._dialer = dialer
         self._connect_ns = connect_ns
         self._idle: list[Connection] = []  # ascending by `idle_since`
         self._open_count = 0
@@ -36,14 +44,16 @@ class HttptoolsTransport:
 
     async def send(self, request: HttpRequest) -> Reply:
         # Without an await between the look and the write, a connection that is usable stays so.
+        connection = None
         while self._idle:
             connection = self._idle.pop()
             if connection.usable:
-                return connection.request(request)
-        connection = await self._connect()
-        if not connection.usable:
-            raise TransportFailed(FailureKind.CONNECT, "closed the connection as soon as it was open")
-        return connection.request(request)
+                break
+            connection = None
+        if connection is None:
+            connection = await self._connect()
+        body = request.body
+        return connection.request(request, body) if isinstance(body, bytes) else await upload(connection, request, body)
 
     async def close(self) -> None:
         self._closed = True
@@ -60,13 +70,7 @@ class HttptoolsTransport:
         self._connecting_count += 1
         try:
             async with asyncio.timeout(self._connect_ns / NS_PER_S):
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: Connection(self),
-                    self._host,
-                    self._port,
-                    ssl=self._tls,
-                    server_hostname=self._host if self._tls is not None else None,
-                )
+                connection = await self._dialer.open(lambda: Connection(self))
         except TimeoutError as exc:
             message = f"did not accept a connection within {format_duration(self._connect_ns)}"
             raise TransportFailed(FailureKind.CONNECT_TIMEOUT, message) from exc
@@ -74,19 +78,25 @@ class HttptoolsTransport:
             raise TransportFailed(FailureKind.CONNECT, f"could not be reached ({_reason(exc)})") from exc
         finally:
             self._connecting_count -= 1
+        if not connection.usable:
+            raise TransportFailed(FailureKind.CONNECT, "closed the connection as soon as it was open")
         return connection
 
     # What connections report.
 
-    def connection_opened(self) -> None:
+    def connection_opened(self, connection: Connection) -> None:
         self._open_count += 1
+        connection.opened_s = asyncio.get_running_loop().time()
 
     def connection_idle(self, connection: Connection) -> None:
         if self._closed or len(self._idle) >= IDLE_CONNECTIONS_MAX:
             connection.close()
             return
         loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
+        connection.idle_since = now_s = loop.time()
+        if now_s - connection.opened_s > AGE_S_MAX:
+            connection.close()
+            return
         self._idle.append(connection)
         if self._sweep is None:
             self._sweep = loop.call_later(IDLE_S_MAX, self._close_expired)
@@ -106,25 +116,49 @@ class HttptoolsTransport:
         self._sweep = loop.call_at(kept[0].idle_since + IDLE_S_MAX, self._close_expired) if kept else None
 
 
-def transport_to(provider: Provider) -> HttptoolsTransport:
-    """Build the transport for a provider's `base_url`. Raises ValueError or OSError when it cannot work."""
+def transport_to(
+    provider: Provider, reach: Reach | None = None, *, resolve: Resolver = system_resolver
+) -> HttptoolsTransport:
+    """Build the transport for a provider's `base_url`. Raises ValueError or OSError when it cannot work.
+
+    `reach`: where the provider's own network does not say it.
+    """
+    network = provider.network
     where = f"base_url of provider {provider.id!r}"
-    timeouts, network = provider.timeouts, provider.network
-    return _transport(provider.base_url, where, connect_ns=timeouts.connect_ns, ca_file=network.ca_file)
+    tls = partial(_tls_context, network.ca_file)
+    reach = reach or Reach(allow_private=network.allow_private, proxy=network.proxy)
+    dialer = _dialer(provider.base_url, where, tls=tls, reach=reach, resolve=resolve)
+    return HttptoolsTransport(dialer, connect_ns=provider.timeouts.connect_ns)
 
 
 def transport_to_receiver(url: str) -> HttptoolsTransport:
     """Build the transport for a webhook's address. Raises ValueError or OSError when it cannot work."""
-    return _transport(url, "the url of a webhook", connect_ns=RECEIVER_CONNECT_NS)
+    dialer = _dialer(url, "the url of a webhook", tls=partial(_tls_context, None), reach=_RECEIVER_REACH)
+    return HttptoolsTransport(dialer, connect_ns=RECEIVER_CONNECT_NS)
 
 
-def _transport(url: str, where: str, *, connect_ns: int, ca_file: str | None = None) -> HttptoolsTransport:
+def _dialer(
+    url: str,
+    where: str,
+    *,
+    tls: Callable[[], ssl.SSLContext],
+    reach: Reach,
+    resolve: Resolver = system_resolver,
+) -> Dialer:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"{where} must begin with http:// or https:// and a host")
-    tls = _tls_context(ca_file) if parts.scheme == "https" else None
-    port = parts.port or (443 if tls is not None else 80)
-    return HttptoolsTransport(host=parts.hostname, port=port, tls=tls, connect_ns=connect_ns)
+    secure = parts.scheme == "https"
+    try:
+        return Dialer(
+            host=parts.hostname,
+            port=parts.port or (443 if secure else 80),
+            tls=tls() if secure else None,
+            reach=reach,
+            resolve=resolve,
+        )
+    except AddressRefused as exc:
+        raise ValueError(f"{where} {exc}") from exc
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:

@@ -45,6 +45,7 @@ class LimitState:
     in_use: int | None = None
     reset_ns: int | None = None
     smoothing: Smoothing | None = None
+    observed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,14 @@ class LimitAdmin:
         kind, value, name = place
         if isinstance(limit, ConcurrencyLimit):
             in_use = self._states.in_use(limit)
-            return LimitState(scope_kind=kind, scope_value=value, limit=name, limit_value=limit.limit, in_use=in_use)
+            return LimitState(
+                scope_kind=kind,
+                scope_value=value,
+                limit=name,
+                limit_value=limit.limit,
+                in_use=in_use,
+                observed=limit.observe,
+            )
         standing = self._states.standing(limit)
         return LimitState(
             scope_kind=kind,
@@ -121,6 +129,7 @@ class LimitAdmin:
             remaining=standing.remaining,
             reset_ns=standing.reset_ns,
             smoothing=limit.smoothing,
+            observed=limit.observe,
         )
 
 

@@ -20,7 +20,7 @@ from router.config.schema_models import (
     RateSettings,
     SubstituteSettings,
 )
-from router.config.schema_providers import ProviderSettings
+from router.config.schema_providers import NetworkSettings, ProviderSettings
 from router.config.tree import KeyPath, Node, format_path
 from router.domain.catalog import (
     Credential,
@@ -81,6 +81,7 @@ def compile_snapshot(
         users=tenants.users,
         budgets=all_budgets(tenants, keys),
         tree_budgets=tenants.tree_budgets,
+        priority_classes=tuple(one.name for one in settings.priority.classes),
         unknown_prices=settings.prices.unknown,
         keys_grace_ns=settings.store.keys_grace,
         budget_status=settings.errors.budget_status,
@@ -213,7 +214,16 @@ class _Compiler:
 
 def catalogue_name(provider: ProviderSettings, deployment: DeploymentSettings) -> str:
     """Return the name by which a catalogue knows what a deployment serves."""
-    return f"{provider.preset or provider.name}/{deployment.model}"
+    return f"{provider.litellm_provider or provider.preset or provider.name}/{deployment.model}"
+
+
+def _compile_network(network: NetworkSettings) -> Network:
+    return Network(
+        ca_file=network.ca_file,
+        headers=tuple((name, value.reveal()) for name, value in network.headers.items()),
+        allow_private=network.allow_private,
+        proxy=network.proxy if network.proxy is not None and network.proxy.reveal() else None,
+    )
 
 
 def _compile_limit_of_all(limit: int | str, named: str) -> tuple[ConcurrencyLimit, ...]:
@@ -253,7 +263,7 @@ def _compile_substitute(substitute: SubstituteSettings) -> Substitute:
 
 
 def _compile_provider(provider: ProviderSettings) -> Provider:
-    timeouts, network, script = provider.timeouts, provider.network, provider.script
+    timeouts, script = provider.timeouts, provider.script
     scripted = provider.kind is ProviderKind.SCRIPTED
     return Provider(
         id=ProviderId(provider.name),
@@ -266,10 +276,7 @@ def _compile_provider(provider: ProviderSettings) -> Provider:
             stream_idle_ns=timeouts.stream_idle,
             total_ns=timeouts.total,
         ),
-        network=Network(
-            ca_file=network.ca_file,
-            headers=tuple((name, value.reveal()) for name, value in network.headers.items()),
-        ),
+        network=_compile_network(provider.network),
         script=(
             Script(
                 first_token_ns=script.first_token,
@@ -286,6 +293,8 @@ def _compile_provider(provider: ProviderSettings) -> Provider:
         )
         if scripted
         else None,
+        litellm_provider=provider.litellm_provider,
+        params=tuple(provider.params.items()),
     )
 
 

@@ -66,6 +66,7 @@ def compile_budget(budget: BudgetSettings, owner: str, scope: Scope) -> Budget:
         thresholds=tuple(dict.fromkeys(thresholds)),
         mode=budget.mode,
         clamp=budget.clamp,
+        observe=budget.observe,
     )
 
 
@@ -80,6 +81,7 @@ def compile_rate_limits(kind: str, name: str, limits: LimitSettings) -> tuple[Ra
             limit=limit,
             period_ns=MINUTE_NS,
             smoothing=Smoothing.LEAKY if limits.smooth else Smoothing.BURST,
+            observe=limits.observe,
         )
         for what, unit in _RATES
         if (limit := getattr(limits, what)) is not None
@@ -91,7 +93,10 @@ def compile_concurrency_limits(kind: str, name: str, limits: LimitSettings) -> t
     if limits.concurrency is None:
         return ()
     named = f"{kind}/{name}/concurrency"
-    return (ConcurrencyLimit(id=named, scope_kind=kind, scope_value=name, limit=limits.concurrency),)
+    limit = ConcurrencyLimit(
+        id=named, scope_kind=kind, scope_value=name, limit=limits.concurrency, observe=limits.observe
+    )
+    return (limit,)
 
 
 def _limit(budget: BudgetSettings) -> tuple[Unit, int]:

@@ -18,6 +18,7 @@ from router.config.schema_budgets import ScopedBudgetSettings
 from router.config.schema_controls import WorkflowSettings
 from router.config.schema_tenants import KeySettings, OrganizationSettings, TeamSettings, UserSettings
 from router.domain.governance.budget import EACH, Budget, BudgetId, BudgetMode, ScopeKind, Unit
+from router.domain.governance.priority import Grant
 from router.domain.ids import KeyId
 from router.domain.principal import Bounds, KeyEntry, Mode, Permission, Principal
 
@@ -108,19 +109,21 @@ def compile_key(key: KeySettings, tenants: Tenants, *, mode: Mode) -> KeyEntry:
         tenants.organizations.get(organization, _UNBOUND),
     )
     accounts = _accounts(path, tenants, key)
-    in_usd = next((budget for budget, _ in accounts if budget.unit is Unit.USD), None)
+    in_usd = next((budget for budget, _ in accounts if budget.unit is Unit.USD and not budget.observe), None)
     permissions = frozenset(key.permissions)
     if permissions & {Permission.ADMIN, Permission.TEAM_ADMIN}:
         permissions |= {Permission.INFERENCE}
     digest = digest_of(key)
     assert digest is not None, "a key without a secret does not load"
-    assert key.priority.default is not None, "a profile says it, if only that of keys without one"
+    classes = key.priority
+    assert classes.default is not None, "a profile says it, if only that of keys without one"
+    assert classes.max is not None, "as the default"
     principal = Principal(
         key_id=KeyId(key.name),
         organization=organization or None,
         team=team or None,
         user=key.user,
-        models=key.models,
+        models=key.models if Permission.INFERENCE in permissions else (),
         permissions=permissions,
         accounts=tuple((budget.id, value) for budget, value in accounts),
         rate_limits=tuple(limit for bounds in path for limit in bounds.rate_limits),
@@ -128,7 +131,7 @@ def compile_key(key: KeySettings, tenants: Tenants, *, mode: Mode) -> KeyEntry:
         mode=key.mode or mode,
         may_set_attribution=key.allow.set_attribution,
         may_substitute=key.allow.substitution,
-        priority=key.priority.default,
+        priority=Grant(default=classes.default, highest=classes.max),
         budget_mode=in_usd.mode if in_usd else BudgetMode.STRICT,
         clamp=in_usd.clamp if in_usd else False,
     )

@@ -18,31 +18,17 @@ class Pending:
 
     paths: tuple[str, ...]
     will: str
-    only: str | bool | None = None
+    only: str | None = None
     """The one value that asks for it, alone or in a list."""
     unless: str | int | None = None
     """The value that asks for nothing: leaving it undone is doing it."""
 
-
-_THRESHOLD_ACTIONS: Final = tuple(
-    f"{owner}.thresholds[].action"
-    for owner in (
-        "organizations[].budget",
-        "organizations[].teams[].budget",
-        "users[].budget",
-        "budgets[]",
-        "keys[].budget",
-    )
-)
 
 _PENDING: Final = (
     Pending(("server.grpc",), "the typed gRPC API"),
     Pending(("server.workers",), "several server processes", unless=1),
     Pending(("shared.url",), "limits, breakers and cache shared by replicas"),
     Pending(("retention.partial_outputs",), "unfinished outputs are kept, and deleted"),
-    Pending(("providers[].network.proxy",), "reaches the provider through a proxy"),
-    Pending(("providers[].network.allow_private",), "refuses private addresses", only=False),
-    Pending(_THRESHOLD_ACTIONS, "a lower class while a budget is low", only="lower_priority"),
     Pending(("priority", "keys[].priority", "keys[].profile"), "queues by class"),
     Pending(
         ("keys[].allow.preempt_started", "keys[].allow.keep_partials"),

@@ -16,6 +16,7 @@ class Preset:
     key_variable: str | None = None
     """None: it is open, as servers on one's own machine are."""
     allow_private: bool = False
+    litellm_provider: str | None = None
     dialects: frozenset[Dialect] | None = None
     """Where they are not those of its kind."""
 
@@ -35,6 +36,11 @@ USUALLY_SPEAKS: Final = MappingProxyType({**CAN_SPEAK, ProviderKind.OPENAI_COMPA
 
 def _local(base_url: str) -> Preset:
     return Preset(base_url=base_url, allow_private=True)
+
+
+def _litellm(provider: str, key_variable: str | None = None) -> Preset:
+    """litellm knows the address."""
+    return Preset(base_url="", kind=ProviderKind.LITELLM, litellm_provider=provider, key_variable=key_variable)
 
 
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
@@ -59,7 +65,15 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
         "xai": Preset(base_url="https://api.x.ai/v1", key_variable="XAI_API_KEY"),
         "cerebras": Preset(base_url="https://api.cerebras.ai/v1", key_variable="CEREBRAS_API_KEY"),
         "nvidia": Preset(base_url="https://integrate.api.nvidia.com/v1", key_variable="NVIDIA_API_KEY"),
+        "moonshot": Preset(base_url="https://api.moonshot.ai/v1", key_variable="MOONSHOT_API_KEY"),
+        "deepinfra": Preset(base_url="https://api.deepinfra.com/v1/openai", key_variable="DEEPINFRA_API_KEY"),
+        "sambanova": Preset(base_url="https://api.sambanova.ai/v1", key_variable="SAMBANOVA_API_KEY"),
         "perplexity": Preset(base_url="https://api.perplexity.ai", key_variable="PERPLEXITY_API_KEY"),
+        "gemini-native": _litellm("gemini", "GEMINI_API_KEY"),
+        "vertex": _litellm("vertex_ai"),
+        "bedrock": _litellm("bedrock", "AWS_BEARER_TOKEN_BEDROCK"),
+        "azure": _litellm("azure", "AZURE_API_KEY"),
+        "cohere": _litellm("cohere_chat", "COHERE_API_KEY"),
         "ollama": _local("http://127.0.0.1:11434/v1"),
         "vllm": _local("http://127.0.0.1:8000/v1"),
         "llamacpp": _local("http://127.0.0.1:8080/v1"),

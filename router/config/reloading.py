@@ -13,6 +13,7 @@ _FIXED = (
     ("server", "workers"),
     ("store",),
     ("retention", "ledger"),
+    ("retention", "audit"),
 )
 
 

@@ -82,6 +82,8 @@ def _presets(tree: Node, env: Mapping[str, str]) -> tuple[Node, list[Problem]]:
         known: dict[str, Node] = {"kind": grow(preset.kind.value, provider.origin)}
         if "base_url" not in provider.entries:
             known["base_url"] = grow(preset.base_url, provider.origin)
+        if preset.litellm_provider is not None:
+            known["litellm_provider"] = grow(preset.litellm_provider, provider.origin)
         if not {"api_key", "api_key_file", "credentials"} & provider.entries.keys():
             variable = preset.key_variable
             value = env.get(variable, "") if variable else "none"

@@ -35,6 +35,9 @@ class BudgetSettings(Section):
         default=BudgetMode.STRICT, description="Reserve the worst case, or a learned p99 with top-ups."
     )
     clamp: bool = Field(default=False, description="Cut max_tokens to what is left instead of refusing.")
+    observe: bool = Field(
+        default=False, description="Count and tell what it would refuse (`would_refuse`), and do nothing to any call."
+    )
 
     @model_validator(mode="after")
     def _has_one_limit(self) -> Self:

@@ -23,6 +23,9 @@ class LimitSettings(Section):
         default=False,
         description="Spread calls evenly over the minute, where an idle limit lets a minute's worth burst.",
     )
+    observe: bool = Field(
+        default=False, description="Count and tell what they would refuse (`would_refuse`), and refuse nothing."
+    )
 
 
 class InputMaximumSettings(Section):

@@ -11,6 +11,7 @@ from router.config.units import INVALID_SECRET, Name, SecretText, Share, Text, d
 from router.domain.catalog import ProviderKind
 from router.domain.dialects.dialect import Dialect
 from router.domain.instants import NS_PER_S
+from router.domain.secret import Secret
 
 _SECRET_WORDS = ("key", "secret", "token", "password", "credential")
 
@@ -34,6 +35,15 @@ def _check_base_url(url: str) -> str:
         fix = "put keys into api_key or network.headers"
         raise invalid("holds more than scheme, host and path", fix, INVALID_SECRET)
     return url.rstrip("/")
+
+
+def _check_proxy(proxy: Secret) -> Secret:
+    if not proxy.reveal():
+        return proxy
+    parts = _split(proxy.reveal())
+    if parts is None or parts.scheme != "http" or parts.path not in ("", "/") or parts.query:
+        raise invalid("is not a proxy", "write it as http://user:password@host:port", INVALID_SECRET)
+    return proxy
 
 
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
@@ -70,10 +80,12 @@ class TimeoutSettings(Section):
 
 
 class NetworkSettings(Section):
-    proxy: SecretText | None = Field(default=None, description="HTTP proxy to go through.")
+    proxy: Annotated[SecretText, AfterValidator(_check_proxy)] | None = Field(
+        default=None, description="HTTP proxy that opens the tunnels to it: `http://user:password@host:port`."
+    )
     ca_file: str | None = Field(default=None, description="Certificate authorities in PEM to trust instead.")
     headers: dict[str, SecretText] = Field(default={}, description="Headers to send with every request.")
-    allow_private: bool = Field(default=False, description="Allow addresses of private networks.")
+    allow_private: bool = Field(default=False, description="Allow loopback and private networks.")
 
 
 class ScriptSettings(Section):
@@ -118,8 +130,10 @@ class ProviderSettings(Section, json_schema_extra=_kind_may_be_absent):
     dialects: Annotated[tuple[Dialect, ...], Field(min_length=1)] | None = Field(
         default=None, description="Routes that it serves as they are; from the preset or the kind when absent."
     )
-    litellm_provider: Name | None = Field(default=None, description="The provider's name in litellm.")
-    params: Params = Field(default={}, repr=False, description="Further arguments for litellm.")
+    litellm_provider: Name | None = Field(
+        default=None, description="Its name in litellm; absent: its models' names begin with it."
+    )
+    params: Params = Field(default={}, repr=False, description="Further arguments for litellm (docs/providers.md).")
     timeouts: TimeoutSettings = Field(default=TimeoutSettings(), description="How long we wait for it.")
     network: NetworkSettings = Field(default=NetworkSettings(), description="How we reach it.")
     script: ScriptSettings | None = Field(default=None, description="How the kind `scripted` answers.")

@@ -73,6 +73,9 @@ class RetentionSettings(Section):
     ledger: Annotated[int, duration("1h", "36500d")] = Field(
         default=400 * _DAY_NS, description="How long the rows of calls are kept."
     )
+    audit: Annotated[int, duration("1h", "36500d")] = Field(
+        default=400 * _DAY_NS, description="How long it is on record who changed what."
+    )
     partial_outputs: Annotated[int, duration("0s", "36500d")] = Field(
         default=_DAY_NS, description="How long unfinished outputs are kept, where a key asks for them."
     )

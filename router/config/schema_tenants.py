@@ -89,7 +89,7 @@ class KeySettings(Section):
     )
     permissions: tuple[Permission, ...] = Field(
         default=(Permission.INFERENCE,),
-        description="`inference` calls models, `admin` administers too, `team_admin` only the keys of its team.",
+        description="`inference` calls models; `admin` administers too, `team_admin` the keys of its team too.",
     )
     models: tuple[Text, ...] = Field(default=("*",), description="Names and patterns of models that it may call.")
     team: Annotated[str, AfterValidator(_check_team)] | None = Field(

@@ -12,6 +12,7 @@ from router.domain.dispatch.retry import RetryTerms
 from router.domain.governance.budget import Budget, BudgetId
 from router.domain.governance.input_bound import PartKind
 from router.domain.governance.permits import ConcurrencyLimit
+from router.domain.governance.priority import STANDARD_CLASSES
 from router.domain.governance.rate import RateLimit
 from router.domain.ids import DeploymentId, ModelName, ProviderId, TargetId, target_of
 from router.domain.instants import NS_PER_S
@@ -73,6 +74,10 @@ class Timeouts:
 class Network:
     ca_file: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    allow_private: bool = False
+    """It may be at an address of a private network."""
+    proxy: Secret | None = None
+    """`http://user:password@host:port`"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +118,10 @@ class Provider:
     timeouts: Timeouts
     network: Network = field(default_factory=Network)
     script: Script | None = None
+    litellm_provider: str | None = None
+    """What litellm calls it; None: its models' names say."""
+    params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Further arguments for litellm, secrets among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +243,8 @@ class Snapshot:
     """How long a conversation stays where its prompt cache is warm; None: it does not."""
     tree_budgets: tuple[Budget, ...] = ()
     """Of them, those whose account a call decides, not its key: by workflow, user, agent, tag, model, in this order."""
+    priority_classes: tuple[str, ...] = STANDARD_CLASSES
+    """Names, highest first."""
     unknown_prices: UnknownPrices = UnknownPrices.REFUSE
     keys_grace_ns: int = 300 * NS_PER_S
     """How long stored keys are good while nobody can look whether they still are."""

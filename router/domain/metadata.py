@@ -33,6 +33,7 @@ SPELLINGS: Final = {
     "agent": (b"x-checkrein-agent", b"x-litellm-agent-id"),
     "tags": (b"x-checkrein-tags", b"x-litellm-tags"),
     "user": (b"x-checkrein-user", b"x-litellm-customer-id", b"x-litellm-end-user-id", b"x-openwebui-user-id"),
+    "priority": (b"x-checkrein-priority",),
     "timeout": (b"x-checkrein-timeout", b"x-litellm-timeout", b"x-request-timeout"),
     "retries": (b"x-stainless-retry-count",),
     "request-id": (b"x-request-id",),
@@ -57,6 +58,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     labels: Labels
     user: str | None = None
     """For whom the caller says that it calls."""
+    priority: str | None = None
+    """The class that it names."""
     timeout_ns: int | None = None
     retries: int = 0
     """How often the caller's SDK has sent this request before."""
@@ -76,7 +79,7 @@ def read_metadata(pairs: Iterable[tuple[bytes, bytes]]) -> Metadata | Refusal:
     if found.keys() == _USUAL:
         return Metadata(credential=_credential(found["credential"][1].decode("latin-1").strip()), labels=_NO_LABELS)
     texts = {idea: value.decode("latin-1").strip() for idea, (_, value) in found.items()}
-    for idea in ("workflow", "parent-call", "agent", "tags", "user"):
+    for idea in ("workflow", "parent-call", "agent", "tags", "user", "priority"):
         if idea in texts and not _keepable(texts[idea]):
             return _invalid(idea, f"must be 1 to {LABEL_CHARS_MAX} printable ASCII characters")
     timeout_ns = None
@@ -96,6 +99,7 @@ def read_metadata(pairs: Iterable[tuple[bytes, bytes]]) -> Metadata | Refusal:
             tags=texts.get("tags"),
         ),
         user=texts.get("user"),
+        priority=texts.get("priority"),
         timeout_ns=timeout_ns,
         retries=_count(texts.get("retries", "")),
         forwarded="forwarded" in texts,

@@ -9,12 +9,14 @@ from typing import Final, TypeVar
 from router.domain.governance.account import AccountKey
 from router.domain.governance.budget import Budget, BudgetId, BudgetMode, ScopeKind, Unit
 from router.domain.governance.permits import ConcurrencyLimit
+from router.domain.governance.priority import Grant
 from router.domain.governance.rate import RateLimit
 from router.domain.ids import KeyId, ModelName
 
 _Limit = TypeVar("_Limit", RateLimit, ConcurrencyLimit)
 
 
+_STANDARD: Final = Grant()
 STORED_PREFIX: Final = "sk-"
 """What the secrets of stored keys begin with."""
 
@@ -63,10 +65,10 @@ class Principal:
     """Its callers may name agent, user and tags."""
     may_substitute: bool = True
     """Stand-in models may serve its calls."""
-    priority: str = "standard"
-    """The class of its calls."""
+    priority: Grant = _STANDARD
+    """Classes of its calls."""
     budget_mode: BudgetMode = BudgetMode.STRICT
-    """Of the narrowest budget in USD among `accounts`, as `clamp`."""
+    """Of the narrowest enforced budget in USD among `accounts`, as `clamp`."""
     clamp: bool = False
 
     def may_use(self, model: ModelName) -> bool:
@@ -80,7 +82,8 @@ class Principal:
         accounts = self.accounts
         if bounds.budget is not None:
             accounts = _by_rank([*accounts, (bounds.budget.id, bounds.budget.scope.value)], budgets)
-        in_usd = next((one for id_, _ in accounts if (one := budgets.get(id_)) and one.unit is Unit.USD), None)
+        known = (budgets[id_] for id_, _ in accounts if id_ in budgets)
+        in_usd = next((one for one in known if one.unit is Unit.USD and not one.observe), None)
         return replace(
             self,
             user=user,

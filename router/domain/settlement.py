@@ -126,7 +126,9 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     spent: Amounts = NOTHING
     """What is posted to the accounts of the reservation."""
     would_refuse: Fault | None = None
-    """What would have refused the call, had its key not only been observed."""
+    """What would have refused the call, had its key, or what refuses, not only been observed."""
+    priority: str | None = None
+    """Its class; None: it was refused before it had one."""
     decision: str | None = None
     """Why it went where it went, as `domain/planning/explanation.py` writes it; None: there was no choice."""
     substituted: Substituted | None = None

@@ -10,7 +10,7 @@ from router.domain.governance.budget import NOTHING
 from router.domain.governance.output_estimate import TOP_UP_TOKENS, OutputClass, top_up
 from router.domain.governance.permits import Permit
 from router.domain.governance.rate import NOTHING as NO_COSTS
-from router.domain.governance.rate import RateLimit, Standing
+from router.domain.governance.rate import RateLimit, Standing, enforced
 from router.domain.governance.sizing import Sized
 from router.domain.ids import CallId
 from router.domain.pricing import PriceCard
@@ -102,7 +102,7 @@ class Admission:
 
     def standings(self) -> list[Standing]:
         """Say how the caller's limits stand, for `x-ratelimit-*`."""
-        return self._gate.standings(self.of_caller.limits)
+        return self._gate.standings(enforced(self.of_caller.limits))
 
     def has_enough(self, output_tokens: int) -> bool:
         """Tell whether a reply that ends here has ended within what is held for it."""

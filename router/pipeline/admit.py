@@ -11,11 +11,12 @@ from router.domain.catalog import Deployment, UnknownPrices
 from router.domain.dialects.request import Request
 from router.domain.faults import Fault, Refusal, RouterError
 from router.domain.governance.account import AccountKey
-from router.domain.governance.budget import NOTHING, Amounts, Crossed, Exhausted
+from router.domain.governance.budget import NOTHING, Amounts, Crossed, Exhausted, Stale
+from router.domain.governance.ledger import is_held
 from router.domain.governance.output_estimate import OutputEstimates, class_of
 from router.domain.governance.permits import ConcurrencyLimit, Permits, Saturated
 from router.domain.governance.rate import NOTHING as NO_COSTS
-from router.domain.governance.rate import Costs, CostTooLarge, RateLimit, RateLimited, Rates, Standing
+from router.domain.governance.rate import Costs, RateLimit, RateLimited, Rates, Standing, enforced
 from router.domain.governance.refusals import refuse_exhausted, refuse_limited, refuse_saturated, refuse_too_large
 from router.domain.governance.sizing import NO_ACCOUNT, Room, Sized, Terms, size_call
 from router.domain.ids import CallId
@@ -50,7 +51,10 @@ class Gate:
 
     def is_full(self, deployment: Deployment) -> bool:
         """Tell whether a deployment has as many calls as it may."""
-        return any(self.permits.in_use(limit.id) >= limit.limit for limit in deployment.concurrency_limits)
+        return any(
+            self.permits.in_use(limit.id) >= limit.limit and not limit.observe
+            for limit in deployment.concurrency_limits
+        )
 
     async def admit(self, call: Call, deployment: Deployment, asked: Request) -> PriceCard | None:
         """Return when the call is on record with everything that this attempt may use; and what it is taken to cost.
@@ -90,9 +94,9 @@ class Gate:
             answer = self._ledger.extend(call_id, amounts, self._clock.wall_ns())
         except LedgerUnavailable:
             return False
-        if not isinstance(answer, tuple):
+        if isinstance(answer, Stale) or not is_held(answer):
             return False
-        self._tell(answer)
+        self._tell(answer.crossed if isinstance(answer, Exhausted) else answer)
         admission.output_held += more
         admission.held = admission.held.plus(amounts)
         return True
@@ -147,6 +151,8 @@ class Gate:
             )
 
         room = self._ledger.room(path, wall_ns) if path else NO_ACCOUNT
+        if room.passed_over and isinstance(would := size_for(self._ledger.room(path, wall_ns, observed=True)), Refusal):
+            _refuse(call, would, observed=True)
         if call.attempts:
             room = room.beside(admission.held, call.spent)
         sized = size_for(room)
@@ -169,16 +175,21 @@ class Gate:
                 _refuse(call, refuse_saturated(permit), of_deployment=permit.scope_kind == _DEPLOYMENT)
             else:
                 taken.permit = permit
+                if permit.passed is not None:
+                    _refuse(call, refuse_saturated(permit.passed), observed=True)
         if not taken.limits:
             return
-        match self.rates.charge(taken.limits, costs, self._clock.monotonic_ns()):
-            case RateLimited() as limited:
+        limited = self.rates.charge(taken.limits, costs, self._clock.monotonic_ns())
+        if limited is not None:
+            if isinstance(limited, RateLimited):
                 refusal = refuse_limited(limited, self._clock.wall_ns())
-                _refuse(call, refusal, of_deployment=limited.scope_kind == _DEPLOYMENT)
-            case CostTooLarge() as too_large:
-                _refuse(call, refuse_too_large(too_large), of_deployment=too_large.scope_kind == _DEPLOYMENT)
-            case None:
-                taken.costs = costs
+            else:
+                refusal = refuse_too_large(limited)
+            _refuse(call, refusal, of_deployment=limited.scope_kind == _DEPLOYMENT, observed=limited.observed)
+            if not limited.observed:
+                return
+            taken.limits = enforced(taken.limits)  # the others took nothing, and get nothing back
+        taken.costs = costs
 
     def _give_back(self, taken: Taken, used: Costs) -> None:
         if taken.permit is not None:
@@ -205,12 +216,13 @@ class Gate:
             )
             raise RouterError(refusal) from exc
         if isinstance(answer, Exhausted):
-            _refuse(call, refuse_exhausted(answer, wall_ns, call.snapshot.budget_status), of_deployment=again)
+            refusal = refuse_exhausted(answer, wall_ns, call.snapshot.budget_status)
+            _refuse(call, refusal, of_deployment=again, observed=answer.held)
             self._tell(answer.crossed)
         elif isinstance(answer, tuple):
             self._tell(answer)
         call.on_record = True
-        if admission is not None and not (again and isinstance(answer, Exhausted)):
+        if admission is not None and is_held(answer):
             admission.held = held.plus(amounts) if again else amounts
 
     def _reservation(self, call: Call, path: tuple[AccountKey, ...], amounts: Amounts) -> Reservation:
@@ -252,10 +264,11 @@ def _costs_of(usage: TokenUsage) -> Costs:
     return Costs(1, usage.input, usage.output, usage.input + usage.output)
 
 
-def _refuse(call: Call, refusal: Refusal, *, of_deployment: bool = False) -> None:
-    """Refuse, or, for a key that is only observed, put on record that it would have been refused."""
-    if call.principal.mode is Mode.OBSERVE:
-        call.would_refuse.append(refusal.fault)
+def _refuse(call: Call, refusal: Refusal, *, of_deployment: bool = False, observed: bool = False) -> None:
+    """Refuse, or put on record that the call would have been refused, if its key or what refuses is only observed."""
+    if observed or call.principal.mode is Mode.OBSERVE:
+        if refusal.fault not in call.would_refuse:
+            call.would_refuse.append(refusal.fault)
         return
     if of_deployment:
         raise Declined(refusal)

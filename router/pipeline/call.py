@@ -7,6 +7,7 @@ from router.domain.catalog import Snapshot
 from router.domain.dialects.request import Request
 from router.domain.faults import Fault, Refusal
 from router.domain.governance.budget import NOTHING, Amounts
+from router.domain.governance.priority import Classed
 from router.domain.ids import CallId
 from router.domain.instants import NS_PER_S
 from router.domain.planning.plan import RoutePlan
@@ -32,12 +33,14 @@ class Call:
         "attempts",
         "id",
         "labels",
+        "named_priority",
         "named_user",
         "on_record",
         "outcome",
         "passed_headers",
         "plan",
         "principal",
+        "priority",
         "refusal",
         "request",
         "request_id",
@@ -62,6 +65,7 @@ class Call:
         request: Request,
         labels: Labels,
         named_user: str | None,
+        named_priority: str | None,
         snapshot: Snapshot,
         arrived_ns: int,
         arrived: int,
@@ -78,6 +82,7 @@ class Call:
         self.request = request
         self.labels = labels
         self.named_user = named_user
+        self.named_priority = named_priority
         self.snapshot = snapshot
         self.arrived_ns = arrived_ns
         self.arrived = arrived
@@ -86,6 +91,8 @@ class Call:
         self.traceparent = traceparent
         self.passed_headers = passed_headers
         """Of the caller's, those that are a part of its request wherever its dialect is spoken."""
+        self.priority: Classed | None = None
+        """Its class, from before it is planned."""
         self.plan: RoutePlan | None = None
         self.attempts: list[Attempt] = []
         self.outcome: Outcome | None = None
@@ -99,7 +106,7 @@ class Call:
         self.wake: Callable[[], None] | None = None
         """Ends a pause between two attempts, if one is being made."""
         self.would_refuse: list[Fault] = []
-        """What would have refused this call of a key that is only observed."""
+        """What would have refused it, had its key, or what refuses, not only been observed."""
         self._settle = settle
 
     @property

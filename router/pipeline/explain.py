@@ -15,6 +15,7 @@ from router.domain.governance.account import AccountKey
 from router.domain.governance.budget import Amounts, Exhausted, Scope
 from router.domain.governance.output_estimate import class_of
 from router.domain.governance.permits import Saturated
+from router.domain.governance.priority import Classed
 from router.domain.governance.rate import CostTooLarge
 from router.domain.governance.refusals import refuse_exhausted, refuse_limited, refuse_saturated, refuse_too_large
 from router.domain.governance.sizing import Sized
@@ -43,6 +44,8 @@ class Said(NamedTuple):
     id: str
     refusal: Refusal | None
     """None: it lets the call pass."""
+    observed: bool = False
+    """It is only observed: it lets the call pass whatever it says."""
 
 
 class Weighed(NamedTuple):
@@ -59,11 +62,13 @@ class Weighed(NamedTuple):
 
     @property
     def refusal(self) -> Refusal | None:
-        return next((one.refusal for one in self.said if one.refusal is not None), None)
+        said = (one.refusal for one in self.said if not one.observed)
+        return next((refusal for refusal in said if refusal is not None), None)
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     plan: RoutePlan
+    priority: Classed | None
     substituted: Substituted | None
     candidates: Sequence[Weighed]
     """Best first."""
@@ -92,6 +97,7 @@ def explain(call: Call, *, planner: Planner, gate: Gate, ledger: Ledger, clock: 
     figures = planner.figures(call, plan)
     return Explanation(
         plan=plan,
+        priority=call.priority,
         substituted=substituted_by(plan, plan.candidates[0]) if plan.candidates else None,
         candidates=tuple([desk.weigh(*pair) for pair in zip(plan.candidates, figures, strict=True)]),
         fallbacks=fallbacks,
@@ -136,24 +142,24 @@ class _Desk:
         for limit in (*self._call.principal.concurrency_limits, *deployment.concurrency_limits):
             full = self._gate.permits.in_use(limit.id) >= limit.limit
             by = Saturated(limit_id=limit.id, scope_kind=limit.scope_kind, limit_value=limit.limit)
-            yield Said("concurrency", limit.id, refuse_saturated(by) if full else None)
+            yield Said("concurrency", limit.id, refuse_saturated(by) if full else None, limit.observe)
 
     def _rates(self, deployment: Deployment, sized: Sized) -> Iterator[Said]:
         for limit in (*self._call.principal.rate_limits, *deployment.rate_limits):
             by = self._gate.rates.peek((limit,), sized.costs, self._now)
             if by is None:
-                yield Said("rate", limit.id, None)
+                yield Said("rate", limit.id, None, limit.observe)
             elif isinstance(by, CostTooLarge):
-                yield Said("rate", limit.id, refuse_too_large(by))
+                yield Said("rate", limit.id, refuse_too_large(by), limit.observe)
             else:
-                yield Said("rate", limit.id, refuse_limited(by, self._wall_ns))
+                yield Said("rate", limit.id, refuse_limited(by, self._wall_ns), limit.observe)
 
     def _budget(self, key: AccountKey, amounts: Amounts) -> Said:
         budget, value = self._call.snapshot.budgets[key[0]], key[1]
         standing = self._ledger.standing(key, self._wall_ns)
         wanted = getattr(amounts, budget.unit)
         if wanted <= standing.room:
-            return Said("budget", budget.id, None)
+            return Said("budget", budget.id, None, budget.observe)
         by = Exhausted(
             budget=budget.id,
             scope=Scope(kind=budget.scope.kind, value=value),
@@ -164,4 +170,5 @@ class _Desk:
             wanted=wanted,
             resets_at_ns=standing.resets_at_ns,
         )
-        return Said("budget", budget.id, refuse_exhausted(by, self._wall_ns, self._call.snapshot.budget_status))
+        refusal = refuse_exhausted(by, self._wall_ns, self._call.snapshot.budget_status)
+        return Said("budget", budget.id, refusal, budget.observe)

@@ -19,6 +19,7 @@ from router.pipeline.call import Call
 from router.pipeline.explain import Explanation, explain
 from router.pipeline.lookup import lookup
 from router.pipeline.plan import Planner
+from router.pipeline.prioritize import prioritize
 from router.pipeline.relay import Relay
 from router.pipeline.screen import count_for_user, screen
 from router.pipeline.settle import Settler
@@ -105,6 +106,7 @@ class Pipeline:
             request=request,
             labels=metadata.labels,
             named_user=metadata.user,
+            named_priority=metadata.priority,
             snapshot=self._snapshots.current,
             arrived_ns=wall_ns - (self.clock.monotonic_ns() - arrived),
             arrived=arrived,
@@ -117,12 +119,19 @@ class Pipeline:
 
     def explain(self, call: Call) -> Explanation:
         """Say what would become of a call now; nothing is sent, charged or remembered. Raises `RouterError`."""
+        self.prepare(call)
+        return explain(call, planner=self.planner, gate=self.gate, ledger=self.ledger, clock=self.clock)
+
+    def prepare(self, call: Call) -> None:
+        """Take the steps before the plan. Raises `RouterError`."""
         stopped = screen(call)
         if stopped is not None:
             raise RouterError(stopped)
         if call.named_user is not None:
             count_for_user(call, call.named_user)
-        return explain(call, planner=self.planner, gate=self.gate, ledger=self.ledger, clock=self.clock)
+        unclassed = prioritize(call, self.ledger, self.clock.wall_ns())
+        if unclassed is not None:
+            raise RouterError(unclassed)
 
     def open(self, call: Call, *, ping_ns: int | None = None) -> "OpenCall":
         """Hold `call` open while its reply is read. `ping_ns`: a stream's longest silence before a comment."""
@@ -190,11 +199,7 @@ class OpenCall:
 
     async def _begin(self) -> Relay:
         pipeline, call = self._pipeline, self._call
-        stopped = screen(call)
-        if stopped is not None:
-            raise RouterError(stopped)
-        if call.named_user is not None:
-            count_for_user(call, call.named_user)
+        pipeline.prepare(call)
         plan = pipeline.planner.plan(call)
         if isinstance(plan, Refusal):
             raise RouterError(plan)

@@ -295,12 +295,13 @@ class Planner:
     def _circumstances(self, call: Call, model: Model) -> Circumstances:
         now, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         standings = [self._ledger.standing(key, wall_ns) for key in path_of(call)]
+        used_pcts = [one.used_pct for one in standings if not one.observed]
         p95s = [p95 for one in model.deployments if (p95 := self.loads[one.target].p95_ns()) is not None]
         left_ns = call.deadline - now
         return Circumstances(
-            budget_used_pct=max([one.used_pct for one in standings], default=0),
+            budget_used_pct=max(used_pcts, default=0),
             budget_low=any(ThresholdAction.SUBSTITUTE in one.actions for one in standings),
-            priority=call.principal.priority,
+            priority="" if call.priority is None else call.priority.name,
             tags=frozenset(tag.strip() for tag in (call.labels.tags or "").split(",")),
             down=all(self._is_down(one.target, now) for one in model.deployments),
             late=bool(p95s) and left_ns < min(p95s),

@@ -217,7 +217,10 @@ class Relay:
         translator = self._translator
         if translator is not None and batch and batch[-1].kind is not EventKind.COMPLETE:
             broken = batch.pop() if batch[-1].kind is EventKind.ERROR else None
-            batch = translator.take(batch)
+            try:
+                batch = translator.take(batch)
+            except ValueError:  # more than it may keep
+                batch, broken = [], self._broken(_FOREIGN)
             if broken is not None:
                 batch.append(broken)
         if self._stamp is not None:

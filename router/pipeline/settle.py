@@ -102,6 +102,7 @@ def settlement_of(call: Call, now: int) -> Settlement:
         attempts=attempts,
         spent=_spent(attempts, usage, cost),
         would_refuse=call.would_refuse[0] if call.would_refuse else None,
+        priority=None if call.priority is None else call.priority.name,
         decision=decision,
         substituted=substituted,
     )

@@ -8,3 +8,8 @@ class Health(Protocol):
     def not_ready(self) -> str | None:
         """Why this process should get no new calls (`starting`, `draining`); None when it should."""
         ...
+
+    @property
+    def concern(self) -> str | None:
+        """What an operator should look at though calls are taken; None: nothing."""
+        ...

@@ -31,7 +31,7 @@ class SettingsRefused(Exception):
     """The settings are not those of a key. The text names every problem and no value."""
 
 
-class SecretDigest(msgspec.Struct, frozen=True, kw_only=True):
+class SecretDigest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is kept of a secret."""
 
     sha256: str
@@ -40,7 +40,7 @@ class SecretDigest(msgspec.Struct, frozen=True, kw_only=True):
     """Unix nanoseconds from which on it is refused; None: as long as its key."""
 
 
-class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
+class StoredKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str
     public_id: str
     """The handle that the secret bears in front; never secret."""
@@ -125,6 +125,8 @@ class LimitFact(msgspec.Struct, frozen=True, kw_only=True):
     value: str
     set_by: str
     """`checkrein.yaml:12`, `store`, `profile standard` or `default`."""
+    observed: bool = False
+    """It counts and tells, and refuses nothing."""
 
 
 class KeyRules(Protocol):

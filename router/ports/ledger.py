@@ -49,7 +49,9 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     cost_nano_usd: int | None = None
     price_version: str | None = None
     would_refuse: str | None = None
-    """What would have refused the call, had its key not only been observed."""
+    """What would have refused the call, had its key, or what refuses, not only been observed."""
+    priority: str | None = None
+    """Its class; None: it is open, was refused before it had one, or was never settled."""
     decision: str | None = None
     """Why it went where it went, in JSON; None: there was no choice."""
     substituted: str | None = None
@@ -77,7 +79,8 @@ class Ledger(CallHistory, Protocol):
         """Hold the amounts in every account of the path and put the open row on record, or change nothing.
 
         As durable as configured when it returns; never waits unless it must survive a power cut. An `observed`
-        reservation holds in any case, and is told what an enforced one would have been. Raises `LedgerUnavailable`.
+        reservation holds in any case, and so does one that only observed accounts have no room for: both are told
+        what they would have been (`held`). Raises `LedgerUnavailable`.
         """
         ...
 
@@ -95,8 +98,8 @@ class Ledger(CallHistory, Protocol):
         """
         ...
 
-    def room(self, path: Sequence[AccountKey], wall_ns: int) -> Room:
-        """Say what the fullest account of each unit has left."""
+    def room(self, path: Sequence[AccountKey], wall_ns: int, *, observed: bool = False) -> Room:
+        """Say what the fullest account of each unit has left; of observed ones too, if `observed`."""
         ...
 
     def standing(self, key: AccountKey, wall_ns: int) -> Standing:

@@ -31,7 +31,7 @@ class RecordChanged(Exception):
     """Somebody else changed or deleted the record since it was read."""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     kind: RecordKind
     name: str
     settings_json: str

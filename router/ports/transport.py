@@ -1,6 +1,6 @@
 """Carry one HTTP request to a provider and its reply back, without knowing what they mean."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -9,11 +9,13 @@ from router.domain.dispatch.failure import FailureKind
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A POST. `head` is everything between the request line and `content-length`, each line ended by CRLF."""
+    """A POST. `head` is everything between the request line and what frames the body, each line ended by CRLF."""
 
     target: bytes
     head: bytes
-    body: bytes
+    body: bytes | AsyncIterator[bytes]
+    """Pieces are sent as they come, no faster than the peer takes them, and cannot be sent again. A generator that has
+    begun is closed."""
 
 
 class TransportFailed(Exception):
@@ -47,7 +49,7 @@ class HttpReply(Protocol):
 
     @property
     def complete(self) -> bool:
-        """The last byte has arrived, read or not."""
+        """The last byte has arrived, read or not; of a body that was encoded, the last byte has been decoded."""
         ...
 
     async def read(self) -> bytes:
@@ -77,7 +79,9 @@ class Transport(Protocol):
     async def send(self, request: HttpRequest) -> HttpReply:
         """Write the request, over a new connection if none is idle.
 
-        The caller reads the reply to its end or aborts it. Cancelling writes nothing. Raises `TransportFailed`.
+        The caller reads the reply to its end or aborts it. Cancelling writes nothing, or closes the connection in the
+        midst of a body in pieces. That ends with its last piece, with an answer that refuses it or a connection that
+        breaks (both are read from the reply), or with what it raises itself. Raises `TransportFailed`.
         """
         ...
 

@@ -6,7 +6,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import uvloop
 
+from router.adapters.transport.dialing import Reach
 from router.adapters.transport_httptools import HttptoolsTransport, transport_to
+from router.domain.secret import Secret
+from tests.support.connect_proxy import ConnectProxy
 from tests.support.fake_upstream import FakeUpstream
 from tests.support.transport_calls import provider
 
@@ -27,8 +30,10 @@ async def upstream() -> AsyncIterator[FakeUpstream]:
         yield fake
 
 
-@pytest.fixture
-async def transport(upstream: FakeUpstream) -> AsyncIterator[HttptoolsTransport]:
-    opened = transport_to(provider(upstream.base_url))
-    yield opened
-    await opened.close()
+@pytest.fixture(params=["direct", "proxied"])
+async def transport(request: pytest.FixtureRequest, upstream: FakeUpstream) -> AsyncIterator[HttptoolsTransport]:
+    async with ConnectProxy() as proxy:
+        through = Secret(proxy.url) if request.param == "proxied" else None
+        opened = transport_to(provider(upstream.base_url), Reach(allow_private=True, proxy=through))
+        yield opened
+        await opened.close()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -362,6 +363,54 @@ async def test_an_observed_call_is_told_what_would_refuse_it_and_holds_all_the_s
         assert [9, -1] == rooms(ledger)
 
 
+@pytest.mark.parametrize("watched", ["key", "team"])
+async def test_an_observed_account_is_told_of_and_refuses_nobody(open_ledger: OpenLedger, watched: str) -> None:
+    budgets = [budget("key", 100), budget("team", 100, kind=ScopeKind.TEAM)]
+    async with open_ledger() as ledger:
+        ledger.set_budgets(
+            [replace(one, limit=10, observe=True) if one.scope.kind == watched else one for one in budgets]
+        )
+        answer = await ledger.reserve(reservation(1, hold=60, path=PATH), STARTED_NS)
+        refused = await ledger.reserve(reservation(2, hold=41, path=PATH), STARTED_NS)
+        more = ledger.extend(CallId(1), Amounts(usd=40), STARTED_NS)
+
+        assert isinstance(answer, Exhausted)
+        assert (watched, True, 0, 60) == (answer.budget, answer.held, answer.reserved, answer.wanted)
+        assert isinstance(refused, Exhausted)
+        assert (False, 60) == (refused.held, refused.reserved)
+        assert refused.budget != watched
+        assert isinstance(more, Exhausted)
+        assert more.held
+        assert {0, -90} == set(rooms(ledger))
+        assert open_record(1, hold=100) == await ledger.read_call(CallId(1))
+        assert await ledger.read_call(CallId(2)) is None
+        ledger.settle(settlement(1, spent=Amounts(usd=91)))
+        assert {9, -81} == set(rooms(ledger))
+
+
+async def test_what_a_reservation_crosses_in_an_observed_account_is_told(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets([replace(budget("key", 100, thresholds=(CHEAPER,)), observe=True)])
+        answer = await ledger.reserve(reservation(1, hold=101, path=[KEY]), STARTED_NS)
+        standing = ledger.standing((BudgetId("key"), "ci"), STARTED_NS)
+
+        assert isinstance(answer, Exhausted)
+        assert (crossed(CHEAPER),) == answer.crossed
+        assert ((), True) == (standing.actions, standing.observed)
+
+
+async def test_an_observed_account_bounds_no_reply_unless_that_is_asked_for(open_ledger: OpenLedger) -> None:
+    async with open_ledger() as ledger:
+        ledger.set_budgets(
+            [replace(budget("key", 10), observe=True), budget("team", 90, kind=ScopeKind.TEAM)],
+        )
+        keys = [(BudgetId(name), value) for name, value in PATH]
+
+        assert Room(90, None, passed_over=True) == ledger.room(keys, STARTED_NS)
+        assert Room(10) == ledger.room(keys, STARTED_NS, observed=True)
+        assert Room(None, None, passed_over=True) == ledger.room(keys[:1], STARTED_NS)
+
+
 async def test_what_an_observed_call_crosses_is_told_with_what_would_have_refused_it(open_ledger: OpenLedger) -> None:
     async with open_ledger() as ledger:
         ledger.set_budgets([budget("key", 100, thresholds=(CHEAPER,))])
@@ -464,11 +513,13 @@ async def test_why_a_call_went_where_it_went_is_on_record(open_ledger: OpenLedge
     async with open_ledger() as ledger:
         await ledger.reserve(reservation(7), STARTED_NS)
         other = Substituted("small", "large", "down")
-        ledger.settle(msgspec.structs.replace(settlement(7), decision='{"a":"small"}', substituted=other))
+        ledger.settle(
+            msgspec.structs.replace(settlement(7), priority="batch", decision='{"a":"small"}', substituted=other)
+        )
         ledger.settle(settlement(8))
         chosen, usual = await ledger.read_call(CallId(7)), await ledger.read_call(CallId(8))
 
         assert chosen is not None
         assert usual is not None
-        assert ('{"a":"small"}', "small->large;down") == (chosen.decision, chosen.substituted)
-        assert (None, None) == (usual.decision, usual.substituted)
+        assert ("batch", '{"a":"small"}', "small->large;down") == (chosen.priority, chosen.decision, chosen.substituted)
+        assert (None, None, None) == (usual.priority, usual.decision, usual.substituted)

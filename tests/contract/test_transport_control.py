@@ -7,20 +7,20 @@ from typing import cast
 
 import pytest
 
-from router.adapters.transport_connection import BUFFER_BYTES_MAX
+from router.adapters.transport.connection import BUFFER_BYTES_MAX
 from router.adapters.transport_httptools import HttptoolsTransport, transport_to
 from router.domain.dispatch.failure import FailureKind
 from router.ports.transport import TransportFailed
 from tests.support import fake_upstream
 from tests.support.certificate import make_certificate
 from tests.support.fake_upstream import Cut, FakeUpstream, Framing, Gap, Reply
-from tests.support.transport_calls import MS, cancel_read, failure_of, provider, request, whole
+from tests.support.transport_calls import LOCAL, MS, cancel_read, failure_of, provider, request, whole
 from tests.support.waiting import pause, turn
 
 
 async def test_connecting_takes_no_longer_than_its_limit(upstream: FakeUpstream) -> None:
     # The TLS handshake is part of connecting, and a server that speaks plain HTTP never answers it.
-    tls = transport_to(provider(upstream.base_url.replace("http:", "https:"), connect_ns=30 * MS))
+    tls = transport_to(provider(upstream.base_url.replace("http:", "https:"), connect_ns=30 * MS), LOCAL)
 
     with pytest.raises(TransportFailed) as caught:
         await tls.send(request())
@@ -30,7 +30,7 @@ async def test_connecting_takes_no_longer_than_its_limit(upstream: FakeUpstream)
 
 
 async def test_cancelling_send_closes_a_connection_that_is_being_made(upstream: FakeUpstream) -> None:
-    tls = transport_to(provider(upstream.base_url.replace("http:", "https:")))
+    tls = transport_to(provider(upstream.base_url.replace("http:", "https:")), LOCAL)
     async with asyncio.TaskGroup() as tasks:
         sending = tasks.create_task(tls.send(request()))
         while not upstream.open_connections:
@@ -165,7 +165,7 @@ async def test_abort_works_while_a_large_request_is_being_sent() -> None:
                 lost.set()
 
         server = await asyncio.get_running_loop().create_server(Deaf, "127.0.0.1", 0)
-        transport = transport_to(provider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"))
+        transport = transport_to(provider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"), LOCAL)
         reply = await transport.send(request(b"x" * 20_000_000))
         await accepted.wait()
 
@@ -196,7 +196,7 @@ async def test_an_answer_before_the_whole_request_was_taken_spends_the_connectio
 
     connections: list[asyncio.Transport] = []
     server = await asyncio.get_running_loop().create_server(Hasty, "127.0.0.1", 0)
-    transport = transport_to(provider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"))
+    transport = transport_to(provider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"), LOCAL)
 
     large = request(b"x" * 20_000_000)
     for _ in range(2):
@@ -231,18 +231,18 @@ async def test_tls_is_verified_against_the_given_authority(tmp_path: Path) -> No
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(made.certificate, made.key)
     async with FakeUpstream(tls=server) as upstream:
-        transport = transport_to(provider(upstream.base_url, ca_file=str(made.authority)))
+        transport = transport_to(provider(upstream.base_url, ca_file=str(made.authority)), LOCAL)
         for _ in range(2):
             assert b"chatcmpl-1" in await whole(await transport.send(request()))
         await transport.close()
 
         with pytest.raises(TransportFailed) as caught:
-            await transport_to(provider(upstream.base_url)).send(request())
+            await transport_to(provider(upstream.base_url), LOCAL).send(request())
         assert caught.value.kind is FailureKind.CONNECT
         assert "certificate" in str(caught.value)
 
         other_name = transport_to(
-            provider(upstream.base_url.replace("127.0.0.1", "localhost"), ca_file=str(made.authority))
+            provider(upstream.base_url.replace("127.0.0.1", "localhost"), ca_file=str(made.authority)), LOCAL
         )
         with pytest.raises(TransportFailed, match="certificate"):
             await other_name.send(request())
@@ -251,4 +251,4 @@ async def test_tls_is_verified_against_the_given_authority(tmp_path: Path) -> No
 @pytest.mark.parametrize("base_url", ["ftp://host/v1", "host/v1", "http:///v1"])
 def test_a_base_url_that_is_no_origin_is_refused(base_url: str) -> None:
     with pytest.raises(ValueError, match="base_url"):
-        transport_to(provider(base_url))
+        transport_to(provider(base_url), LOCAL)

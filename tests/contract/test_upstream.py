@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import pytest
@@ -15,8 +16,9 @@ from router.domain.dispatch.failure import FailureKind
 from router.domain.ids import ProviderId
 from router.domain.stream import END_EVENT, Event, EventKind, ReplyMode
 from router.ports.upstream import Upstream, UpstreamFailed
-from tests.support import fake_upstream
+from tests.support import fake_upstream, provider_wires
 from tests.support.fake_upstream import FakeUpstream, Gap, Reply, Request
+from tests.support.litellm_calls import ScriptedLitellm, bridge, to_gemini
 from tests.support.upstream_calls import (
     MS,
     SECOND,
@@ -28,6 +30,7 @@ from tests.support.upstream_calls import (
     is_over,
     over,
     reads_failure,
+    said,
 )
 from tests.support.waiting import pause, turn
 
@@ -66,7 +69,26 @@ async def scripted(
     )
 
 
-every_kind = pytest.mark.parametrize("make", [openai_compatible, scripted])
+@asynccontextmanager
+async def litellm_scripted(
+    *, delay_s: float = 0.0, gap_s: float = 0.0, timeouts: Timeouts = TIMEOUTS
+) -> AsyncIterator[Upstream]:
+    upstream = bridge("", library=ScriptedLitellm(delay_s=delay_s, gap_s=gap_s).library(), timeouts=timeouts)
+    yield upstream
+    await upstream.close()
+
+
+@asynccontextmanager
+async def litellm_gemini(
+    *, delay_s: float = 0.0, gap_s: float = 0.0, timeouts: Timeouts = TIMEOUTS
+) -> AsyncIterator[Upstream]:
+    async with FakeUpstream(handler=partial(provider_wires.gemini, delay_s=delay_s, gap_s=gap_s)) as fake:
+        upstream = to_gemini(fake, timeouts=timeouts)
+        yield upstream
+        await upstream.close()
+
+
+every_kind = pytest.mark.parametrize("make", [openai_compatible, scripted, litellm_scripted, litellm_gemini])
 
 
 @every_kind
@@ -120,7 +142,7 @@ async def test_a_cancelled_read_loses_nothing(make: MakeUpstream, mode: ReplyMod
             if not reading.cancelled():
                 events += reading.result()
 
-    assert undisturbed == events
+    assert said(undisturbed) == said(events)
 
 
 @every_kind
@@ -256,7 +278,7 @@ async def test_each_hands_over_what_read_would_and_stops_when_told(make: MakeUps
             await live.each(take)
             events += [] if is_over(events) else await live.read()
 
-    assert undisturbed == events
+    assert said(undisturbed) == said(events)
 
 
 @every_kind
@@ -276,7 +298,7 @@ async def test_a_cancelled_each_loses_nothing(make: MakeUpstream) -> None:
                 await turn()
                 reading.cancel()
 
-    assert undisturbed == events
+    assert said(undisturbed) == said(events)
 
 
 @every_kind

@@ -1,13 +1,15 @@
 """What a network adds to the contract of the `Upstream` port: connections, statuses, bytes that are no reply."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
-from router.adapters.transport_connection import BUFFER_BYTES_MAX
+from router.adapters.transport.connection import BUFFER_BYTES_MAX
 from router.adapters.transport_httptools import transport_to
+from router.adapters.upstreams.http_reply import REPLY_BYTES_MAX
 from router.adapters.upstreams.http_upstream import HttpUpstream
 from router.domain.catalog import Network, Provider, ProviderKind
 from router.domain.dispatch.failure import Failure, FailureKind
@@ -17,6 +19,7 @@ from router.ports.upstream import UpstreamFailed, UpstreamRequest
 from tests.support import fake_upstream
 from tests.support.fake_upstream import Cut, FakeUpstream, Framing, Gap, Reply
 from tests.support.fakes import FakeClock
+from tests.support.transport_calls import LOCAL
 from tests.support.upstream_calls import (
     API_KEY,
     DEPLOYMENT,
@@ -65,6 +68,33 @@ async def test_the_request_is_what_openai_expects(fake: FakeUpstream) -> None:
     } == seen.headers
 
 
+@pytest.mark.parametrize("mode", ReplyMode)
+async def test_a_reply_that_is_encoded_although_nobody_asked_is_read_as_any_other(
+    mode: ReplyMode, fake: FakeUpstream
+) -> None:
+    plain = b'data: {"a":1}\n\ndata: [DONE]\n\n' if mode is ReplyMode.STREAM else b'{"choices":[]}'
+    kind = "text/event-stream" if mode is ReplyMode.STREAM else "application/json"
+    headers = (("content-type", kind), ("content-encoding", "gzip"))
+    fake.script(Reply(steps=(gzip.compress(plain),), headers=headers, framing=Framing.CHUNKED))
+
+    events = await drain(await over(fake).open(ask(mode)))
+
+    assert plain.startswith(events[0].raw)
+    assert (EventKind.END if mode is ReplyMode.STREAM else EventKind.COMPLETE) is events[-1].kind
+
+
+async def test_what_is_too_large_inside_is_refused_at_the_bound_of_a_reply(fake: FakeUpstream) -> None:
+    body = gzip.compress(bytes(REPLY_BYTES_MAX + 1))
+    fake.script(Reply(steps=(body,), headers=(("content-encoding", "gzip"),)))
+
+    failure = await failure_of(over(fake), ask(ReplyMode.UNARY))
+
+    assert (FailureKind.MALFORMED, f"fake answered with more than {REPLY_BYTES_MAX} bytes") == (
+        failure.kind,
+        failure.message,
+    )
+
+
 async def test_two_streams_share_a_connection(fake: FakeUpstream) -> None:
     upstream = over(fake)
     for _ in range(2):
@@ -105,7 +135,7 @@ async def test_a_cancelled_open_leaves_no_connection(fake: FakeUpstream) -> None
         base_url=fake.base_url.replace("http:", "https:"),  # a handshake that is never answered
         timeouts=TIMEOUTS,
     )
-    upstream = HttpUpstream(provider, transport_to(provider), FakeClock())
+    upstream = HttpUpstream(provider, transport_to(provider, LOCAL), FakeClock())
     async with asyncio.TaskGroup() as tasks:
         opening = tasks.create_task(upstream.open(ask(ReplyMode.UNARY)))
         while not fake.open_connections:
@@ -148,7 +178,7 @@ async def test_the_connect_limit_is_told_apart(fake: FakeUpstream) -> None:
         base_url=fake.base_url.replace("http:", "https:"),
         timeouts=replace(TIMEOUTS, connect_ns=30 * MS),
     )
-    upstream = HttpUpstream(provider, transport_to(provider), FakeClock())
+    upstream = HttpUpstream(provider, transport_to(provider, LOCAL), FakeClock())
 
     with pytest.raises(UpstreamFailed) as caught:
         await upstream.open(ask(ReplyMode.UNARY))

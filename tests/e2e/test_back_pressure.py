@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from router.adapters.transport_connection import BUFFER_BYTES_MAX
+from router.adapters.transport.connection import BUFFER_BYTES_MAX
 from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import Reply, Request
 from tests.support.running import RunningRouter, chat

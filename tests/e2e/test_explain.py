@@ -205,7 +205,7 @@ async def test_the_command_prints_a_call_and_a_request(
 
     assert "substituted: frail->large;fallback" in told
     assert "attempt 2: fake/large-model, of the model large" in told
-    assert ["pair is asked for", "it would go to fake/first"] == asked[:2]
+    assert ["pair is asked for", "class standard", "it would go to fake/first"] == asked[:3]
 
 
 async def command(*arguments: str) -> int:

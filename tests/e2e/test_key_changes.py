@@ -115,6 +115,9 @@ async def test_stored_keys_are_good_for_a_grace_while_their_store_is_out_of_reac
             secret = await made(router.url, "stored")
             with out_of_reach(router, tmp_path / "ledger.db"):
                 await becomes(503, router.url, "sk-made-elsewhere-meanwhile", within_s=4)
+                async with http_client(router.url) as client:
+                    ready = await client.get("/readyz")
+                assert (200, "ok; the store of keys is out of reach since") == (ready.status_code, ready.text[:43])
                 assert 200 == await status(router.url, secret)
                 await becomes(503, router.url, secret, within_s=8)
                 assert 200 == await status(router.url, KEY)
@@ -132,3 +135,17 @@ async def test_a_key_of_the_file_is_revoked_within_a_second_though_the_store_is_
                 await pause(1)
                 change_file(tmp_path, upstream, revoked=True)
                 await becomes(401, router.url, KEY)
+
+
+async def test_a_stored_key_can_be_taken_away_by_the_file_though_the_store_is_out_of_reach(tmp_path: Path) -> None:
+    """T24: a key of the file goes before a stored one of its name, and the file needs no store."""
+    async with FakeUpstream() as upstream:
+        change_file(tmp_path, upstream)
+        async with served(tmp_path, "--config", "checkrein.yaml") as router:
+            secret = await made(router.url, "stored")
+            with out_of_reach(router, tmp_path / "ledger.db"):
+                await becomes(503, router.url, "sk-made-elsewhere-meanwhile", within_s=4)
+                assert 200 == await status(router.url, secret)
+                change_file(tmp_path, upstream, name="stored", revoked=True)
+                await becomes(503, router.url, secret)
+            await becomes(401, router.url, secret, within_s=2)

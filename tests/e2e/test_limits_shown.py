@@ -103,6 +103,7 @@ async def test_a_scope_is_asked_for_by_kind_and_value(stage: Stage) -> None:
             "in_use": None,
             "resets_in_ms": 0,
             "smoothing": "leaky",
+            "observed": False,
         }
     ] == data
 

@@ -123,8 +123,8 @@ class SpiedLedger:
             spent, held = self._model.amount(budget, settlement.spent), self._model.amount(budget, hold.held)
             self._law(spent <= held, f"{name} kept to its maximum, and {budget} gets {spent} where {held} was held")
 
-    def room(self, path: Sequence[AccountKey], wall_ns: int) -> Room:
-        return self.real.room(path, wall_ns)
+    def room(self, path: Sequence[AccountKey], wall_ns: int, *, observed: bool = False) -> Room:
+        return self.real.room(path, wall_ns, observed=observed)
 
     def standing(self, key: AccountKey, wall_ns: int) -> Standing:
         return self.real.standing(key, wall_ns)

@@ -1,9 +1,11 @@
 """Send through a transport and read the reply to its end or its failure, for the tests of the `Transport` port."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
+from router.adapters.transport.dialing import Reach
 from router.domain.catalog import Network, Provider, ProviderKind, Timeouts
 from router.domain.ids import ProviderId
 from router.ports.transport import HttpReply, HttpRequest, TransportFailed
@@ -11,10 +13,11 @@ from tests.support.waiting import turn
 
 MS = 1_000_000
 SECOND = 1_000 * MS
+LOCAL = Reach(allow_private=True)
 BODY = b'{"messages":[{"role":"user","content":"hi there"}]}'
 
 
-def request(body: bytes = BODY) -> HttpRequest:
+def request(body: bytes | AsyncIterator[bytes] = BODY) -> HttpRequest:
     return HttpRequest(target=b"/v1/chat/completions", head=b"host: test\r\n", body=body)
 
 

@@ -15,6 +15,7 @@ from router.domain.stream import Event, EventKind, ReplyMode
 from router.ports.upstream import LiveStream, Upstream, UpstreamFailed, UpstreamRequest
 from tests.support.fake_upstream import FakeUpstream
 from tests.support.fakes import FakeClock
+from tests.support.transport_calls import LOCAL
 
 MS = 1_000_000
 SECOND = 1_000 * MS
@@ -44,6 +45,18 @@ async def drain(live: LiveStream) -> list[Event]:
     return events
 
 
+async def read_to_failure(live: LiveStream) -> tuple[list[Event], Failure]:
+    """Return what a reply said before it failed."""
+    events: list[Event] = []
+    while True:
+        try:
+            batch = await live.read()
+        except UpstreamFailed as exc:
+            return events, exc.failure
+        events += batch
+        assert not is_over(events), "it ended well"
+
+
 def is_over(events: Sequence[Event]) -> bool:
     return bool(events) and events[-1].kind in (EventKind.END, EventKind.COMPLETE)
 
@@ -53,6 +66,15 @@ async def failure_of(upstream: Upstream, request: UpstreamRequest) -> Failure:
     with pytest.raises(UpstreamFailed) as caught:
         await drain(await upstream.open(request))
     return caught.value.failure
+
+
+def said(events: Sequence[Event]) -> list[tuple[EventKind, object]]:
+    """Return what events say, without what differs from call to call: the reply's id and when it was made."""
+    read = []
+    for event in events:
+        members = json.loads(event.raw.removeprefix(b"data: ")) if event.raw else {}
+        read.append((event.kind, {name: value for name, value in members.items() if name not in ("id", "created")}))
+    return read
 
 
 def content(events: Sequence[Event]) -> str:
@@ -75,4 +97,4 @@ def over(fake: FakeUpstream, *, timeouts: Timeouts = TIMEOUTS, network: Network 
         timeouts=timeouts,
         network=network or Network(),
     )
-    return HttpUpstream(provider, transport_to(provider), FakeClock())
+    return HttpUpstream(provider, transport_to(provider, LOCAL), FakeClock())

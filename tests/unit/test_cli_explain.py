@@ -23,6 +23,7 @@ CALL = {
     "outcome": "completed",
     "fault": None,
     "started_at_ms": 1_800_000_000_000,
+    "priority": "batch",
     "substituted": "small->large;fallback",
     "served_deployment": "far/x",
     "served_model": "x-1",
@@ -43,6 +44,8 @@ CALL = {
 ROUTE = {
     "asked_model": "small",
     "substituted": "small->large;tag",
+    "priority": "batch",
+    "priority_lowered": True,
     "target": "up/a",
     "admitted": False,
     "home": "up/a",
@@ -54,7 +57,11 @@ ROUTE = {
             "value": 1.0,
             "ceiling_nano_usd": 2_500_000,
             "spared": False,
-            "policies": [{"refusal": None}, {"refusal": {"message": "The budget is used up."}}],
+            "policies": [
+                {"refusal": None, "observed": True},
+                {"refusal": {"message": "The budget is used up."}, "observed": False},
+                {"refusal": {"message": "Too fast."}, "observed": True},
+            ],
         },
         {
             "target": "up/b",
@@ -91,6 +98,7 @@ def test_a_call_is_told_with_its_attempts(router: AnsweringRouter, capsys: pytes
     assert {"Bearer sk-boss"} == router.bearers
     assert [
         "call_1: small was asked for, completed, 2027-01-15 08:00:00Z",
+        "class batch",
         "substituted: small->large;fallback",
         "served by far/x, which says that it served x-1",
         "in order: up/a",
@@ -103,7 +111,7 @@ def test_a_call_is_told_with_its_attempts(router: AnsweringRouter, capsys: pytes
 
 
 def test_a_call_without_a_choice_says_so(router: AnsweringRouter, capsys: pytest.CaptureFixture[str]) -> None:
-    nothing = {"substituted": None, "served_deployment": None, "decision": None, "attempts": []}
+    nothing = {"priority": None, "substituted": None, "served_deployment": None, "decision": None, "attempts": []}
     router.answers = [(200, {**CALL, **nothing, "outcome": "refused", "fault": "rate_limited"})]
 
     assert 0 == router.run("explain", "call_1")
@@ -125,11 +133,12 @@ def test_a_request_is_told_where_it_would_go(
     assert {"Bearer sk-own"} == router.bearers
     assert [
         "small is asked for, small->large;tag",
+        "class batch, lowered because a budget is low",
         "it would go to up/a",
         "it would be refused at every candidate",
         "its conversation is at up/a",
         "TARGET  TIER  WEIGHT  AT MOST USD  SAYS",
-        "up/a    1     1       0.0025       The budget is used up.",
+        "up/a    1     1       0.0025       The budget is used up.; only observed: Too fast.",
         "up/b    2     -       -            may be sent",
         "kept though slow or failing at times, because most are out: up/b",
         "left out: up/c, resting until 2027-01-15 08:00:00Z",
@@ -142,11 +151,19 @@ def test_a_request_is_told_where_it_would_go(
 
 def test_nobody_to_go_to_is_said(router: AnsweringRouter, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "request.json").write_text("{}")
-    nobody = {"substituted": None, "target": None, "home": None, "candidates": [], "dropped": [], "fallbacks": {}}
+    nobody = {
+        "priority_lowered": False,
+        "substituted": None,
+        "target": None,
+        "home": None,
+        "candidates": [],
+        "dropped": [],
+        "fallbacks": {},
+    }
     router.answers = [(200, {**ROUTE, **nobody})]
 
     assert 0 == router.run("explain", "--request", str(tmp_path / "request.json"))
-    assert ["small is asked for", "nobody can take it now"] == capsys.readouterr().out.splitlines()
+    assert ["small is asked for", "class batch", "nobody can take it now"] == capsys.readouterr().out.splitlines()
 
 
 def test_json_is_the_answer_as_it_is(router: AnsweringRouter, capsys: pytest.CaptureFixture[str]) -> None:

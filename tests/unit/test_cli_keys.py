@@ -88,12 +88,16 @@ def test_show_prints_the_limits_and_where_they_were_set(
     router: AnsweringRouter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     limit = {"scope": "key:ci", "limit": "rpm", "value": "5", "set_by": "checkrein.yaml:3"}
-    router.answers = [(200, {**KEY, "limits": [limit]})]
+    limits = [{**limit, "observed": True}, {**limit, "observed": False}]
+    router.answers = [(200, {**KEY, "limits": limits})]
     assert 0 == router.run("keys", "show", "ci")
 
     lines = capsys.readouterr().out.splitlines()
     assert "secret:  until 2027-01-15 08:00:00Z" in lines
-    assert "key:ci  rpm    5      checkrein.yaml:3" == lines[-1]
+    assert [
+        "key:ci  rpm    5 (observed)  checkrein.yaml:3",
+        "key:ci  rpm    5             checkrein.yaml:3",
+    ] == lines[-2:]
 
 
 def test_json_is_the_answer_as_it_is(router: AnsweringRouter, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,17 @@
 """A reload swaps the configuration whole, or says why not and changes nothing; stored keys come beside the file's."""
 
+import asyncio
 import logging
 import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from router import configured as module
 from router.config import Sources, load
 from router.configured import UNSEEN_NS_MIN, Configured, Stored, read_stored
 from router.domain.catalog import Snapshot
@@ -54,8 +58,8 @@ class Desk:
     def write(self, name: str, more: str = "") -> None:
         self.file.write_text(TEXT.replace("NAME", name) + more)
 
-    def take(self, revision: int, *keys: StoredKey) -> None:
-        self.configured.take_stored(Stored(revision=revision, keys=keys, records=self.records), self.set_budgets)
+    async def take(self, revision: int, *keys: StoredKey) -> None:
+        await self.configured.take_stored(Stored(revision=revision, keys=keys, records=self.records), self.set_budgets)
 
     def set_budgets(self, budgets: Iterable[Budget]) -> None:
         self.budgets.append(sorted(budget.id for budget in budgets))
@@ -131,10 +135,10 @@ def test_a_change_of_the_file_is_seen_once(desk: Desk) -> None:
     assert [False, True, False, True, False] == looks
 
 
-def test_stored_keys_are_in_force_beside_the_files_and_their_budgets_before(desk: Desk) -> None:
+async def test_stored_keys_are_in_force_beside_the_files_and_their_budgets_before(desk: Desk) -> None:
     before = desk.configured.current
     assert -1 == desk.configured.stored_revision
-    desk.take(3, stored("ci", budget={"limit_usd": 1}))
+    await desk.take(3, stored("ci", budget={"limit_usd": 1}))
 
     assert ["ci", "test"] == desk.key_names()
     assert (2, 3) == (desk.configured.current.revision, desk.configured.stored_revision)
@@ -143,38 +147,38 @@ def test_stored_keys_are_in_force_beside_the_files_and_their_budgets_before(desk
     assert ["test"] == [entry.principal.key_id for entry in before.keys.values()]
 
 
-def test_what_was_read_earlier_does_not_undo_what_was_read_later(desk: Desk) -> None:
-    desk.take(3, stored("late"))
-    desk.take(2, stored())
-    desk.take(3, stored())
+async def test_what_was_read_earlier_does_not_undo_what_was_read_later(desk: Desk) -> None:
+    await desk.take(3, stored("late"))
+    await desk.take(2, stored())
+    await desk.take(3, stored())
 
     assert ["late", "test"] == desk.key_names()
     assert 1 == len(desk.budgets)
 
 
-def test_an_empty_store_is_no_news(desk: Desk) -> None:
+async def test_an_empty_store_is_no_news(desk: Desk) -> None:
     before = desk.configured.current
-    desk.take(0)
+    await desk.take(0)
 
     assert before is desk.configured.current
     assert 0 == desk.configured.stored_revision
 
 
-def test_only_changed_keys_are_compiled_again(desk: Desk) -> None:
+async def test_only_changed_keys_are_compiled_again(desk: Desk) -> None:
     first, second = stored("a"), msgspec.structs.replace(stored("b"), secrets=(SecretDigest(sha256="cd" * 32),))
-    desk.take(1, first, second)
+    await desk.take(1, first, second)
     before = desk.configured.current.keys
-    desk.take(2, first, msgspec.structs.replace(second, revision=2))
+    await desk.take(2, first, msgspec.structs.replace(second, revision=2))
     after = desk.configured.current.keys
 
     assert after[b"\xab" * 32] is before[b"\xab" * 32]
     assert after[b"\xcd" * 32] is not before[b"\xcd" * 32]
 
 
-def test_the_files_key_wins_over_a_stored_one_and_broken_ones_are_left_out(
+async def test_the_files_key_wins_over_a_stored_one_and_broken_ones_are_left_out(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.take(1, stored("test", revoked=True), msgspec.structs.replace(stored("broken"), settings_json="{}"))
+    await desk.take(1, stored("test", revoked=True), msgspec.structs.replace(stored("broken"), settings_json="{}"))
 
     assert ["test"] == desk.key_names()
     assert not next(iter(desk.configured.current.keys.values())).revoked
@@ -183,7 +187,7 @@ def test_the_files_key_wins_over_a_stored_one_and_broken_ones_are_left_out(
 
 
 async def test_stored_keys_survive_a_reload_and_follow_its_mode(desk: Desk) -> None:
-    desk.take(1, stored())
+    await desk.take(1, stored())
     desk.write("second", "mode: observe\n")
     await desk.reload()
 
@@ -192,11 +196,11 @@ async def test_stored_keys_survive_a_reload_and_follow_its_mode(desk: Desk) -> N
 
 
 async def test_keys_that_change_while_the_upstreams_follow_are_not_lost(desk: Desk) -> None:
-    desk.take(1, stored())
+    await desk.take(1, stored())
 
     async def follow(snapshot: Snapshot) -> None:
         desk.followed.append(snapshot)
-        desk.take(2)
+        await desk.take(2)
 
     desk.write("second")
     await desk.configured.reload(follow)
@@ -246,9 +250,9 @@ def accounts_of(desk: Desk, key: str) -> list[str]:
     return [budget for entry in entries if entry.principal.key_id == key for budget, _ in entry.principal.accounts]
 
 
-def test_stored_tenants_hold_for_keys_of_store_and_file(desk: Desk) -> None:
+async def test_stored_tenants_hold_for_keys_of_store_and_file(desk: Desk) -> None:
     desk.records = (ACME, LAB, EVERY_KEY, record("ann", RecordKind.USER, limits={"rpm": 3}))
-    desk.take(1, stored(team="acme/lab"))
+    await desk.take(1, stored(team="acme/lab"))
 
     assert ["budget/all/key=*/requests/month@UTC", LAB_BUDGET] == accounts_of(desk, "ci")
     assert ["budget/all/key=*/requests/month@UTC"] == accounts_of(desk, "test")
@@ -256,43 +260,43 @@ def test_stored_tenants_hold_for_keys_of_store_and_file(desk: Desk) -> None:
     assert {LAB_BUDGET, "budget/all/key=*/requests/month@UTC"} == set(desk.budgets[-1])
 
 
-def test_a_budget_that_calls_decide_on_is_in_their_tree(desk: Desk) -> None:
+async def test_a_budget_that_calls_decide_on_is_in_their_tree(desk: Desk) -> None:
     desk.records = (record("agents", RecordKind.BUDGET, scope={"agent": "*"}, limit_usd=1),)
-    desk.take(1)
+    await desk.take(1)
 
     assert ["budget/agents/agent=*/usd/month@UTC"] == [one.id for one in desk.configured.current.tree_budgets]
 
 
-def test_a_deleted_tenant_leaves_the_paths_of_all_keys(desk: Desk) -> None:
+async def test_a_deleted_tenant_leaves_the_paths_of_all_keys(desk: Desk) -> None:
     desk.records = (ACME, LAB, EVERY_KEY)
-    desk.take(1, stored(team="acme/lab"))
+    await desk.take(1, stored(team="acme/lab"))
     desk.records = (ACME,)
-    desk.take(2, stored(team="acme/lab"))
+    await desk.take(2, stored(team="acme/lab"))
 
     assert ([], []) == (accounts_of(desk, "ci"), accounts_of(desk, "test"))
     assert {} == dict(desk.configured.current.budgets)
     desk.records = ()
-    desk.take(3)
+    await desk.take(3)
     assert ["test"] == desk.key_names()
 
 
-def test_keys_are_compiled_again_when_tenants_change_and_only_then(desk: Desk) -> None:
+async def test_keys_are_compiled_again_when_tenants_change_and_only_then(desk: Desk) -> None:
     desk.records = (ACME, LAB)
-    desk.take(1, stored(team="acme/lab"))
+    await desk.take(1, stored(team="acme/lab"))
     before = dict(desk.configured.current.keys)
     desk.records = (ACME, LAB, top_up(TOPPED))
-    desk.take(2, stored(team="acme/lab"))
+    await desk.take(2, stored(team="acme/lab"))
     same = dict(desk.configured.current.keys)
     desk.records = (ACME, msgspec.structs.replace(LAB, settings_json='{"name":"acme/lab"}'))
-    desk.take(3, stored(team="acme/lab"))
+    await desk.take(3, stored(team="acme/lab"))
 
     assert all(same[sha256] is before[sha256] for sha256 in before)
     assert [] == accounts_of(desk, "ci")
 
 
-def test_a_top_up_is_part_of_the_budget_it_names_and_of_no_other(desk: Desk) -> None:
+async def test_a_top_up_is_part_of_the_budget_it_names_and_of_no_other(desk: Desk) -> None:
     desk.records = (ACME, LAB, EVERY_KEY, top_up(TOPPED), msgspec.structs.replace(top_up(TOPPED), name="t2"))
-    desk.take(1)
+    await desk.take(1)
     budgets = desk.configured.current.budgets
 
     assert (TopUp(amount=7, until_ns=1, value="acme/lab"),) * 2 == budgets[BudgetId(LAB_BUDGET)].top_ups
@@ -303,7 +307,7 @@ async def test_stored_tenants_survive_a_reload_that_cannot_have_their_names(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk.records = (ACME, LAB)
-    desk.take(1, stored(team="acme/lab"))
+    await desk.take(1, stored(team="acme/lab"))
     desk.write("second", "organizations: [{ name: acme, teams: [{ name: lab, budget: { limit_tokens: 3 } }] }]\n")
     await desk.reload()
 
@@ -312,9 +316,11 @@ async def test_stored_tenants_survive_a_reload_that_cannot_have_their_names(
 
 
 @pytest.mark.parametrize("settings", ["{", "{}", '{"name":"acme/other"}', '{"name":"acme/lab","wrong":1}'])
-def test_a_broken_record_is_left_out_and_said(settings: str, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_broken_record_is_left_out_and_said(
+    settings: str, desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
     desk.records = (ACME, msgspec.structs.replace(LAB, settings_json=settings), EVERY_KEY)
-    desk.take(1, stored(team="acme/lab"))
+    await desk.take(1, stored(team="acme/lab"))
 
     assert ["budget/all/key=*/requests/month@UTC"] == accounts_of(desk, "ci")
     assert "the stored team acme/lab is left out" in caplog.text
@@ -341,18 +347,18 @@ async def test_what_changed_between_two_reads_is_read_again(desk: Desk) -> None:
         (RecordKind.USER, '{"name":"sk-looks-like-one"}', "looks like a secret"),
     ],
 )
-def test_a_record_that_mentions_what_is_not_there_cannot_be_stored(
+async def test_a_record_that_mentions_what_is_not_there_cannot_be_stored(
     kind: RecordKind, settings: str, said: str, desk: Desk
 ) -> None:
     desk.records = (ACME,)
-    desk.take(1)
+    await desk.take(1)
     with pytest.raises(SettingsRefused, match=said):
         desk.configured.check_record(kind, settings)
 
 
-def test_a_record_may_mention_what_file_or_store_have(desk: Desk) -> None:
+async def test_a_record_may_mention_what_file_or_store_have(desk: Desk) -> None:
     desk.records = (ACME, LAB)
-    desk.take(1, stored(team="acme/lab"))
+    await desk.take(1, stored(team="acme/lab"))
     scopes = ('{"team":"acme/lab"}', '{"key":"test"}', '{"key":"ci"}', '{"model":"first"}', '{"model":"*"}')
     for scope in scopes:
         settings = f'{{"name":"b","limit_usd":1,"scope":{scope}}}'
@@ -372,24 +378,24 @@ async def test_rules_know_the_tenants_of_the_file_and_their_lines(desk: Desk) ->
     assert {} == desk.configured.filed(RecordKind.TOP_UP)
 
 
-def test_a_tenant_is_needed_by_keys_in_use_its_teams_and_budgets(desk: Desk) -> None:
+async def test_a_tenant_is_needed_by_keys_in_use_its_teams_and_budgets(desk: Desk) -> None:
     desk.records = (ACME, LAB)
-    desk.take(1, stored(team="acme/lab", user="ann"))
+    await desk.take(1, stored(team="acme/lab", user="ann"))
     needed = desk.configured.needed_by
 
     assert "the key ci" == needed(RecordKind.USER, "ann") == needed(RecordKind.TEAM, "acme/lab")
-    desk.take(2, stored(team="acme/lab", user="ann", revoked=True))
+    await desk.take(2, stored(team="acme/lab", user="ann", revoked=True))
     assert needed(RecordKind.USER, "ann") is None
     assert needed(RecordKind.TEAM, "acme/lab") is None
     assert "the team acme/lab" == needed(RecordKind.ORGANIZATION, "acme")
     assert needed(RecordKind.BUDGET, "acme") is None
     desk.records = (ACME, record("b", RecordKind.BUDGET, scope={"organization": "acme"}, limit_usd=1))
-    desk.take(3)
+    await desk.take(3)
     assert "the budget b" == needed(RecordKind.ORGANIZATION, "acme")
     assert LAB_BUDGET == desk.configured.budget_of(RecordKind.TEAM, LAB.settings_json)
 
 
-def test_only_keys_of_tenants_that_changed_are_compiled_again(desk: Desk) -> None:
+async def test_only_keys_of_tenants_that_changed_are_compiled_again(desk: Desk) -> None:
     keys = [
         msgspec.structs.replace(stored(name, team=team, user=user), secrets=(SecretDigest(sha256=sha256 * 32),))
         for name, team, user, sha256 in (
@@ -400,22 +406,24 @@ def test_only_keys_of_tenants_that_changed_are_compiled_again(desk: Desk) -> Non
         )
     ]
 
-    def compiled_again(*records: Record) -> set[str]:
+    async def compiled_again(*records: Record) -> set[str]:
         before = desk.configured.current.keys
         desk.records = records
-        desk.take(desk.configured.stored_revision + 1, *keys)
+        await desk.take(desk.configured.stored_revision + 1, *keys)
         after = desk.configured.current.keys
         return {str(one.principal.key_id) for sha256, one in after.items() if before.get(sha256) is not one} - {"test"}
 
     others = (ACME, record("acme/other", RecordKind.TEAM), record("ann", RecordKind.USER, limits={"rpm": 3}))
-    assert {"of-lab", "of-other", "of-ann", "alone"} == compiled_again(LAB, *others)
-    assert {"of-lab"} == compiled_again(msgspec.structs.replace(LAB, settings_json='{"name":"acme/lab"}'), *others)
-    assert {"of-lab"} == compiled_again(*others, LAB)
-    assert {"of-lab", "of-other"} == compiled_again(record("acme", limits={"rpm": 1}), LAB, *others[1:])
-    assert {"of-ann"} == compiled_again(record("acme", limits={"rpm": 1}), LAB, others[1])
-    assert {"of-lab"} == compiled_again(record("acme", limits={"rpm": 1}), others[1])
-    assert {"of-lab"} == compiled_again(record("acme", limits={"rpm": 1}), LAB, others[1])
-    assert {"of-lab", "of-other", "of-ann", "alone"} == compiled_again(EVERY_KEY)
+    assert {"of-lab", "of-other", "of-ann", "alone"} == await compiled_again(LAB, *others)
+    assert {"of-lab"} == await compiled_again(
+        msgspec.structs.replace(LAB, settings_json='{"name":"acme/lab"}'), *others
+    )
+    assert {"of-lab"} == await compiled_again(*others, LAB)
+    assert {"of-lab", "of-other"} == await compiled_again(record("acme", limits={"rpm": 1}), LAB, *others[1:])
+    assert {"of-ann"} == await compiled_again(record("acme", limits={"rpm": 1}), LAB, others[1])
+    assert {"of-lab"} == await compiled_again(record("acme", limits={"rpm": 1}), others[1])
+    assert {"of-lab"} == await compiled_again(record("acme", limits={"rpm": 1}), LAB, others[1])
+    assert {"of-lab", "of-other", "of-ann", "alone"} == await compiled_again(EVERY_KEY)
 
 
 def test_the_store_is_out_of_reach_when_no_look_at_it_has_succeeded_for_a_while(desk: Desk) -> None:
@@ -441,3 +449,67 @@ async def test_a_price_file_that_changes_is_a_change_of_the_configuration(tmp_pa
     os.utime(tmp_path / "prices.json", ns=(1, 1))
     assert desk.configured.files_changed()
     assert not desk.configured.files_changed()
+
+
+OTHER_KEY = msgspec.structs.replace(stored("other", budget={"limit_usd": 3}), secrets=(SecretDigest(sha256="cd" * 32),))
+
+
+async def test_calls_are_served_while_what_is_stored_is_compiled(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    going, may_end = asyncio.Event(), threading.Event()
+    loop, join = asyncio.get_running_loop(), module._join
+
+    def held_up(*args: Any) -> Any:
+        loop.call_soon_threadsafe(going.set)
+        assert may_end.wait(10)
+        return join(*args)
+
+    monkeypatch.setattr(module, "_join", held_up)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        tasks.create_task(desk.take(1, stored("ci")))
+        await going.wait()
+        meanwhile = desk.key_names()
+        may_end.set()
+
+    assert ["test"] == meanwhile
+    assert ["ci", "test"] == desk.key_names()
+
+
+async def test_a_reload_meanwhile_is_not_undone_by_what_was_being_compiled(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going, may_end = asyncio.Event(), threading.Event()
+    loop, join = asyncio.get_running_loop(), module._join
+
+    def held_up(*args: Any) -> Any:
+        if not going.is_set():
+            loop.call_soon_threadsafe(going.set)
+            assert may_end.wait(10)
+        return join(*args)
+
+    monkeypatch.setattr(module, "_join", held_up)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        tasks.create_task(desk.take(1, stored("ci")))
+        await going.wait()
+        desk.write("second")
+        await desk.reload()
+        may_end.set()
+
+    assert ["second"] == list(desk.configured.current.models)
+    assert ["ci", "test"] == desk.key_names()
+
+
+async def test_the_later_of_two_that_come_at_once_is_in_force(desk: Desk) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for revision, name in ((2, "late"), (1, "early"), (3, "last")):
+            tasks.create_task(desk.take(revision, stored(name)))
+
+    assert (["last", "test"], 3) == (desk.key_names(), desk.configured.stored_revision)
+
+
+async def test_only_budgets_that_are_others_than_before_are_set_again(desk: Desk) -> None:
+    await desk.take(1, stored("ci", budget={"limit_usd": 1}))
+    await desk.take(2, stored("ci", budget={"limit_usd": 1}), msgspec.structs.replace(OTHER_KEY, revision=2))
+    await desk.take(3, stored("ci", budget={"limit_usd": 2}), msgspec.structs.replace(OTHER_KEY, revision=2))
+
+    mine, others = "key/ci/usd/month@UTC", "key/other/usd/month@UTC"
+    assert [[mine], [others], [mine]] == desk.budgets

@@ -25,7 +25,8 @@ from uvicorn.server import ServerState
 from router.adapters.telemetry_fan_out import FanOutTelemetry
 from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
-from router.adapters.transport_connection import Connection
+from router.adapters.transport.connection import Connection
+from router.adapters.transport.dialing import Dialer
 from router.adapters.transport_httptools import HttptoolsTransport
 from router.adapters.upstreams.http_upstream import HttpUpstream
 from router.domain.catalog import Credential, Provider, ProviderKind, Timeouts
@@ -53,6 +54,7 @@ from tests.support.fakes import (
     usage_chunk,
 )
 from tests.support.sqlite_ledger import opened
+from tests.support.transport_calls import LOCAL
 from tests.support.waiting import turns
 
 KEY = "sk-test-key"
@@ -185,7 +187,7 @@ async def router_on(folder: Path, who: Principal | None = None) -> AsyncIterator
         credentials=(Credential(key=Secret("sk-up")),),
         timeouts=limits,
     )
-    transport = HttptoolsTransport(host="127.0.0.1", port=1, tls=None, connect_ns=SECOND)
+    transport = HttptoolsTransport(Dialer(host="127.0.0.1", port=1, reach=LOCAL), connect_ns=SECOND)
     prometheus = PrometheusTelemetry()
     with (folder / "log").open("wb") as log:
         lines = LogTelemetry(log, beside=prometheus)

@@ -185,3 +185,12 @@ def test_grants_are_what_was_said_or_is_the_default(loaded: Loaded) -> None:
         unsaid.observed,
         unsaid.allowed,
     )
+
+
+def test_limits_that_are_only_observed_say_so(loaded: Loaded) -> None:
+    text = '{"name":"ci","profile":"standard","limits":{"observe":true},"budget":{"limit_usd":2,"observe":true}}'
+    found = limits_of(read_key(text), read_book(loaded.settings), loaded.settings, loaded.tree)
+
+    assert {"rpm": True, "tpm": True, "concurrency": True, "budget": True, "models": False} == {
+        one.limit: one.observed for one in found if one.scope == "key:ci" and one.limit != "mode"
+    }

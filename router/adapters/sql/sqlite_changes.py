@@ -20,6 +20,10 @@ _READ_AUDIT: Final = (
     "SELECT id, kind, subject, revision, actor, action, at_ns, before, after FROM audit{where} ORDER BY id DESC LIMIT ?"
 )
 
+_FORGET_AUDIT: Final = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at_ns < ? ORDER BY at_ns LIMIT ?)"
+STEP_CHANGES_MAX: Final = 200
+"""Audit rows that are deleted at once: of the largest, whose settings are 64 KiB, for about as long as calls."""
+
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
@@ -68,3 +72,8 @@ def read_audit(connection: sqlite3.Connection, sought: AuditFilter, limit: int) 
             _READ_AUDIT.format(where=where), (*said.values(), limit)
         )
     ]
+
+
+def forget_changes(connection: sqlite3.Connection, made_before_ns: int, limit: int = STEP_CHANGES_MAX) -> bool:
+    """Delete the oldest audit rows, at most `limit`; tells whether there may be more."""
+    return connection.execute(_FORGET_AUDIT, (made_before_ns, limit)).rowcount == limit

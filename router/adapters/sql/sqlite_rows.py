@@ -158,6 +158,7 @@ def settled_row(settlement: Settlement, epoch: Epoch, hold_nano_usd: int, booked
         settlement.price_version,
         _attempts_text(settlement.attempts) if settlement.attempts else None,
         (None if settlement.would_refuse is None else str(settlement.would_refuse)),
+        settlement.priority,
         settlement.decision,
         (None if settlement.substituted is None else settlement.substituted.text),
         hold_nano_usd,

@@ -35,11 +35,11 @@ INSERT INTO calls (
     id, epoch, request_id, key_id, organization, team, user, workflow_id, parent_call_id, agent, tags,
     route, stream, asked_model, served_deployment, served_model, started_ns, duration_ns, first_token_ns,
     outcome, fault, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
-    usage_estimated, cost_nano_usd, price_version, attempts, would_refuse, decision, substituted, hold_nano_usd,
-    booked, spent
+    usage_estimated, cost_nano_usd, price_version, attempts, would_refuse, priority, decision, substituted,
+    hold_nano_usd, booked, spent
 ) VALUES {} ON CONFLICT (id) DO NOTHING
 """
-_SETTLED: Final = f"({', '.join('?' * 36)})"
+_SETTLED: Final = f"({', '.join('?' * 37)})"
 SETTLE_CALLS: Final = {rows: _SETTLE.format(", ".join([_SETTLED] * rows)) for rows in ROWS}
 
 # What the provider used is unknown, so a hold is posted in full; without a hold the cost is unknown too.
@@ -85,7 +85,7 @@ SELECT
     id, request_id, key_id, organization, team, user, workflow_id, parent_call_id, agent, tags, route, stream,
     asked_model, served_deployment, served_model, started_ns, duration_ns, first_token_ns, outcome, fault,
     input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, usage_estimated,
-    hold_nano_usd, cost_nano_usd, price_version, would_refuse, decision, substituted, attempts
+    hold_nano_usd, cost_nano_usd, price_version, would_refuse, priority, decision, substituted, attempts
 FROM calls
 """
 _OPEN_CALLS: Final = """
@@ -93,7 +93,7 @@ SELECT
     id, request_id, key_id, NULL, NULL, NULL, workflow_id, parent_call_id, agent, tags, NULL, NULL,
     asked_model, NULL, NULL, started_ns, NULL, NULL, NULL, NULL,
     0, 0, 0, 0, 0, 0,
-    hold_nano_usd, NULL, NULL, NULL, NULL, NULL, NULL
+    hold_nano_usd, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM open_calls
 """
 

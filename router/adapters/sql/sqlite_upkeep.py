@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import suppress
 from typing import Final
 
+from router.adapters.sql.sqlite_changes import forget_changes
 from router.adapters.sql.sqlite_fold import delete_older, fold
 from router.adapters.sql.sqlite_store import SqliteThread
 from router.domain.ids import first_call_id
@@ -24,11 +25,14 @@ LAG_NS: Final = 60 * NS_PER_S
 class SqliteUpkeep:
     """The background task of one ledger, on the thread of its writer."""
 
-    def __init__(self, *, writer: SqliteThread, clock: Clock, keep_ns: int | None) -> None:
-        """`keep_ns` is how old a row may grow; None: as old as it likes."""
+    def __init__(
+        self, *, writer: SqliteThread, clock: Clock, keep_ns: int | None, keep_audit_ns: int | None = None
+    ) -> None:
+        """`keep_ns` is how old a call's row may grow, `keep_audit_ns` a change's; None: as old as it likes."""
         self._writer = writer
         self._clock = clock
         self._keep_ns = keep_ns
+        self._keep_audit_ns = keep_audit_ns
         self._failing = False
 
     async def run(self, closing: asyncio.Event) -> None:
@@ -46,6 +50,8 @@ class SqliteUpkeep:
             more = await self._writer.run(fold, first_call_id(now_ns - LAG_NS))
             if self._keep_ns is not None:
                 more |= await self._writer.run(delete_older, now_ns - self._keep_ns)
+            if self._keep_audit_ns is not None:
+                more |= await self._writer.run(forget_changes, now_ns - self._keep_audit_ns)
         except sqlite3.Error as exc:
             if not self._failing:
                 _log.warning("the ledger's upkeep waits until the store can be written again: %s", exc)

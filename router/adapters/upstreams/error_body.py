@@ -12,6 +12,8 @@ from router.domain.instants import NS_PER_MS
 
 _SECRET_RUN_CHARS: Final = 8
 _PLAIN_TEXT_BYTES_MAX: Final = 200
+_SECRET_NAMES: Final = ("auth", "cookie", "credential", "key", "password", "secret", "token")
+"""An operator's header or parameter with one of these in its name carries a credential."""
 _HIDDEN: Final = "[redacted]"
 _NULL: Final = b"null"
 
@@ -110,6 +112,11 @@ class ErrorReader:
         for secret in self._secrets:
             text = redact(text, secret)
         return text[:MESSAGE_CHARS_MAX]
+
+
+def is_secret(name: str) -> bool:
+    """Tell by its name whether a header or a parameter carries a credential."""
+    return any(part in name.lower() for part in _SECRET_NAMES)
 
 
 def redact(text: str, secret: str) -> str:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from router import VERSION
-from router.adapters.upstreams.error_body import ErrorReader
+from router.adapters.upstreams.error_body import ErrorReader, is_secret
 from router.adapters.upstreams.http_reply import ProviderReply
 from router.adapters.upstreams.watch import Watches, timeout_words
 from router.domain.catalog import Credential, Provider, ProviderKind
@@ -18,8 +18,6 @@ from router.ports.clock import Clock
 from router.ports.transport import HttpRequest, Transport, TransportFailed
 from router.ports.upstream import UpstreamFailed, UpstreamRequest
 
-_SECRET_HEADERS: Final = ("auth", "cookie", "key", "secret", "token")
-"""An operator's header with one of these in its name carries a credential."""
 _ACCEPT: Final = {ReplyMode.UNARY: "application/json", ReplyMode.STREAM: "text/event-stream"}
 
 
@@ -136,6 +134,4 @@ def _head(provider: Provider, manner: _Manner, credential: Credential, accept: s
 
 def _secrets(provider: Provider) -> list[str]:
     own = [credential.key.reveal() for credential in provider.credentials if credential.key is not None]
-    return own + [
-        value for name, value in provider.network.headers if any(part in name.lower() for part in _SECRET_HEADERS)
-    ]
+    return own + [value for name, value in provider.network.headers if is_secret(name)]

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Final, assert_never
 
 from router.adapters.upstreams.http_upstream import HttpUpstream
+from router.adapters.upstreams.litellm_bridge import LitellmBridge
+from router.adapters.upstreams.litellm_library import LitellmLibrary
 from router.adapters.upstreams.scripted import ScriptedUpstream
 from router.domain.catalog import Provider, ProviderKind, Snapshot
 from router.domain.ids import ProviderId
@@ -18,8 +20,9 @@ RETIRED_MAX: Final = 64
 class UpstreamRegistry:
     """The `Upstreams` port. An unchanged provider keeps its upstream, and so its connections."""
 
-    def __init__(self, *, clock: Clock, transport_to: Callable[[Provider], Transport]) -> None:
+    def __init__(self, *, clock: Clock, transport_to: Callable[[Provider], Transport], litellm: LitellmLibrary) -> None:
         self._clock = clock
+        self._litellm = litellm
         self._transport_to = transport_to
         self._providers: dict[ProviderId, Provider] = {}
         self._upstreams: dict[ProviderId, Upstream] = {}
@@ -61,6 +64,6 @@ class UpstreamRegistry:
             case ProviderKind.SCRIPTED:
                 return ScriptedUpstream(provider)
             case ProviderKind.LITELLM:
-                raise ValueError(f"provider {provider.id!r}: kind {provider.kind.value} is not served yet")
+                return LitellmBridge(provider, library=self._litellm, connect=self._transport_to, clock=self._clock)
             case never:
                 assert_never(never)

@@ -1,5 +1,6 @@
 """Keep account of what another dialect cannot say: either it stops the translation, or it is left out and named."""
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -9,10 +10,15 @@ from msgspec import Raw
 NAMES_MAX: Final = 32
 """Names told of one request; a conversation of images to a dialect without any would fill every header."""
 
+NAME_CHARS_MAX: Final = 120
+MESSAGE_CHARS_MAX: Final = 400
+"""Both quote what a caller wrote: a name may go into a header, a message into an error."""
+
 NOTHING: Final[Mapping[str, tuple[bytes, ...]]] = MappingProxyType({})
 
 _MORE: Final = "and more"
 _NULL: Final = Raw(b"null")
+_NOT_SHOWN: Final = re.compile(r"[^!-~]")
 
 
 class Unsayable(Exception):
@@ -20,8 +26,8 @@ class Unsayable(Exception):
 
     def __init__(self, param: str, message: str) -> None:
         super().__init__(param, message)
-        self.param = param
-        self.message = message
+        self.param = _shown(param)
+        self.message = message[:MESSAGE_CHARS_MAX]
 
 
 class Losses:
@@ -41,8 +47,9 @@ class Losses:
         """Leave a member out if the caller wants that; raises `Unsayable` if not."""
         if not self._drop:
             raise Unsayable(param, message)
-        if len(self._names) < NAMES_MAX or param in self._names:
-            self._names[param] = None
+        name = _shown(param)
+        if len(self._names) < NAMES_MAX or name in self._names:
+            self._names[name] = None
         else:
             self._names[_MORE] = None
 
@@ -65,3 +72,7 @@ class Losses:
                 continue
             param = f"{where}.{name}" if where else name
             self.lose(param, f"`{param}` cannot be said in {dialect}. Remove it, or ask for it to be dropped.")
+
+
+def _shown(name: str) -> str:
+    return _NOT_SHOWN.sub("?", name[:NAME_CHARS_MAX])

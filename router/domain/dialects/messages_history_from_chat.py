@@ -22,6 +22,7 @@ from router.domain.dialects.raw_json import (
     encode,
     is_text,
     present,
+    read_member,
     read_object,
     read_objects,
     read_text,
@@ -74,7 +75,7 @@ def history_from_chat(messages: Raw, losses: Losses) -> tuple[Raw | None, Raw]:
     turns: list[_Turn] = []
     for position, message in enumerate(read_objects(messages, "messages")):
         where = f"messages[{position}]"
-        role = read_text(message.get("role"), f"{where}.role")
+        role = read_member(message, "role", where)
         members = _MEMBERS.get(role)
         if members is None:
             raise Unsayable(f"{where}.role", f"Messages has no messages of the role `{role}`.")
@@ -163,7 +164,7 @@ def _call(call: Fields, where: str, losses: Losses) -> Block:
     raw = present(function, "arguments")
     block = {
         "type": _TOOL_USE,
-        "id": encode(id_for_messages(read_text(call.get("id"), f"{where}.id"))),
+        "id": encode(id_for_messages(read_member(call, "id", where))),
         "name": function.get("name", NULL),
         "input": input_of("" if raw is None else read_text(raw, f"{where}.function.arguments")),
     }
@@ -176,7 +177,7 @@ def _call(call: Fields, where: str, losses: Losses) -> Block:
 def _answer(message: Fields, where: str, losses: Losses) -> Block:
     block = {
         "type": _TOOL_RESULT,
-        "tool_use_id": encode(id_for_messages(read_text(message.get("tool_call_id"), f"{where}.tool_call_id"))),
+        "tool_use_id": encode(id_for_messages(read_member(message, "tool_call_id", where))),
     }
     content = message.get("content", NULL)
     if content not in (NULL, NO_TEXT):

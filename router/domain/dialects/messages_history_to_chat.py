@@ -21,8 +21,8 @@ from router.domain.dialects.raw_json import (
     joined,
     present,
     quoted,
+    read_member,
     read_objects,
-    read_text,
     read_type,
 )
 
@@ -48,7 +48,7 @@ def history_to_chat(system: Raw | None, messages: Raw, losses: Losses) -> Raw:
     for position, message in enumerate(read_objects(messages, "messages")):
         where = f"messages[{position}]"
         losses.lose_unknown(message, _MESSAGE, where, "Chat Completions")
-        role = read_text(message.get("role"), f"{where}.role")
+        role = read_member(message, "role", where)
         content_at = f"{where}.content"
         raw = message.get("content", NULL)
         if role not in ("user", "assistant", "system"):
@@ -124,7 +124,7 @@ class _User:
 
     def _answer(self, block: Fields, where: str) -> None:
         self._losses.lose_unknown(block, _TOOL_RESULT, where, "Chat Completions")
-        call_id = read_text(block.get("tool_use_id"), f"{where}.tool_use_id")
+        call_id = read_member(block, "tool_use_id", where)
         message = {"role": _ROLES["tool"], "tool_call_id": encode(call_id)}
         raw = block.get("content", NULL)
         if raw == NULL:

@@ -17,6 +17,7 @@ from router.domain.dialects.raw_json import (
     encode,
     is_text,
     present,
+    read_member,
     read_object,
     read_text,
     read_type,
@@ -109,7 +110,7 @@ def _image_from_chat(part: Fields, where: str, losses: Losses) -> dict[str, Raw]
     detail = present(image, "detail")
     if detail is not None and read_text(detail, f"{where}.detail") not in _AS_CLOSE:
         losses.lose(f"{where}.detail", "Messages looks at every image closely. Leave `detail` out, or say `auto`.")
-    source = _source(read_text(image.get("url"), f"{where}.url"))
+    source = _source(read_member(image, "url", where))
     if source is None:
         losses.lose(f"{where}.url", "Messages takes an image by its http(s) address or as a base64 data URL.")
         return None
@@ -125,7 +126,7 @@ def _file_from_chat(part: Fields, where: str, losses: Losses) -> dict[str, Raw] 
         source = _document(_source(data) or {"type": "base64", "media_type": _PDF, "data": data})
         param = f"{where}.file_data"
     else:
-        source = _source(read_text(file.get("file_id"), f"{where}.file_id"))
+        source = _source(read_member(file, "file_id", where))
         param = f"{where}.file_id"
     if source is None or (source["type"] == "url") == (param.endswith("file_data")):
         losses.lose(param, "Messages takes a PDF or plain text as a base64 data URL, or a PDF by its http(s) address.")
@@ -181,7 +182,7 @@ def _document_to_chat(block: Fields, where: str, losses: Losses) -> dict[str, Ra
     if kind == "base64":
         file = {"file_data": _data_url(source, where)}
     elif kind == "text":
-        data = base64.b64encode(read_text(source.get("data"), f"{where}.data").encode()).decode()
+        data = base64.b64encode(read_member(source, "data", where).encode()).decode()
         file = {"file_data": encode(f"data:{_PLAIN};base64,{data}")}
     else:
         losses.lose(f"{where}.type", f"Chat Completions has no documents by `{kind}`. Send the data of a PDF.")
@@ -193,5 +194,5 @@ def _document_to_chat(block: Fields, where: str, losses: Losses) -> dict[str, Ra
 
 
 def _data_url(source: Fields, where: str) -> Raw:
-    media_type = read_text(source.get("media_type"), f"{where}.media_type")
-    return encode(f"data:{media_type};base64,{read_text(source.get('data'), f'{where}.data')}")
+    media_type = read_member(source, "media_type", where)
+    return encode(f"data:{media_type};base64,{read_member(source, 'data', where)}")

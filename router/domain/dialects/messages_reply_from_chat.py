@@ -6,6 +6,7 @@ translated request asks for them.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -122,10 +123,11 @@ class ChatToMessages:
         return said
 
     def _chunk(self, raw: bytes, said: list[Event]) -> None:
-        try:
-            chunk = read_json(_reply, payload_of(raw))
-        except ValueError:
-            return  # whoever meters the reply has counted it, and shows it to nobody
+        # What cannot be read, whoever meters the reply has counted, and shows it to nobody.
+        with suppress(ValueError):
+            self._say(read_json(_reply, payload_of(raw)), said)
+
+    def _say(self, chunk: _Reply, said: list[Event]) -> None:
         if len(memoryview(chunk.error)) > len(b"null"):
             said.append(_event(b"error", b'"error":' + _error_of(chunk.error)))
             return

@@ -128,10 +128,11 @@ class MessagesToChat:
 
     def _chunk(self, raw: bytes, said: list[Event]) -> None:
         try:
-            event = read_json(_event, payload_of(raw))
+            self._event(read_json(_event, payload_of(raw)), said)
         except ValueError:
             said.append(_MALFORMED)
-            return
+
+    def _event(self, event: _StreamEvent, said: list[Event]) -> None:
         kind = event.type
         if kind == "content_block_delta" and event.delta is not None:
             self._delta(event.index, event.delta, said)

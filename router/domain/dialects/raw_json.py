@@ -24,7 +24,6 @@ _number: Final = msgspec.json.Decoder(float)
 _encoder: Final = msgspec.json.Encoder()
 
 _QUOTE: Final = ord('"')
-_BRACKET: Final = ord("[")
 _UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeError)
 
 
@@ -40,10 +39,6 @@ def present(fields: Fields, name: str) -> Raw | None:
 
 def is_text(raw: Raw) -> bool:
     return memoryview(raw)[0] == _QUOTE
-
-
-def is_list(raw: Raw) -> bool:
-    return memoryview(raw)[0] == _BRACKET
 
 
 def read_object(raw: Raw, where: str) -> dict[str, Raw]:
@@ -68,9 +63,9 @@ def read_texts(raw: Raw, where: str) -> list[str]:
         raise Unsayable(where, f"`{where}` must be an array of strings.") from None
 
 
-def read_text(raw: Raw | None, where: str) -> str:
+def read_text(raw: Raw, where: str) -> str:
     try:
-        return _text.decode(NULL if raw is None else raw)
+        return _text.decode(raw)
     except _UNREADABLE:
         raise Unsayable(where, f"`{where}` must be a string.") from None
 
@@ -82,9 +77,17 @@ def read_number(raw: Raw, where: str) -> float:
         raise Unsayable(where, f"`{where}` must be a number.") from None
 
 
+def read_member(fields: Fields, name: str, where: str) -> str:
+    """Read a text that must be there."""
+    try:
+        return _text.decode(fields[name])
+    except (KeyError, *_UNREADABLE):
+        raise Unsayable(f"{where}.{name}", f"`{where}.{name}` must be a string.") from None
+
+
 def read_type(fields: Fields, where: str) -> str:
     """Read the member that says what an object is."""
-    return read_text(fields.get("type"), f"{where}.type")
+    return read_member(fields, "type", where)
 
 
 def joined(texts: Iterable[Raw]) -> Raw:

@@ -162,7 +162,7 @@ class ChatToResponses:
             status=b"failed",
             model=self._model,
             service_tier=self._tier,
-            output=[self._done[place] for place in sorted(self._done)],
+            output=list(self._done.values()),
             usage=usage_for_responses(self._usage),
             error=error,
         )

@@ -146,6 +146,7 @@ class Account:
         return tuple(Crossed(budget=budget, value=value, at_pct=one.at_pct, action=one.action) for one in new)
 
     def refuse(self, sums: "Account | Bucket", wanted: int) -> Exhausted:
+        """Say why it does not fit; that it is held nevertheless, where the budget is only observed."""
         budget = self.terms.budget
         return Exhausted(
             budget=budget.id,
@@ -156,18 +157,21 @@ class Account:
             reserved=sums.pending,
             wanted=wanted,
             resets_at_ns=self._resets_at(wanted) if sums is self else None,
+            held=budget.observe,
         )
 
     def standing(self) -> Standing:
-        used = self.posted + self.pending
+        used, observed = self.posted + self.pending, self.terms.budget.observe
+        reached = () if observed else self._reached()
         return Standing(
-            actions=tuple(dict.fromkeys(one.action for one in self._reached() if one.counts_pending)),
+            actions=tuple(dict.fromkeys(one.action for one in reached if one.counts_pending)),
             limit=self.limit,
             used=self.posted,
             reserved=self.pending,
             used_pct=used * 100 // self.limit if self.limit else 100,
             room=self.ceiling - used,
             resets_at_ns=self._resets_at(0),
+            observed=observed,
         )
 
     def state(self) -> AccountState:

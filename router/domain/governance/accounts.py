@@ -2,7 +2,7 @@
 
 Laws:
 1. No `reserve` or `extend` makes `posted + pending` pass a limit in any of its accounts, nor where a threshold blocks
-   before it: all of them change, or none.
+   before it: all of them change, or none. Accounts that are only observed are told of, and refuse nothing.
 2. A reservation ends once, as `_NEXT` says. Whatever comes later changes nothing and is told so. One over no account is
    forgotten as it ends: it has no money that could be posted twice.
 3. Money stays in the bucket that admitted it, however late it is posted. A bucket neither counted nor held is dropped.
@@ -16,6 +16,7 @@ At start: every `load` and `adopt`, in any order, then the first `reserve`. Noth
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -156,7 +157,7 @@ class Accounts:
                 account.advance(wall_ns)
             buckets.append(account.bucket)
         answer = _hold(buckets, amounts)
-        if isinstance(answer, Exhausted):
+        if isinstance(answer, Exhausted) and not answer.held:
             self._remember(rid, answer)
         else:
             self._holds[rid] = Hold(tuple(buckets), amounts)
@@ -171,7 +172,7 @@ class Accounts:
             if wall_ns >= bucket.account.next_ns:
                 bucket.account.advance(wall_ns)
         answer = _hold(hold.buckets, amounts)
-        if not isinstance(answer, Exhausted):
+        if not isinstance(answer, Exhausted) or answer.held:
             hold.amounts = hold.amounts.plus(amounts)
         return answer
 
@@ -297,6 +298,7 @@ def _hold(buckets: Sequence[Bucket], amounts: Amounts) -> tuple[Crossed, ...] | 
     """Add to what is pending in every bucket, or in none. The only place that compares money with a limit."""
     assert min(amounts) >= 0, amounts
     crosses = False
+    passed: Exhausted | None = None
     for place, bucket in enumerate(buckets):
         account = bucket.account
         amount = amounts[account.column]
@@ -305,14 +307,18 @@ def _hold(buckets: Sequence[Bucket], amounts: Amounts) -> tuple[Crossed, ...] | 
         sums = account if counts else bucket
         used = sums.posted + sums.pending + amount
         if used > account.ceiling:
-            for held in buckets[:place]:
-                held.add(0, -amounts[held.account.column])
-            return account.refuse(sums, amount)
+            exhausted = account.refuse(sums, amount)
+            if not exhausted.held:
+                for held in buckets[:place]:
+                    held.add(0, -amounts[held.account.column])
+                return exhausted
+            passed = passed or exhausted
         bucket.pending += amount
         if counts:
             account.pending += amount
         if used >= account.alert_at:
             crosses = True
-    if not crosses:
-        return ()
-    return tuple(crossed for bucket in buckets for crossed in bucket.account.cross())
+    crossed: tuple[Crossed, ...] = ()
+    if crosses:
+        crossed = tuple(crossed for bucket in buckets for crossed in bucket.account.cross())
+    return crossed if passed is None else replace(passed, crossed=crossed)

@@ -119,6 +119,8 @@ class Budget:
     mode: BudgetMode = BudgetMode.QUANTILE
     clamp: bool = False
     """An explicit `max_tokens` that does not fit is lowered instead of refused."""
+    observe: bool = False
+    """It counts, and tells what it would do; it does nothing to any call."""
     top_ups: tuple[TopUp, ...] = ()
 
     def __post_init__(self) -> None:
@@ -151,8 +153,10 @@ class Exhausted:
     wanted: int
     resets_at_ns: int | None
     """When the window ends, or, if it rolls, enough of it will have left. None: waiting does not help."""
+    held: bool = False
+    """The reservation is held all the same: the account, or the call, is only observed."""
     crossed: "tuple[Crossed, ...]" = ()
-    """What was crossed all the same, where the reservation was held though it is refused."""
+    """By a reservation that is held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +187,8 @@ class Standing:
     """What a reservation can still get; below 0 after an overrun or a lowered limit."""
     resets_at_ns: int | None
     """When the oldest money leaves; None: never."""
+    observed: bool = False
+    """Nobody is refused, whatever its room."""
 
 
 class State(StrEnum):

@@ -14,16 +14,29 @@ def hold(accounts: Accounts, reservation: Reservation, wall_ns: int) -> tuple[Cr
     """Hold what a call may use, or say which account has no room. An observed call is told so and holds it anyway."""
     path = accounts.path(reservation.path)
     answer = accounts.reserve(reservation.id, path, reservation.amounts, wall_ns)
-    if isinstance(answer, Exhausted) and reservation.observed:
-        answer = replace(answer, crossed=accounts.adopt(reservation.id, path, reservation.amounts, wall_ns))
+    if reservation.observed and isinstance(answer, Exhausted) and not answer.held:
+        crossed = accounts.adopt(reservation.id, path, reservation.amounts, wall_ns)
+        answer = replace(answer, held=True, crossed=crossed)
     return answer
 
 
-def room_of(accounts: Accounts, path: Sequence[AccountKey], wall_ns: int) -> Room:
-    """Return the least that an account of the path has left, of money and of tokens; never below nothing."""
+def is_held(answer: tuple[Crossed, ...] | Exhausted | Stale) -> bool:
+    """Tell whether money is held that somebody asked to hold."""
+    return isinstance(answer, tuple) or (isinstance(answer, Exhausted) and answer.held)
+
+
+def room_of(accounts: Accounts, path: Sequence[AccountKey], wall_ns: int, *, observed: bool = False) -> Room:
+    """Return the least that an account of the path has left, of money and of tokens; never below nothing.
+
+    Accounts that are only observed bound nothing. `observed`: as if they were enforced.
+    """
     usd: int | None = None
     tokens: int | None = None
+    passed_over = False
     for account in accounts.path(path):
+        if account.terms.budget.observe and not observed:
+            passed_over = True
+            continue
         if wall_ns >= account.next_ns:
             account.advance(wall_ns)
         left = account.ceiling - account.posted - account.pending
@@ -32,7 +45,7 @@ def room_of(accounts: Accounts, path: Sequence[AccountKey], wall_ns: int) -> Roo
                 usd = left
         elif account.unit is Unit.TOKENS and (tokens is None or left < tokens):
             tokens = left
-    return Room(None if usd is None else max(usd, 0), None if tokens is None else max(tokens, 0))
+    return Room(None if usd is None else max(usd, 0), None if tokens is None else max(tokens, 0), passed_over)
 
 
 def post(accounts: Accounts, settlement: Settlement) -> tuple[Crossed, ...]:

@@ -12,6 +12,8 @@ class ConcurrencyLimit:
     scope_kind: str
     scope_value: str
     limit: int
+    observe: bool = False
+    """It counts and tells, and refuses nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,8 @@ class Saturated:
     limit_id: str
     scope_kind: str
     limit_value: int
+    observed: bool = False
+    """The limit is only observed: the call has a place under all that are enforced."""
 
 
 class Permits:
@@ -32,13 +36,25 @@ class Permits:
         self._held: dict[str, int] = {}
 
     def acquire(self, limits: Sequence[ConcurrencyLimit]) -> "Permit | Saturated":
-        """Take one of every limit, or of none and say why."""
+        """Take one of every limit, or of none and say why.
+
+        Where an observed limit is full, no place of an observed one is taken, as none would be by a call that is
+        refused: the permit is of those that are enforced, and says so.
+        """
         held = self._held
         for taken, limit in enumerate(limits):
             count = held.get(limit.id, 0)
             if count >= limit.limit:
                 Permit(held, limits[:taken]).release()
-                return Saturated(limit_id=limit.id, scope_kind=limit.scope_kind, limit_value=limit.limit)
+                full = Saturated(
+                    limit_id=limit.id, scope_kind=limit.scope_kind, limit_value=limit.limit, observed=limit.observe
+                )
+                if not limit.observe:
+                    return full
+                permit = self.acquire([one for one in limits if not one.observe])
+                if isinstance(permit, Permit):
+                    permit.passed = full
+                return permit
             held[limit.id] = count + 1
         return Permit(held, limits)
 
@@ -52,11 +68,13 @@ class Permits:
 class Permit:
     """One call's place under its limits; a second release does nothing."""
 
-    __slots__ = ("_held", "_limits")
+    __slots__ = ("_held", "_limits", "passed")
 
     def __init__(self, held: dict[str, int], limits: Sequence[ConcurrencyLimit]) -> None:
         self._held = held
         self._limits = limits
+        self.passed: Saturated | None = None
+        """The limit that would have refused it, had it not only been observed."""
 
     def release(self) -> None:
         limits, self._limits = self._limits, ()

@@ -8,6 +8,8 @@ arrival time (TAT) at which all that was charged will have drained. The laws:
 - Nothing is rounded. A unit takes `period / limit` ns to drain, which is seldom whole, so a TAT is kept in ns * limit:
   a unit is `period_ns` of these, and a nanosecond drains `limit`. Only a reload that changes a period rounds, upward.
 - A TAT in the past decides as none at all does, so idle limits are forgotten.
+- A limit that is only observed holds nobody up. Where one would, none of the observed ones is charged, as none would be
+  by a call that is refused; those that are enforced are charged as if they were alone.
 """
 
 from collections import OrderedDict
@@ -67,6 +69,8 @@ class RateLimit:
     limit: int
     period_ns: int
     smoothing: Smoothing = Smoothing.BURST
+    observe: bool = False
+    """It counts and tells, and refuses nothing."""
 
     def __post_init__(self) -> None:
         assert min(self.limit, self.period_ns) >= 1, f"{self.id!r} lets nothing pass; that is no rate"
@@ -88,6 +92,8 @@ class RateLimited:
     remaining: int
     retry_after_ns: int
     """After exactly so long the same call passes, if nobody else takes anything."""
+    observed: bool = False
+    """The limit is only observed: the call passes, and only what is enforced is charged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +106,8 @@ class CostTooLarge:
     limit_value: int
     cost: int
     cost_max: int
+    observed: bool = False
+    """As of `RateLimited`."""
 
 
 class Standing(NamedTuple):
@@ -143,6 +151,11 @@ class _Bucket:
         return (self.at_once - backlog) // self.period if backlog < self.at_once else 0
 
 
+def enforced(limits: Sequence[RateLimit]) -> tuple[RateLimit, ...]:
+    """Leave out the limits that are only observed."""
+    return tuple([limit for limit in limits if not limit.observe])
+
+
 class Rates:
     """What all limits have taken. `now` is monotonic nanoseconds; the limits of one call have distinct ids."""
 
@@ -155,7 +168,10 @@ class Rates:
         return len(self._buckets)
 
     def charge(self, limits: Sequence[RateLimit], costs: Costs, now: int) -> RateLimited | CostTooLarge | None:
-        """Take `costs` of every limit, or of none and say why. What costs nothing is not held up."""
+        """Take `costs` of every limit, or of none and say why. What costs nothing is not held up.
+
+        Where only an observed limit would refuse, it says so and takes `costs` of all that are enforced.
+        """
         find = self._buckets.get
         taken = []
         fresh: tuple[_Bucket, ...] = ()
@@ -174,7 +190,10 @@ class Rates:
             tat += cost * bucket.period
             # A leaky limit on tokens lets a call of many tokens pass when it is idle: only the slow look knows that.
             if tat - at > bucket.at_once and (cost > limit.burst or bucket.excess(cost, now) > 0):
-                return self.peek(limits, costs, now)
+                refusal = self.peek(limits, costs, now)
+                if refusal is not None and refusal.observed:
+                    self.charge(enforced(limits), costs, now)
+                return refusal
             taken.append((bucket, tat))
         for bucket, tat in taken:
             bucket.tat = tat
@@ -184,6 +203,13 @@ class Rates:
 
     def peek(self, limits: Sequence[RateLimit], costs: Costs, now: int) -> RateLimited | CostTooLarge | None:
         """Say what `charge` would, and take nothing."""
+        alone = enforced(limits)
+        refusal = self._peek(alone, costs, now)
+        if refusal is not None or len(alone) == len(limits):
+            return refusal
+        return self._peek([limit for limit in limits if limit.observe], costs, now)
+
+    def _peek(self, limits: Sequence[RateLimit], costs: Costs, now: int) -> RateLimited | CostTooLarge | None:
         refusal: RateLimited | None = None
         for limit in limits:
             cost = costs[limit.unit]
@@ -195,6 +221,7 @@ class Rates:
                     limit_value=limit.limit,
                     cost=cost,
                     cost_max=limit.burst,
+                    observed=limit.observe,
                 )
             bucket = self._look(limit, now)
             excess = bucket.excess(cost, now) if cost else 0
@@ -207,6 +234,7 @@ class Rates:
                     limit_value=limit.limit,
                     remaining=bucket.remaining(bucket.backlog(now)),
                     retry_after_ns=wait_ns,
+                    observed=limit.observe,
                 )
         return refusal
 

@@ -44,14 +44,22 @@ class Room(NamedTuple):
     usd: int | None = None
     """nano-USD"""
     tokens: int | None = None
+    passed_over: bool = False
+    """There are accounts that are only observed, and what they have left is not in it."""
 
     def beside(self, held: Amounts, spent: Amounts) -> "Room":
         """Return the room of a further attempt: what the call holds is its own, but for what it has spent of it."""
-        usd, tokens = self
+        usd, tokens, passed_over = self
         return Room(
             None if usd is None else max(0, usd + held.usd - spent.usd),
             None if tokens is None else max(0, tokens + held.tokens - spent.tokens),
+            passed_over,
         )
+
+    @property
+    def is_counted(self) -> bool:
+        """Tell whether an account counts money or tokens, and so must know what the call may use."""
+        return self.usd is not None or self.tokens is not None
 
 
 NO_ACCOUNT: Final = Room()
@@ -101,7 +109,7 @@ def size_call(
     `estimate` is the learned quantile of the output of all choices; None: nothing is learned. A model without a price
     is taken to cost `assumed_price` under an account in USD, or is refused.
     """
-    room_usd, room_tokens = room
+    room_usd, room_tokens, _ = room
     price = deployment.price
     if price is None and room_usd is not None:
         price = assumed_price
@@ -112,7 +120,7 @@ def size_call(
     if isinstance(input_tokens, Unbounded):
         if input_tokens.in_window and deployment.context_window is not None:
             input_tokens = deployment.context_window
-        elif room != NO_ACCOUNT:
+        elif room.is_counted:
             return _refuse(_unbounded(input_tokens))
         else:
             input_tokens = sum(map(len, fields.values()))

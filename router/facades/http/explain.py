@@ -40,6 +40,7 @@ class PolicyView(BaseModel):
     policy: str = Field(description="`wording`, `sizing`, `concurrency`, `rate` or `budget`.")
     id: str = Field(description="Of the limit or the budget.")
     refusal: RefusalView | None = Field(description="Null: it lets the call pass.")
+    observed: bool = Field(description="It is only observed: it lets the call pass whatever it says.")
 
 
 class CandidateView(BaseModel):
@@ -82,6 +83,8 @@ class RouteView(BaseModel):
     model: str = Field(description="The model asked for, or its stand-in.")
     strategy: str
     substituted: str | None = Field(description="`asked->served;reason`, where another model stands in.")
+    priority: str = Field(description="Its class.")
+    priority_lowered: bool = Field(description="It is one lower than asked for: a budget is low (`lower_priority`).")
     target: str | None = Field(description="Whom it would be sent to; null: nobody can take it now.")
     admitted: bool = Field(description="Whether every limit and budget would let it pass, at one candidate at least.")
     observed: bool = Field(description="The key is only observed: what refuses it lets it pass.")
@@ -127,12 +130,15 @@ def explain_routes(pipeline: Pipeline, principal: Callable[[Request], Principal]
 
 
 def _view(found: Explanation) -> RouteView:
-    plan = found.plan
+    plan, priority = found.plan, found.priority
+    assert priority is not None, "it was prepared before it was planned"
     return RouteView(
         asked_model=plan.asked.name,
         model=plan.model.name,
         strategy=plan.model.strategy,
         substituted=None if found.substituted is None else found.substituted.text,
+        priority=priority.name,
+        priority_lowered=priority.lowered,
         target=plan.candidates[0].target if plan.candidates else None,
         admitted=found.admitted,
         observed=found.observed,
@@ -169,7 +175,7 @@ def _policy(said: Said) -> PolicyView:
     refusal = None
     if by is not None:
         refusal = RefusalView(fault=by.fault, message=by.message, retry_after_ms=by.retry_after_ms)
-    return PolicyView(policy=said.policy, id=said.id, refusal=refusal)
+    return PolicyView(policy=said.policy, id=said.id, refusal=refusal, observed=said.observed)
 
 
 def _dropped(one: Dropped, wall_offset_ns: int) -> DroppedView:

@@ -22,7 +22,8 @@ def health_router(health: Health) -> APIRouter:
     @routes.get("/healthz", summary="The same as /readyz.")
     @routes.get("/readyz", summary="The process takes calls; send none while this is 503.")
     async def readyz() -> Response:
-        reason = health.not_ready
-        return Response(reason or "ok", status_code=503 if reason else 200, media_type="text/plain", headers=_NO_CACHE)
+        reason, concern = health.not_ready, health.concern
+        text = (reason or "ok") + (f"; {concern}" if concern else "")
+        return Response(text, status_code=503 if reason else 200, media_type="text/plain", headers=_NO_CACHE)
 
     return routes

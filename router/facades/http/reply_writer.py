@@ -18,8 +18,9 @@ from router.facades.http.outlet import Outlet
 from router.facades.http.voice import Voice
 from router.pipeline.call import Call
 
-_FORWARDED_PREFIXES: Final = (b"openai-", b"x-ratelimit-", b"retry-after", b"anthropic-ratelimit-")
-"""The provider's headers that callers know what to do with; all others stay here."""
+_DROPPED: Final = b"x-checkrein-dropped-params"
+_FORWARDED_PREFIXES: Final = (b"openai-", b"x-ratelimit-", b"retry-after", b"anthropic-ratelimit-", _DROPPED)
+"""The provider's headers that callers know what to do with, and our adapters' own; all others stay here."""
 
 _UNITS: Final = {unit: unit.name.lower().replace("_", "-").encode() for unit in Unit}
 
@@ -129,17 +130,20 @@ def _call_headers(call: Call, voice: Voice, upstream_headers: Pairs) -> Headers:
     mismatched = None if says is None or says == asked or is_same_model(asked, says) else says
     dropped = call.attempts[-1].dropped
     if dropped:
-        headers.append((b"x-checkrein-dropped-params", b",".join([_visible(name) for name in dropped])))
-    if call.would_refuse or mismatched is not None:
+        headers.append((_DROPPED, b",".join([_visible(name) for name in dropped])))
+    lowered = call.priority is not None and call.priority.lowered
+    if call.would_refuse or mismatched is not None or lowered:
         headers.append(_notice(call, mismatched))
     return headers
 
 
 def _notice(call: Call, mismatched: str | None) -> tuple[bytes, bytes]:
-    """Say what observing let pass, and what the provider says that it served though it was asked for another model."""
+    """Say what observing let pass, a lowered class, and which other model the provider says that it served."""
     notices = []
     if call.would_refuse:
         notices.append("would_refuse=" + ",".join([WIRE[fault].code or fault for fault in call.would_refuse]))
+    if call.priority is not None and call.priority.lowered:
+        notices.append(f"priority={call.priority.name}")
     if mismatched is not None:
         notices.append("upstream_model=" + _visible(mismatched).decode())
     return b"x-checkrein-notice", "; ".join(notices).encode()

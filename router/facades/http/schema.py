@@ -74,6 +74,7 @@ class CallView(BaseModel):
     usage_estimated: bool
     cost_nano_usd: int | None = Field(description="Null: no price is known.")
     price_version: str | None
+    priority: str | None = Field(description="Its class; null: it is open, or was refused before it had one.")
     substituted: str | None = Field(description="`asked->served;reason`, where another model served.")
     decision: Members | None = Field(
         description="Why it went where it went, for `checkrein explain`; null: there was no choice."
@@ -111,6 +112,7 @@ def view_call(record: CallRecord) -> CallView:
         usage_estimated=record.usage_estimated,
         cost_nano_usd=record.cost_nano_usd,
         price_version=record.price_version,
+        priority=record.priority,
         substituted=record.substituted,
         decision=None if record.decision is None else msgspec.json.decode(record.decision),
         attempts=[

@@ -71,6 +71,7 @@ def test_a_settled_call_is_one_line() -> None:
         "first_token_ms": 210,
         "duration_ms": 900,
         "would_refuse": None,
+        "priority": None,
         "substituted": None,
         "decision": None,
     } == {name: value for name, value in first.items() if name not in ("ts_ms", "call")}

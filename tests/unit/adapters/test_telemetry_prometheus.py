@@ -158,3 +158,11 @@ def test_a_provider_that_served_another_model_is_counted_once_a_call(
     told = [line for line in lines(telemetry) if line.startswith("checkrein_upstream_model_mismatch_total")]
 
     assert ['checkrein_upstream_model_mismatch_total{deployment="local:mock"} 1.0'] * count == told
+
+
+@pytest.mark.parametrize(("unseen_ns", "shown"), [(0, "0.0"), (2_500_000_000, "2.5")])
+def test_a_store_that_is_out_of_reach_is_shown(unseen_ns: int, shown: str) -> None:
+    telemetry = PrometheusTelemetry()
+    telemetry.store_unseen_ns = lambda: unseen_ns
+
+    assert f"checkrein_store_unseen_seconds {shown}" in lines(telemetry)

@@ -13,6 +13,7 @@ from router.ports.transport import HttpRequest, TransportFailed
 from tests.support import fake_upstream
 from tests.support.fake_upstream import FakeUpstream
 from tests.support.fakes import snapshot
+from tests.support.transport_calls import LOCAL
 
 REQUEST = HttpRequest(target=b"/v1/chat/completions", head=b"host: h\r\n", body=b'{"messages":[]}')
 
@@ -27,7 +28,7 @@ async def test_connections_have_a_bound(
 ) -> None:
     monkeypatch.setattr(transport_httptools, "CONNECTIONS_MAX", 1)
     async with FakeUpstream() as upstream:
-        transport = transport_to(provider(upstream.base_url))
+        transport = transport_to(provider(upstream.base_url), LOCAL)
         busy = await transport.send(REQUEST)
         with pytest.raises(TransportFailed, match="already has 1 connections") as caught:
             await transport.send(REQUEST)
@@ -44,7 +45,7 @@ async def test_connections_have_a_bound(
 async def test_a_connection_that_could_not_be_made_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport_httptools, "CONNECTIONS_MAX", 1)
     async with FakeUpstream() as upstream:
-        transport = transport_to(provider(upstream.base_url))
+        transport = transport_to(provider(upstream.base_url), LOCAL)
 
     for _ in range(2):
         with pytest.raises(TransportFailed, match="could not be reached"):
@@ -54,7 +55,7 @@ async def test_a_connection_that_could_not_be_made_is_not_counted(monkeypatch: p
 async def test_no_more_connections_are_kept_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport_httptools, "IDLE_CONNECTIONS_MAX", 1)
     async with FakeUpstream() as upstream:
-        transport = transport_to(provider(upstream.base_url))
+        transport = transport_to(provider(upstream.base_url), LOCAL)
         gate = asyncio.Event()
         upstream.script(*[fake_upstream.silence(gate)] * 3)
         replies = [await transport.send(REQUEST) for _ in range(3)]
@@ -83,4 +84,23 @@ async def test_a_receiver_of_events_is_reached_by_its_address_which_no_error_quo
         assert 1 == len(receiver.requests)
     with pytest.raises(ValueError, match="the url of a webhook must begin with http") as caught:
         transport_to_receiver("ftp://h/hunter2")
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_connection_that_has_grown_old_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_httptools, "AGE_S_MAX", -1.0)
+    async with FakeUpstream() as upstream:
+        transport = transport_to(provider(upstream.base_url), LOCAL)
+        for _ in range(2):
+            reply = await transport.send(REQUEST)
+            while not reply.complete:
+                await reply.read()
+
+        assert 2 == upstream.connections_opened
+
+
+async def test_a_receiver_may_be_at_home_and_never_where_credentials_are_handed_out() -> None:
+    transport_to_receiver("http://10.0.0.1/hook")
+    with pytest.raises(ValueError, match=r"the url of a webhook is at 169\.254\.169\.254, a link-local") as caught:
+        transport_to_receiver("http://169.254.169.254/hunter2")
     assert "hunter2" not in str(caught.value)

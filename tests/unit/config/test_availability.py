@@ -1,5 +1,6 @@
 import pytest
 
+from router.config import availability
 from router.config.availability import credentials_of, find_gaps, why_left_out
 from router.config.schema_providers import ProviderSettings
 from router.config.tree import Plain
@@ -60,4 +61,29 @@ def test_a_preset_names_the_variable_of_its_key() -> None:
 
 def test_kinds_of_a_later_release_are_left_out_and_others_serve() -> None:
     assert why_left_out(provider()) is None
-    assert "providers of kind litellm come to life in a later release" == why_left_out(provider(kind="litellm"))
+    assert why_left_out(provider(kind="litellm", base_url="", litellm_provider="gemini")) is None
+    assert "providers of kind anthropic come to life in a later release" == why_left_out(provider(kind="anthropic"))
+
+
+@pytest.mark.parametrize(("family", "package", "installed"), [
+    ("gemini", "litellm", "litellm"),
+    ("bedrock", "botocore", "botocore"),
+    ("vertex_ai", "google.auth", "google-auth"),
+])  # fmt: skip
+def test_what_litellm_needs_and_is_not_installed_is_named(
+    family: str, package: str, installed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(availability, "find_spec", lambda name: None if name == package else object())
+    assert f"the Python package {installed} is missing: pip install {installed}" == why_left_out(
+        provider(kind="litellm", litellm_provider=family)
+    )
+
+
+def test_a_package_inside_one_that_is_missing_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(name: str) -> object:
+        if "." in name:
+            raise ModuleNotFoundError(name)
+        return object()
+
+    monkeypatch.setattr(availability, "find_spec", find)
+    assert str(why_left_out(provider(kind="litellm", litellm_provider="vertex_ai"))).endswith("google-auth")

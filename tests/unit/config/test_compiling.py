@@ -5,7 +5,17 @@ from pathlib import Path
 import pytest
 
 from router.config import ConfigInvalid, Loaded, compile_snapshot, load
-from router.domain.catalog import ProviderKind, Script, Snapshot, Strategy, Substitute, UnknownPrices
+from router.domain.catalog import (
+    OPENAI_DIALECTS,
+    Network,
+    ProviderKind,
+    Script,
+    Snapshot,
+    Strategy,
+    Substitute,
+    UnknownPrices,
+)
+from router.domain.dialects.dialect import Dialect
 from router.domain.dispatch.breaker import BreakerTerms
 from router.domain.dispatch.retry import RetryTerms
 from router.domain.events import EventType
@@ -25,7 +35,7 @@ PROVIDERS = """
 providers:
   - { name: openai, api_key: sk-provider }
   - { name: demo, kind: scripted, script: { first_token: 20ms, tokens_per_s: 200, reply: hi } }
-  - { name: azure, kind: litellm, api_key: none }
+  - { name: later, kind: anthropic, api_key: none, base_url: "https://a/v1" }
 """
 
 
@@ -168,9 +178,9 @@ def test_deployments_stand_in_the_order_of_their_tiers(load_text: Load) -> None:
 
 
 def test_what_cannot_serve_yet_is_left_out_and_a_model_without_deployments_with_it(load_text: Load) -> None:
-    text = models("{ provider: azure, model: x }", "{ provider: demo, model: y }")
+    text = models("{ provider: later, model: x }", "{ provider: demo, model: y }")
     snapshot = build(load_text(text))
-    alone = build(load_text(models("{ provider: azure, model: x }")))
+    alone = build(load_text(models("{ provider: later, model: x }")))
 
     assert {"openai", "demo"} == set(snapshot.providers)
     assert ["demo/y"] == [deployment.id for deployment in snapshot.models[ModelName("m")].deployments]
@@ -204,6 +214,54 @@ def test_a_provider_is_compiled_with_its_key_its_waits_and_its_script(load_text:
         demo.kind,
         demo.script,
     )
+
+
+NETWORK = """
+providers:
+  - name: far
+    kind: openai_compatible
+    base_url: https://far.test/v1
+    api_key: none
+    network: { ca_file: /etc/hostname, headers: { x-a: b }, allow_private: true, proxy: "http://p:1" }
+  - { name: near, kind: openai_compatible, base_url: https://near.test/v1, api_key: none, network: { proxy: "" } }
+"""
+
+
+def test_a_network_is_compiled_with_the_way_there(load_text: Load) -> None:
+    providers = build(load_text(NETWORK)).providers
+
+    assert Network(
+        ca_file="/etc/hostname", headers=(("x-a", "b"),), allow_private=True, proxy=Secret("http://p:1")
+    ) == (providers[ProviderId("far")].network)
+    assert Network() == providers[ProviderId("near")].network
+
+
+DIALECTS = """
+models:
+  - name: all
+    deployments:
+      - { provider: openai, model: m }
+      - { provider: anthropic, model: m }
+      - { provider: mistral, model: m }
+      - { provider: own, model: m }
+providers:
+  - { name: openai, api_key: sk-provider }
+  - { name: anthropic, api_key: sk-provider }
+  - { name: mistral, api_key: sk-provider }
+  - { name: own, preset: openai, api_key: sk-provider, dialects: [chat] }
+"""
+
+
+def test_what_a_provider_speaks_is_said_or_known_of_its_preset_or_kind(load_text: Load) -> None:
+    snapshot = build(load_text(DIALECTS))
+    spoken = {one.provider: one.dialects for model in snapshot.models.values() for one in model.deployments}
+
+    assert {
+        "openai": OPENAI_DIALECTS | {Dialect.RESPONSES},
+        "anthropic": {Dialect.MESSAGES},
+        "mistral": OPENAI_DIALECTS,
+        "own": {Dialect.CHAT},
+    } == spoken
 
 
 def test_a_deployment_is_compiled_once_for_each_credential_and_they_share_its_weight(load_text: Load) -> None:

@@ -166,3 +166,13 @@ def test_a_limit_on_calls_at_once_is_a_concurrency_limit() -> None:
 
 def test_nothing_set_is_nothing_to_keep_to() -> None:
     assert Bounds() == compile_bounds(ScopeKind.KEY, "ci", None, LimitSettings(smooth=True))
+
+
+def test_what_is_only_observed_is_the_same_budget_and_the_same_limits() -> None:
+    enforced, watched = budget(limit_usd=1), budget(limit_usd=1, observe=True)
+    limits = LimitSettings(rpm=1, concurrency=1, observe=True)
+
+    assert (False, True) == (enforced.observe, watched.observe)
+    assert enforced.id == watched.id
+    assert [True] == [one.observe for one in compile_rate_limits("key", "ci", limits)]
+    assert [True] == [one.observe for one in compile_concurrency_limits("key", "ci", limits)]

@@ -8,7 +8,8 @@ from router.config.schema_budgets import ScopedBudgetSettings
 from router.config.schema_controls import WorkflowSettings
 from router.config.schema_tenants import KeySettings, OrganizationSettings, TeamSettings, UserSettings
 from router.domain.governance.budget import BudgetMode
-from router.domain.principal import KeyEntry, Mode
+from router.domain.ids import ModelName
+from router.domain.principal import KeyEntry, Mode, Permission
 from tests.unit.config.conftest import Load
 
 DIGEST = hashlib.sha256(b"sk-of-a-service").hexdigest()
@@ -194,7 +195,7 @@ def test_a_profile_is_compiled_into_limits_and_thresholds() -> None:
     assert {"key/ci/rpm": 5, "key/ci/tpm": 200_000} == {limit.id: limit.limit for limit in entry.principal.rate_limits}
     assert entry.budget is not None
     assert [50, 80] == [one.at_pct for one in entry.budget.thresholds]
-    assert ("batch", "standard") == (entry.principal.priority, key().principal.priority)
+    assert (("batch", "batch"), ("standard", "critical")) == (entry.principal.priority, key().principal.priority)
 
 
 def test_all_budgets_are_those_of_tenants_and_of_keys() -> None:
@@ -236,3 +237,33 @@ keys: [{{ name: ci, key_sha256: {DIGEST}, team: acme/platform, expires: 2027-01-
     assert compile_key(settings.keys[0], tenants_of(settings), mode=Mode.ENFORCE) == compile_key(
         read.keys[0], tenants_of(read), mode=Mode.ENFORCE
     )
+
+
+def test_an_observed_budget_does_not_say_how_calls_are_sized() -> None:
+    own = {"limit_usd": 1, **DAY, "mode": "quantile", "clamp": True}
+
+    assert (BudgetMode.QUANTILE, False) == (
+        key(EVERYBODY, team="acme/platform", budget={**own, "clamp": False}).principal.budget_mode,
+        key(EVERYBODY, team="acme/platform", budget={**own, "clamp": False}).principal.clamp,
+    )
+    watched = key(EVERYBODY, team="acme/platform", budget={**own, "clamp": False, "observe": True}).principal
+    assert (BudgetMode.STRICT, True) == (watched.budget_mode, watched.clamp)
+
+
+@pytest.mark.parametrize(
+    ("permissions", "may"),
+    [(None, True), (["inference"], True), (["admin"], True), (["admin", "inference"], True), ([], False)],
+)
+def test_who_administers_calls_models_too_and_who_may_nothing_calls_none(
+    permissions: list[str] | None, may: bool
+) -> None:
+    said = {} if permissions is None else {"permissions": permissions}
+    principal = key(**said).principal
+
+    assert may is principal.may_use(ModelName("small"))
+    assert may is (Permission.INFERENCE in principal.permissions)
+    assert not key(**said, models=[]).principal.may_use(ModelName("small"))
+
+
+def test_an_administrator_of_a_team_calls_models_too() -> None:
+    assert key(permissions=["team_admin"], team="acme/platform").principal.may_use(ModelName("small"))

@@ -25,7 +25,7 @@ def test_the_contract_makes_a_list_that_can_be_read(tmp_path: Path) -> None:
 
     assert 20 >= len(told)
     assert "left out: provider openai (no key: set OPENAI_API_KEY)" == told[0]
-    assert told[1].startswith("left out: provider azure-eu (providers of kind litellm")
+    assert told[1].startswith("left out: provider azure-eu (no key: ")
     assert told[1].endswith("; no deployment is left for: large")
     assert all(line.startswith("accepted, not yet enforced: ") for line in told[2:])
 
@@ -63,7 +63,7 @@ def _budget_that(does: str) -> str:
         (_budget_that("notify"), None),
         (_budget_that("block"), None),
         (_budget_that("substitute"), None),
-        (_budget_that("lower_priority"), "budgets[].thresholds[].action (a lower class"),
+        (_budget_that("lower_priority"), None),
         ("workflows: { budget_usd: 1 }", None),
         ("workflows: { max_calls: 1 }", "workflows.max_calls ("),
         ("retry: { attempts_total: 2 }\nbreaker: { probes: 2 }\naffinity: { enabled: true }", None),
@@ -76,16 +76,6 @@ def test_only_what_asks_for_something_that_is_not_done_is_told(load_text: Load, 
     found = [line.removeprefix("accepted, not yet enforced: ") for line in notices(load_text(QUIET + text).settings)]
 
     assert ([] if told is None else [True]) == [line.startswith(str(told)) for line in found]
-
-
-@pytest.mark.parametrize(
-    ("network", "told"),
-    [("{ allow_private: true }", 0), ("{ allow_private: false }", 1), ("{ proxy: 'http://p' }", 1)],
-)
-def test_a_private_address_is_refused_only_later(load_text: Load, network: str, told: int) -> None:
-    text = f"{{ name: x, kind: openai_compatible, base_url: 'http://x/v1', api_key: none, network: {network} }}"
-
-    assert told == len(notices(load_text(QUIET.replace("[{ name: demo", f"[{text}, {{ name: demo")).settings))
 
 
 def test_every_credential_is_used(load_text: Load) -> None:

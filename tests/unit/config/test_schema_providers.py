@@ -43,3 +43,19 @@ def test_parameters_that_sound_like_secrets_are_hidden() -> None:
         mode="json"
     )["params"]
     assert "hunter2" not in repr(provider(params=params))
+
+
+@pytest.mark.parametrize("proxy", ["http://p:3128", "http://u:w@p:3128/", ""])
+def test_a_proxy_is_kept_as_it_is_written(proxy: str) -> None:
+    network = provider(network={"proxy": proxy}).network
+
+    assert network.proxy is not None
+    assert proxy == network.proxy.reveal()
+
+
+@pytest.mark.parametrize("proxy", ["p:3128", "https://p:1", "socks5://p:1", "http://u:hunter2@p:x", "http://p:1/x"])
+def test_what_is_no_proxy_is_refused_without_being_quoted(proxy: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        provider(network={"proxy": proxy})
+
+    assert ["checkrein_invalid_secret"] == [error["type"] for error in caught.value.errors()]

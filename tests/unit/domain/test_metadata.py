@@ -20,6 +20,7 @@ def label(metadata: Metadata, idea: str) -> object:
         "agent": metadata.labels.agent,
         "tags": metadata.labels.tags,
         "user": metadata.user,
+        "priority": metadata.priority,
         "timeout": metadata.timeout_ns,
         "retries": str(metadata.retries),
         "request-id": metadata.request_id,

@@ -124,5 +124,10 @@ def test_a_users_budget_in_usd_says_how_calls_are_sized_where_the_key_has_none(
     called = principal().for_user("ann", Bounds(budget=users), in_force)
     budgeted = replace(principal(), accounts=(account("key"),)).for_user("ann", Bounds(budget=users), in_force)
 
+    watched = replace(principal(), accounts=(account("key"),)).for_user(
+        "ann", Bounds(budget=users), {one.id: one for one in (users, replace(keys, observe=True))}
+    )
+
     assert (mode, clamp) == (called.budget_mode, called.clamp)
     assert (BudgetMode.STRICT, False) == (budgeted.budget_mode, budgeted.clamp)
+    assert (mode, clamp) == (watched.budget_mode, watched.clamp)

@@ -233,6 +233,92 @@ async def test_an_observed_key_is_refused_nothing_and_everything_is_on_record() 
     assert 1 - 3 * 30_000 == 1 - sum(settled.spent.usd for settled in rig.telemetry.settled)
 
 
+WATCHED = "budget/watched/key=ci/usd/day@UTC"
+
+
+def watched_beside(limit: int) -> tuple[Snapshot, Principal]:
+    """An observed budget of next to nothing, and an enforced one."""
+    watched = replace(budget(1, name=WATCHED), observe=True)
+    who = budgeted()
+    return with_budgets(budget(limit), watched), replace(who, accounts=((BudgetId(WATCHED), "ci"), *who.accounts))
+
+
+async def test_an_observed_budget_lets_a_call_pass_and_says_that_it_would_not_have() -> None:
+    setup, who = watched_beside(USD)
+    rig = Rig(setup)
+    rig.upstream().feed(chunk("a"), chunk("", finish="stop"), usage_chunk(10, 1), END_EVENT)
+    body = '{"model":"small","messages":[{"role":"user","content":"hi"}],"stream":true}'
+    with rig.pipeline.open(rig.call(body, who=who)) as reply:
+        await reply.read()
+    (settled,) = rig.telemetry.settled
+
+    assert (Outcome.COMPLETED, Fault.BUDGET_EXHAUSTED) == (settled.outcome, settled.would_refuse)
+    assert USD - 30_000 == left(rig)
+    assert 1 - 30_000 == rig.ledger.standing((BudgetId(WATCHED), "ci"), rig.clock.wall_ns()).room
+
+
+async def test_an_enforced_budget_refuses_beside_an_observed_one() -> None:
+    setup, who = watched_beside(USD // 1_000)
+    rig = Rig(setup)
+    with pytest.raises(RouterError) as caught, rig.pipeline.open(rig.call(BODY % 1_000, who=who)) as reply:
+        await reply.read()
+
+    assert (caught.value.refusal.details or {})["limit"] == BUDGET
+    assert (USD // 1_000, 1) == (left(rig), rig.ledger.standing((BudgetId(WATCHED), "ci"), rig.clock.wall_ns()).room)
+
+
+async def test_a_model_without_a_price_passes_an_observed_budget_and_that_is_on_record() -> None:
+    setup = with_budgets(replace(budget(USD), observe=True))
+    rig = Rig(setup)
+    call = rig.call(BODY % 10, who=budgeted())
+    await rig.pipeline.gate.admit(call, replace(deployment(), price=None))
+
+    assert [Fault.PRICE_UNKNOWN] == call.would_refuse
+
+
+async def test_a_stream_goes_on_past_an_observed_budget_as_far_as_the_enforced_one_goes() -> None:
+    setup, who = watched_beside(USD)
+    rig = Rig(setup)
+    call = rig.call(BODY % 100, who=who)
+    await rig.pipeline.gate.admit(call, deployment())
+    admission = call.admission
+    assert admission is not None
+
+    assert rig.pipeline.gate.extend(admission, call.id, 256)
+    assert not rig.pipeline.gate.extend(admission, call.id, 100_000)
+
+
+async def test_observed_limits_let_calls_pass_and_get_nothing_back_that_they_did_not_take() -> None:
+    rig = Rig()
+    watched = replace(RPM, id="watched", limit=1, observe=True)
+    place = replace(ONE, observe=True)
+    who = replace(principal("*"), rate_limits=(RPM, watched), concurrency_limits=(place,))
+    calls = [rig.call(who=who) for _ in range(2)]
+    gate, standings = rig.pipeline.gate, []
+    for call in calls:
+        await gate.admit(call, deployment())
+        standings += call.admission.standings() if call.admission else []
+
+    assert [[], [Fault.RATE_LIMITED]] == [call.would_refuse for call in calls]
+    assert [(2, 1), (2, 0)] == [(one.limit_value, one.remaining) for one in standings]
+    assert 1 == gate.permits.in_use(place.id)
+    calls[1].close(Outcome.REFUSED)  # nothing was sent: it gets back what it took
+    assert [1, 0] == [gate.rates.standings([one], rig.clock.monotonic)[0].remaining for one in (RPM, watched)]
+    with_room = rig.call(who=who)
+    await gate.admit(with_room, deployment())
+    with pytest.raises(RouterError):
+        await gate.admit(rig.call(who=who), deployment())
+
+
+async def test_a_deployment_with_an_observed_limit_is_never_full() -> None:
+    rig = Rig()
+    place = replace(ONE, observe=True)
+    rig.pipeline.gate.permits.acquire([ONE])
+
+    assert rig.pipeline.gate.is_full(replace(deployment(), concurrency_limits=(ONE,)))
+    assert not rig.pipeline.gate.is_full(replace(deployment(), concurrency_limits=(place,)))
+
+
 async def test_an_observed_stream_is_never_cut() -> None:
     rig = Rig(with_budgets(budget(1)))
     upstream = rig.upstream()

@@ -137,6 +137,21 @@ def test_limits_on_speed_say_who_would_refuse(mode: Mode) -> None:
     permit.release()  # type: ignore[union-attr]  # there was a place
 
 
+async def test_what_is_only_observed_refuses_and_lets_pass() -> None:
+    watched = replace(budget("b", 10**10), observe=True)
+    rig = Rig(replace(routed(place("a")), budgets={watched.id: watched}))
+    account = (watched.id, "ci")
+    await rig.ledger.reserve(reservation(1, hold=10**10, path=[account]), rig.clock.wall)
+    places = ConcurrencyLimit(id="c", scope_kind="key", scope_value="ci", limit=1, observe=True)
+    rig.pipeline.gate.permits.acquire((places,))
+    found = explained(rig, who=replace(principal("*"), accounts=(account,), concurrency_limits=(places,)))
+
+    assert [("concurrency", Fault.RATE_LIMITED), ("budget", Fault.BUDGET_EXHAUSTED)] == refused(only(found))
+    assert [True, True] == [one.observed for one in only(found).said]
+    assert only(found).refusal is None
+    assert found.admitted
+
+
 def test_a_stand_in_and_the_fallbacks_of_each_kind_are_named() -> None:
     rig = Rig(routed(place("a"), substitutes=(Substitute(model=OTHER),), fallbacks=(OTHER,)))
     stood_in = explained(rig)

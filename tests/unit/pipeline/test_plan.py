@@ -9,6 +9,7 @@ from router.domain.dialects.chat_meter import ChatMeter
 from router.domain.dispatch.failure import Fallback
 from router.domain.dispatch.machine import Widen
 from router.domain.faults import Fault, Refusal
+from router.domain.governance.priority import Classed
 from router.domain.governance.rate import RateLimit, Unit, costs_of
 from router.domain.ids import DeploymentId, ModelName, ProviderId
 from router.domain.planning.eligibility import DropReason
@@ -18,6 +19,7 @@ from router.domain.principal import Principal
 from router.pipeline.flight import Flight
 from tests.support.attempts import attempt as begun_attempt
 from tests.support.fakes import SECOND, FedStream, deployment, eject, principal, snapshot
+from tests.support.ledger_facts import budget, reservation
 from tests.support.pipeline import Rig
 
 ASK = '{"model":"small","messages":[{"role":"user","content":"hi"}]}'
@@ -263,6 +265,28 @@ def test_a_model_that_answers_at_times_is_not_down() -> None:
     eject(rig.pipeline.means.breakers, place("a"), rig.clock.monotonic_ns())
 
     assert ("small", ["a"]) == (planned(rig).model.name, order(planned(rig)))
+
+
+@pytest.mark.parametrize(("observe", "served"), [(False, "other"), (True, "small")])
+async def test_a_budget_brings_a_stand_in_unless_it_is_only_observed(observe: bool, served: str) -> None:
+    low = replace(budget("key", 100), observe=observe)
+    substitutes = (Substitute(model=ModelName("other"), budget_used_pct=80),)
+    rig = Rig(replace(routed(place("a"), substitutes=substitutes), budgets={low.id: low}))
+    await rig.ledger.reserve(reservation(1, hold=80, path=[(low.id, "ci")]), rig.clock.wall)
+
+    assert served == planned(rig, who=replace(principal("*"), accounts=((low.id, "ci"),))).model.name
+
+
+def test_a_stand_in_for_a_class_goes_by_the_calls_own() -> None:
+    substitutes = (Substitute(model=ModelName("other"), priority="batch"),)
+    rig = Rig(routed(place("a"), substitutes=substitutes))
+    call = rig.call(ASK)
+    call.priority = Classed("batch", lowered=True)
+    plan = rig.pipeline.planner.plan(call)
+
+    assert isinstance(plan, RoutePlan)
+    assert (ModelName("other"), Reason.PRIORITY) == (plan.model.name, plan.stands_in)
+    assert "small" == planned(rig).model.name
 
 
 def test_a_fallback_that_nobody_knows_is_refused_before_anything_is_sent() -> None:

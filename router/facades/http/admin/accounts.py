@@ -37,6 +37,7 @@ class AccountView(BaseModel):
     used: int = Field(description="Posted in this window.")
     reserved: int = Field(description="Held by calls that are still open.")
     resets_at_ms: int | None = Field(description="When the window ends, or the oldest money leaves it; null: never.")
+    observed: bool = Field(description="The budget counts and tells, and does nothing to any call.")
 
 
 class AccountList(BaseModel):
@@ -79,4 +80,5 @@ def view_account(state: AccountState) -> AccountView:
         used=state.used,
         reserved=state.reserved,
         resets_at_ms=None if resets_at_ns is None else resets_at_ns // NS_PER_MS,
+        observed=budget.observe,
     )

@@ -61,6 +61,7 @@ class LimitView(BaseModel):
     limit: str
     value: str
     set_by: str = Field(description="File and line, `store`, the profile, or `default`.")
+    observed: bool = Field(description="It counts and tells, and refuses nothing.")
 
 
 class KeyDetailView(KeyView):
@@ -114,7 +115,10 @@ def key_routes(desk: KeyDesk, principal: Callable[[Request], Principal]) -> APIR
     @routes.get("/{key}", summary="Show a key and all that it must keep to, with where each limit was set.")
     async def show_key(key: str, caller: Caller) -> KeyDetailView:
         facts, limits = await keys.show(caller, key)
-        rows = [LimitView(scope=one.scope, limit=one.limit, value=one.value, set_by=one.set_by) for one in limits]
+        rows = [
+            LimitView(scope=one.scope, limit=one.limit, value=one.value, set_by=one.set_by, observed=one.observed)
+            for one in limits
+        ]
         return KeyDetailView(**_view(facts), limits=rows)
 
     @routes.patch(

@@ -31,7 +31,9 @@ class LedgerCallView(CallView):
     """A call with all its columns. Times are Unix milliseconds, spans milliseconds, money nano-USD (1e-9)."""
 
     hold_nano_usd: int = Field(description="The most that was held for it.")
-    would_refuse: str | None = Field(description="The fault that would have refused it, had its key not been observed.")
+    would_refuse: str | None = Field(
+        description="The fault that would have refused it, had its key or a limit not been observed."
+    )
 
 
 class LedgerCallList(BaseModel):

@@ -46,6 +46,7 @@ class LimitView(BaseModel):
     in_use: int | None = Field(description="Calls under way; null for rates.")
     resets_in_ms: int | None = Field(description="Until nothing that was taken counts any more; null: `concurrency`.")
     smoothing: str | None = Field(description="`burst` or `leaky` (one call at a time); null for `concurrency`.")
+    observed: bool = Field(description="It counts and tells, and refuses nothing.")
 
 
 class LimitList(BaseModel):
@@ -121,6 +122,7 @@ def _view(state: LimitState) -> LimitView:
         in_use=state.in_use,
         resets_in_ms=_ms(state.reset_ns),
         smoothing=None if state.smoothing is None else state.smoothing.name.lower(),
+        observed=state.observed,
     )
 
 

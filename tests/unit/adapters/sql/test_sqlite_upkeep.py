@@ -10,11 +10,14 @@ import msgspec
 import pytest
 
 from router.adapters.sql import sqlite_upkeep as module
+from router.adapters.sql.sqlite_changes import read_audit, write_audit
 from router.adapters.sql.sqlite_rows import settled_row
 from router.adapters.sql.sqlite_statements import DAY_NS, SETTLE_CALLS
 from router.adapters.sql.sqlite_store import SqliteThread, configure, migrate, open_writer
 from router.adapters.sql.sqlite_upkeep import LAG_NS, SqliteUpkeep
 from router.domain.ids import Epoch, first_call_id
+from router.ports.keys import Change
+from router.ports.records import AuditFilter
 from tests.support.fakes import FakeClock
 from tests.support.ledger_facts import settlement
 from tests.support.sqlite_ledger import opened
@@ -75,6 +78,29 @@ async def test_rows_are_deleted_when_they_are_older_than_they_may_grow(writer: S
     await SqliteUpkeep(writer=writer, clock=clock, keep_ns=2 * DAY_NS)._step()
 
     assert [(3, 3), (3, 2)] == [kept, await counts(writer)]
+
+
+async def test_changes_are_deleted_when_they_are_older_than_they_may_grow(
+    writer: SqliteThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.forget_changes, "__defaults__", (2,))
+    clock = FakeClock()
+
+    def change(connection: sqlite3.Connection) -> None:
+        for days in (1, 3, 2, 4, 5):
+            made = Change(actor="boss", action="create", at_ns=clock.wall - days * DAY_NS)
+            write_audit(connection, "key", f"{days} days old", days, made)
+
+    def left(connection: sqlite3.Connection) -> list[str]:
+        return [row.subject for row in read_audit(connection, AuditFilter(), 9)]
+
+    await writer.run(change)
+    for_ever = SqliteUpkeep(writer=writer, clock=clock, keep_ns=DAY_NS)
+    bounded = SqliteUpkeep(writer=writer, clock=clock, keep_ns=None, keep_audit_ns=2 * DAY_NS)
+    found = [(await upkeep._step(), await writer.run(left)) for upkeep in (for_ever, bounded, bounded)]
+    names = [f"{days} days old" for days in (5, 4, 2, 3, 1)]
+
+    assert [(False, names), (True, names[2:]), (False, [names[2], names[4]])] == found
 
 
 async def test_there_is_more_to_do_while_any_step_was_a_full_one(

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from router.adapters.upstreams.http_upstream import HttpUpstream
+from router.adapters.upstreams.litellm_bridge import LitellmBridge
+from router.adapters.upstreams.litellm_library import Litellm, LitellmLibrary
 from router.adapters.upstreams.registry import RETIRED_MAX, UpstreamRegistry
 from router.adapters.upstreams.scripted import ScriptedUpstream
 from router.domain.catalog import Credential, Provider, ProviderKind, Snapshot
@@ -30,10 +32,14 @@ class CountingTransport:
         self.closed += 1
 
 
+def never() -> Litellm:
+    raise AssertionError("nothing is asked here")
+
+
 class Stage:
     def __init__(self) -> None:
         self.transports: list[CountingTransport] = []
-        self.registry = UpstreamRegistry(clock=FakeClock(), transport_to=self.connect)
+        self.registry = UpstreamRegistry(clock=FakeClock(), transport_to=self.connect, litellm=LitellmLibrary(never))
 
     def connect(self, provider: Provider) -> CountingTransport:
         self.transports.append(CountingTransport(provider))
@@ -63,10 +69,11 @@ A, B = ProviderId("a"), ProviderId("b")
 
 async def test_each_kind_has_its_upstream() -> None:
     stage = Stage()
-    await stage.apply(openai("a"), openai("b", kind=ProviderKind.SCRIPTED))
+    await stage.apply(openai("a"), openai("b", kind=ProviderKind.SCRIPTED), openai("c", kind=ProviderKind.LITELLM))
 
     assert isinstance(stage.registry.find(A), HttpUpstream)
     assert isinstance(stage.registry.find(B), ScriptedUpstream)
+    assert isinstance(stage.registry.find(ProviderId("c")), LitellmBridge)
 
 
 async def test_an_unchanged_provider_keeps_its_connections() -> None:

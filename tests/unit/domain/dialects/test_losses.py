@@ -1,7 +1,7 @@
 import pytest
 from msgspec import Raw
 
-from router.domain.dialects.losses import NAMES_MAX, Losses, Unsayable
+from router.domain.dialects.losses import MESSAGE_CHARS_MAX, NAME_CHARS_MAX, NAMES_MAX, Losses, Unsayable
 
 KNOWN = frozenset({"a"})
 
@@ -31,6 +31,14 @@ def test_names_are_bounded_and_say_so() -> None:
     assert "and more" == losses.names[-1]
 
 
+def test_a_name_that_comes_again_is_not_one_more() -> None:
+    losses = Losses(drop=True)
+    for number in range(2 * NAMES_MAX):
+        losses.lose(str(number % NAMES_MAX), "No.")
+
+    assert NAMES_MAX == len(losses.names)
+
+
 def test_members_without_a_place_are_named_with_where_they_stand() -> None:
     losses = Losses(drop=True)
     fields = {"a": Raw(b"1"), "b": Raw(b"2"), "c": Raw(b"null"), "d": Raw(b"[ ]"), "e": Raw(b"[1]")}
@@ -38,3 +46,13 @@ def test_members_without_a_place_are_named_with_where_they_stand() -> None:
     losses.lose_unknown({"b": Raw(b"2")}, KNOWN, "", "Messages")
 
     assert ("tools[0].b", "tools[0].e", "b") == losses.names
+
+
+def test_what_a_caller_wrote_is_quoted_within_bounds() -> None:
+    losses = Losses(drop=True)
+    losses.lose("x\r\nset-cookie: é" + "y" * 1_000, "")
+    error = Unsayable("ä" * 1_000, "z" * 1_000)
+
+    assert ("x??set-cookie:??" + "y" * (NAME_CHARS_MAX - 16),) == losses.names
+    assert "?" * NAME_CHARS_MAX == error.param
+    assert MESSAGE_CHARS_MAX == len(error.message)

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -14,6 +14,7 @@ def test_an_id_that_messages_takes_stays(call_id: str) -> None:
 
 
 @pytest.mark.slow
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_any_other_becomes_one_that_no_other_becomes(one: str, other: str) -> None:
     assert re.fullmatch("[a-zA-Z0-9_-]+", id_for_messages(one))

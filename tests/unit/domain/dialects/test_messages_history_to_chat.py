@@ -51,6 +51,7 @@ def answer(call_id: str, content: object, **more: object) -> Json:
     [
         ("Be brief.", "Be brief."),
         ([text("Be brief.")], "Be brief."),
+        ([text("a", **CACHED)], [text("a", **CACHED)]),
         ([text("a"), text("b", **CACHED)], [text("a"), text("b", **CACHED)]),
     ],
 )

@@ -2,10 +2,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.domain.stream import END_EVENT, KEEP_ALIVE, Event, EventKind
+from router.domain.stream import END_EVENT, KEEP_ALIVE, TRUNCATED, Event, EventKind
 from tests.support.messages_streams import (
     Json,
     as_chat,
@@ -129,6 +129,12 @@ def test_a_refusal_is_said() -> None:
     assert "refusal" == found["stop_reason"]
 
 
+def test_a_streamed_refusal_is_said() -> None:
+    folded = fold_messages(as_messages([chat_delta({"refusal": "I "}), chat_delta({"refusal": "cannot."}, "stop")]))
+
+    assert ("I cannot.", "refusal") == (folded["content"][0]["text"], folded["stop_reason"])
+
+
 def test_usage_that_nobody_counted_is_estimated() -> None:
     found = translated(whole({"content": "x" * 400}, usage=None))
 
@@ -211,6 +217,13 @@ def test_a_cut_stream_has_no_end() -> None:
 
     assert ["message_start", "content_block_start", "content_block_delta"] == [data_of(e)["type"] for e in events[:-1]]
     assert [] == [e for e in to_messages().take([chat_delta({"content": "x"}, "stop")]) if b"message_delta" in e.raw]
+
+
+def test_a_stream_that_a_budget_cuts_ends_in_its_maximum() -> None:
+    events = as_messages([chat_delta({"content": "x"}), TRUNCATED, chat_delta({}, finish="length")])
+
+    assert TRUNCATED in events
+    assert "max_tokens" == fold_messages(events)["stop_reason"]
 
 
 def test_two_finish_reasons_are_one() -> None:
@@ -302,7 +315,9 @@ def test_a_whole_reply_and_its_stream_are_the_same_thoughts_and_texts() -> None:
     assert translated(whole({"thinking_blocks": blocks, "content": "x"})) == folded
 
 
-ARGUMENTS: Any = st.dictionaries(st.text(max_size=5), st.recursive(st.integers() | st.text(), st.lists, max_leaves=4))
+ARGUMENTS: Any = st.dictionaries(
+    st.text(max_size=4), st.recursive(st.integers() | st.text(max_size=4), st.lists, max_leaves=3), max_size=3
+)
 
 
 class Entropy:
@@ -338,6 +353,7 @@ def mixed(calls: list[tuple[str, str, str]], text: str, chance: Entropy) -> list
 
 
 @pytest.mark.slow
+@settings(deadline=None)
 @given(
     given=st.lists(ARGUMENTS, min_size=1, max_size=4),
     text=st.text(max_size=12),
@@ -375,6 +391,7 @@ def check_mixed(calls: list[tuple[str, str, str]], text: str, chance: Entropy) -
 
 
 @pytest.mark.slow
+@settings(deadline=None)
 @given(
     calls=st.lists(st.tuples(st.sampled_from("fgh"), ARGUMENTS), min_size=1, max_size=4),
     content=st.none() | st.text(),

@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.domain.dialects.chat_meter import ChatMeter
@@ -300,13 +300,17 @@ def test_comments_and_breaks_pass() -> None:
     assert events == to_chat().take(events)
 
 
-ARGUMENTS: Any = st.dictionaries(st.text(max_size=5), st.recursive(st.integers() | st.text(), st.lists, max_leaves=4))
+ARGUMENTS: Any = st.dictionaries(
+    st.text(max_size=4), st.recursive(st.integers() | st.text(max_size=4), st.lists, max_leaves=3), max_size=3
+)
 BLOCKS: Any = st.one_of(
-    st.builds(lambda text: {"type": "text", "text": text}, st.text(min_size=1)),
+    st.builds(lambda text: {"type": "text", "text": text}, st.text(min_size=1, max_size=12)),
     st.builds(
-        lambda text, proof: {"type": "thinking", "thinking": text, "signature": proof}, st.text(), st.text(min_size=1)
+        lambda text, proof: {"type": "thinking", "thinking": text, "signature": proof},
+        st.text(max_size=12),
+        st.text("aB/+=", min_size=1),
     ),
-    st.builds(lambda data: {"type": "redacted_thinking", "data": data}, st.text()),
+    st.builds(lambda data: {"type": "redacted_thinking", "data": data}, st.text("aB/+=")),
     st.builds(
         lambda number, given: {"type": "tool_use", "id": f"toolu_{number}", "name": "f", "input": given},
         st.integers(0, 10**6),
@@ -316,8 +320,9 @@ BLOCKS: Any = st.one_of(
 
 
 @pytest.mark.slow
+@settings(deadline=None)
 @given(
-    content=st.lists(BLOCKS, max_size=6),
+    content=st.lists(BLOCKS, max_size=4),
     stop=st.sampled_from(["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal", "pause_turn"]),
     cuts=st.lists(st.integers(1, 9)),
     batches=st.lists(st.integers(1, 5)),

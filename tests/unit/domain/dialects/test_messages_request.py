@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.domain.dialects.messages_request import from_chat, to_chat
@@ -377,6 +377,7 @@ REQUESTS: Any = st.fixed_dictionaries(
 
 
 @pytest.mark.slow
+@settings(deadline=None)
 @given(REQUESTS)
 def test_what_both_can_say_comes_back_as_it_was(request: Json) -> None:
     there = from_chat(fields_of(request), drop=False, max_tokens_default=DEFAULT)
@@ -435,6 +436,7 @@ def broken(request: Json, path: tuple[str | int, ...], junk: object) -> Json:
 
 
 @pytest.mark.slow
+@settings(deadline=None)
 @given(path=st.sampled_from(paths_of(FULL_CHAT)[1:]), junk=JUNK, drop=st.booleans())
 def test_no_request_of_chat_is_without_an_answer(path: tuple[str | int, ...], junk: object, drop: bool) -> None:
     found = from_chat(fields_of(broken(FULL_CHAT, path, junk)), drop=drop, max_tokens_default=DEFAULT)
@@ -446,6 +448,7 @@ FULL_MESSAGES = read(from_chat(fields_of(FULL_CHAT), drop=False, max_tokens_defa
 
 
 @pytest.mark.slow
+@settings(deadline=None)
 @given(path=st.sampled_from(paths_of(FULL_MESSAGES)[1:]), junk=JUNK, drop=st.booleans())
 def test_no_request_of_messages_is_without_an_answer(path: tuple[str | int, ...], junk: object, drop: bool) -> None:
     assert isinstance(to_chat(fields_of(broken(FULL_MESSAGES, path, junk)), drop=drop), (Translated, Untranslatable))

@@ -145,7 +145,22 @@ def test_text_that_comes_as_parts_is_text() -> None:
     response = streamed(chat_chunk({"content": [plain]}), chat_chunk({"content": parts}), chat_chunk({}, "stop"))
 
     assert ["reasoning", "message"] == [item.type for item in response.output]
+    assert "mh" == response.output[0].content[0].text  # type: ignore[union-attr, index]
     assert "a" == response.output_text
+
+
+def test_text_after_a_call_is_an_item_after_it() -> None:
+    response = streamed(
+        chat_chunk({"content": "a"}),
+        chat_chunk({"tool_calls": [call(0, "c1", "f", "{")]}),
+        chat_chunk({"content": "b"}),
+        chat_chunk({"tool_calls": [call(0, None, None, "}")]}),
+        chat_chunk({}, "tool_calls"),
+    )
+
+    assert ["message", "function_call", "message"] == [item.type for item in response.output]
+    assert [("c1", "f", "{}")] == calls_of(response)
+    assert "ab" == response.output_text
 
 
 def test_probabilities_go_with_their_text() -> None:

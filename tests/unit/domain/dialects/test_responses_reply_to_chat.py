@@ -155,8 +155,12 @@ def thoughts(*events: Event) -> str:
 
 def test_thoughts_are_told_in_the_kind_that_came_first() -> None:
     summary = "reasoning_summary_text"
-    assert "h\n\nm" == thoughts(
-        text("h", kind=summary, summary_index=0), text("m", kind=summary, summary_index=1), done(THOUGHT), COMPLETED
+    assert "h\n\nmm" == thoughts(
+        text("h", kind=summary, summary_index=0),
+        text("m", kind=summary, summary_index=1),
+        text("m", kind=summary, summary_index=1),
+        done(THOUGHT),
+        COMPLETED,
     )
     assert "hm" == thoughts(
         text("h", kind="reasoning_text"), text("x", kind=summary, summary_index=0), text("m", kind="reasoning_text")

@@ -1,5 +1,6 @@
 import json
 
+import pytest
 from msgspec import Raw
 from openai.types.responses import Response
 
@@ -36,8 +37,10 @@ def test_the_request_is_repeated_but_never_said_to_be_stored() -> None:
     Response.model_validate(said)
 
 
-def test_what_the_request_did_not_say_has_its_default() -> None:
-    said = json.loads(Snapshot(reply_id="r", created_s=0, request={}).write(status=b"completed", model=b'"m"'))
+@pytest.mark.parametrize("request_", [{}, {"tools": None, "tool_choice": None, "metadata": None, "text": None}])
+def test_what_the_request_did_not_say_has_its_default(request_: dict[str, object]) -> None:
+    request = raws(request_)
+    said = json.loads(Snapshot(reply_id="r", created_s=0, request=request).write(status=b"completed", model=b'"m"'))
 
     assert ([], "auto", True, {}, {"format": {"type": "text"}}) == tuple(
         said[name] for name in ("tools", "tool_choice", "parallel_tool_calls", "metadata", "text")

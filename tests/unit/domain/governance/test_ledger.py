@@ -1,5 +1,7 @@
 """What every ledger does to accounts: it holds, observes, posts and voids, and says how much room there is."""
 
+from dataclasses import replace
+
 import pytest
 
 from router.domain.governance.account import AccountKey
@@ -50,7 +52,8 @@ def test_an_observed_call_holds_whether_it_fits_or_not(accounts: Accounts) -> No
 def test_a_refused_call_may_come_again_as_an_observed_one(accounts: Accounts) -> None:
     first = hold(accounts, wanted(1, 51), STARTED_NS)
 
-    assert first == hold(accounts, wanted(1, 51, observed=True), STARTED_NS)
+    assert isinstance(first, Exhausted)
+    assert replace(first, held=True) == hold(accounts, wanted(1, 51, observed=True), STARTED_NS)
     assert [(0, 51), (0, 51)] == sums(accounts)
 
 

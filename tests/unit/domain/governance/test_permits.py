@@ -50,3 +50,20 @@ def test_places_in_use_are_those_of_the_calls_under_way_and_never_too_many(steps
     for call in open_calls:
         call[0].release()
     assert {} == permits.gauges()
+
+
+def test_a_full_limit_that_is_only_observed_says_so_and_leaves_the_others_as_they_are() -> None:
+    permits, mine = Permits(), parallel(2)
+    watched = ConcurrencyLimit(id="watched", scope_kind="key", scope_value="k", limit=1, observe=True)
+    first, second = permits.acquire([watched, mine]), permits.acquire([watched, mine])
+
+    assert isinstance(first, Permit)
+    assert isinstance(second, Permit)
+    assert first.passed is None
+    assert Saturated(limit_id="watched", scope_kind="key", limit_value=1, observed=True) == second.passed
+    assert {"watched": 1, "a": 2} == permits.gauges()
+    assert Saturated(limit_id="a", scope_kind="key", limit_value=2) == permits.acquire([watched, mine])
+    second.release()
+    assert {"watched": 1, "a": 1} == permits.gauges()
+    first.release()
+    assert {} == permits.gauges()

@@ -1,6 +1,7 @@
 """Rates are exact in every window, and the limits of a call are charged as one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from random import Random  # noqa: TID251 - seeded, so every run is the same
 from typing import Final
@@ -385,3 +386,46 @@ def test_a_sweep_looks_at_so_many_limits_and_no_more() -> None:
 def test_a_limit_of_nothing_is_no_rate() -> None:
     with pytest.raises(AssertionError, match="lets nothing pass"):
         per_minute(0)
+
+
+def observed(limit: RateLimit) -> RateLimit:
+    return replace(limit, observe=True)
+
+
+def test_an_observed_limit_says_what_it_would_refuse_and_the_enforced_ones_are_charged() -> None:
+    rates, mine, watched = Rates(), per_minute(10), observed(per_minute(1, name="watched"))
+    first = rates.charge([mine, watched], ONE, 0)
+    second = rates.charge([mine, watched], ONE, 0)
+
+    assert first is None
+    assert isinstance(second, RateLimited)
+    assert (True, "watched", 0) == (second.observed, second.limit_id, second.remaining)
+    assert [8] == [one.remaining for one in rates.standings([mine], 0)]
+    assert [0] == [one.remaining for one in rates.standings([watched], 0)]
+
+
+def test_an_observed_limit_refuses_as_often_as_it_would_if_it_were_enforced() -> None:
+    limit = per_minute(6)
+    enforced_rates, watched_rates = Rates(), Rates()
+    moments = range(0, 3 * MINUTE, 3 * SECOND)
+    refusals = [enforced_rates.charge([limit], ONE, now) is not None for now in moments]
+
+    assert refusals == [watched_rates.charge([observed(limit)], ONE, now) is not None for now in moments]
+    assert any(refusals)
+
+
+def test_an_enforced_limit_refuses_beside_an_observed_one_that_would_as_well() -> None:
+    rates, mine, watched = Rates(), per_minute(1), observed(per_minute(1, name="watched"))
+    rates.charge([watched, mine], ONE, 0)
+    refusal = refused(rates, [watched, mine], ONE, 0)
+
+    assert (False, "a") == (refusal.observed, refusal.limit_id)
+    assert [0, 0] == [rates.standings([one], 0)[0].remaining for one in (mine, watched)]
+
+
+def test_a_call_too_large_for_an_observed_limit_passes_and_says_so() -> None:
+    rates = Rates()
+    refusal = rates.charge([observed(per_minute(5, Unit.OUTPUT_TOKENS))], output(6), 0)
+
+    assert isinstance(refusal, CostTooLarge)
+    assert refusal.observed

@@ -7,6 +7,7 @@ import pytest
 from router.domain.catalog import Deployment, Model
 from router.domain.dialects.chat_meter import ChatMeter
 from router.domain.faults import Fault, Refusal
+from router.domain.governance.priority import Classed
 from router.domain.ids import ModelName
 from router.domain.planning.plan import RoutePlan
 from router.domain.planning.substitution import Reason
@@ -181,13 +182,27 @@ async def test_a_provider_that_names_another_model_is_told_of(says: str, notice:
     assert notice == exchange.headers.get("x-checkrein-notice")
 
 
-async def test_two_notices_are_one_header() -> None:
+async def test_a_lowered_class_is_told_and_a_usual_one_is_not() -> None:
+    for found, notice in ((Classed("batch", lowered=True), "priority=batch"), (Classed("batch"), None)):
+        exchange, writer, outlet, call = started()
+        call.priority = found
+        writer.unary(b"{}", [])
+        await outlet.flush()
+
+        assert notice == exchange.headers.get("x-checkrein-notice")
+
+
+async def test_all_notices_are_one_header() -> None:
     exchange, writer, outlet, call = started()
     flight = Flight(FedStream(), ChatMeter(wants_usage=False))
     flight.meter.served_model = "another"
     call.attempts[-1].flight = flight
     call.would_refuse.append(Fault.RATE_LIMITED)
+    call.priority = Classed("batch", lowered=True)
     writer.unary(b"{}", [])
     await outlet.flush()
 
-    assert "would_refuse=rate_limit_exceeded; upstream_model=another" == exchange.headers["x-checkrein-notice"]
+    assert (
+        "would_refuse=rate_limit_exceeded; priority=batch; upstream_model=another"
+        == exchange.headers["x-checkrein-notice"]
+    )

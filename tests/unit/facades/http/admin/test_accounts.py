@@ -60,6 +60,7 @@ async def test_an_account_is_shown_as_it_stands(site: Site) -> None:
             "limit": 100,
             "used": 0,
             "reserved": 30,
+            "observed": False,
         }
     ] == page["data"]
     assert STARTED_NS // 10**6 < resets_at_ms <= STARTED_NS // 10**6 + 86_400_000

@@ -88,7 +88,7 @@ async def test_a_key_is_shown_with_its_limits_and_times(site: Site) -> None:
     )
     assert 1_800_000_000_000 == shown["created_at_ms"]
     assert [None, 1_800_000_000_000 + 86_400_000] == shown["secrets_until_ms"]
-    assert [{"scope": "key:ci", "limit": "rpm", "value": "6", "set_by": "store"}] == shown["limits"]
+    assert [{"scope": "key:ci", "limit": "rpm", "value": "6", "set_by": "store", "observed": False}] == shown["limits"]
 
 
 async def test_a_list_goes_on_where_its_page_ended(site: Site) -> None:

@@ -31,7 +31,7 @@ RPM = RateLimit(
     period_ns=60 * SECOND,
     smoothing=Smoothing.BURST,
 )
-PLACES = ConcurrencyLimit(id="key/ci/concurrency", scope_kind="key", scope_value="ci", limit=2)
+PLACES = ConcurrencyLimit(id="key/ci/concurrency", scope_kind="key", scope_value="ci", limit=2, observe=True)
 WHO = {
     "user": replace(principal("small"), rate_limits=(RPM,), concurrency_limits=(PLACES,)),
     "admin": Principal(key_id=KeyId("boss"), permissions=frozenset({Permission.ADMIN})),
@@ -81,6 +81,7 @@ async def test_limits_are_shown_as_they_stand(site: Site) -> None:
                 "in_use": 1,
                 "resets_in_ms": None,
                 "smoothing": None,
+                "observed": True,
             },
             {
                 "object": "limit",
@@ -91,6 +92,7 @@ async def test_limits_are_shown_as_they_stand(site: Site) -> None:
                 "in_use": None,
                 "resets_in_ms": 2_000,
                 "smoothing": "burst",
+                "observed": False,
             },
         ],
         "next": None,

@@ -5,11 +5,13 @@ allowed keep-alive and left nothing over; after anything else its socket is clos
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 import httptools
 
+from router.adapters.transport.decoding import decoder_for
+from router.adapters.transport.reply import Reply, wake
 from router.domain.dispatch.failure import FailureKind
 from router.ports.transport import HttpRequest, TransportFailed
 
@@ -21,129 +23,10 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 _ENDS_ITSELF: Final = {b"content-length", b"transfer-encoding"}
 
 
-class Reply:
-    """The reply to one request. It holds its connection until the last byte has arrived, and not longer."""
-
-    __slots__ = (
-        "_chunks",
-        "_connection",
-        "_failure",
-        "_take",
-        "_taking",
-        "_waiter",
-        "buffered_bytes",
-        "complete",
-        "headers",
-        "status",
-    )
-
-    def __init__(self, connection: "Connection") -> None:
-        self._connection: Connection | None = connection
-        self._chunks: list[bytes] = []
-        self._failure: TransportFailed | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._take: Callable[[bytes], bool] | None = None
-        self._taking = False
-        self.buffered_bytes = 0
-        self.complete = False
-        self.headers: Sequence[tuple[bytes, bytes]] = ()
-        self.status = 0
-
-    async def read(self) -> bytes:
-        if not (self._chunks or self.complete or self._failure is not None):
-            assert self._waiter is None, "a reply has one reader at a time"
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        return self._pop()
-
-    async def each(self, take: Callable[[bytes], bool]) -> None:
-        while self._has_news:
-            if not take(self._pop()):
-                return
-        assert self._waiter is None, "a reply has one reader at a time"
-        self._take = take
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = self._take = None
-
-    def nudge(self) -> None:
-        """Give whoever waits a turn: with what has arrived, if anything has."""
-        waiter = self._waiter
-        if waiter is None or waiter.done() or self._taking:
-            return
-        if self._take is None:
-            waiter.set_result(None)
-        else:
-            self._hand_over(self._take, waiter)
-
-    def abort(self) -> None:
-        connection = self._connection
-        if connection is not None:
-            self._chunks = []
-            self.fail(TransportFailed(FailureKind.ABORTED, "was cut off by the router"))
-            connection.close()
-
-    @property
-    def _has_news(self) -> bool:
-        return bool(self._chunks) or self.complete or self._failure is not None
-
-    def _hand_over(self, take: Callable[[bytes], bool], waiter: asyncio.Future[None]) -> None:
-        self._taking = True  # what `take` does may end this reply, which must not call it again meanwhile
-        try:
-            going = take(self._pop())
-            while going and self._has_news:
-                going = take(self._pop())
-        except Exception as exc:
-            waiter.set_exception(exc)  # whatever it is, the task that waits has asked for it
-        else:
-            if not going:
-                waiter.set_result(None)
-        finally:
-            self._taking = False
-
-    def _pop(self) -> bytes:
-        chunks = self._chunks
-        if not chunks:
-            if self._failure is not None:
-                raise self._failure
-            return b""
-        self._chunks = []
-        self.buffered_bytes = 0
-        if self._connection is not None and self._connection.read_paused:
-            self._connection.resume()
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    # What the connection reports; it nudges once it has reported everything.
-
-    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        self.status = status
-        self.headers = headers
-
-    def push(self, data: bytes) -> None:
-        self._chunks.append(data)
-        self.buffered_bytes += len(data)
-
-    def finish(self) -> None:
-        self.complete = True
-        self._connection = None
-
-    def fail(self, reason: TransportFailed) -> None:
-        """End the reply with `reason`; what has arrived can still be read first."""
-        if self._failure is None and not self.complete:
-            self._failure = reason
-            self._connection = None
-            self.nudge()
-
-
 class ConnectionOwner(Protocol):
     """Who is told what becomes of a connection: opened once, idle after each reply that allows it, closed once."""
 
-    def connection_opened(self) -> None: ...
+    def connection_opened(self, connection: "Connection") -> None: ...
 
     def connection_idle(self, connection: "Connection") -> None: ...
 
@@ -154,6 +37,7 @@ class Connection(asyncio.Protocol):
     """One socket and its parser."""
 
     __slots__ = (
+        "_drained",
         "_fed_bytes",
         "_headers",
         "_owner",
@@ -161,9 +45,12 @@ class Connection(asyncio.Protocol):
         "_reply",
         "_spoiled",
         "_transport",
+        "_uploading",
         "_write_paused",
         "idle_since",
+        "opened_s",
         "read_paused",
+        "stop_upload",
     )
 
     def __init__(self, owner: ConnectionOwner) -> None:
@@ -175,25 +62,52 @@ class Connection(asyncio.Protocol):
         self._fed_bytes = 0
         self.read_paused = False
         self._write_paused = False
+        self._uploading = False
+        self._drained: asyncio.Future[None] | None = None
+        self.stop_upload: Callable[[], None] | None = None
         self._spoiled = False
+        self.opened_s = 0.0
         self.idle_since = 0.0
 
     @property
     def usable(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    def request(self, request: HttpRequest) -> Reply:
+    def request(self, request: HttpRequest, body: bytes) -> Reply:
         """Write the request in one piece. The caller has checked that the connection is `usable`."""
         assert self._reply is None
         assert self._transport is not None
         reply = self._reply = Reply(self)
         self._headers = []
         self._fed_bytes = 0
-        body = request.body
         self._transport.write(
             b"POST %b HTTP/1.1\r\n%bcontent-length: %d\r\n\r\n%b" % (request.target, request.head, len(body), body)
         )
         return reply
+
+    def begin(self, request: HttpRequest) -> Reply:
+        """Write a head, to be followed by chunks until `stop_upload` is called: the peer wants no more then."""
+        assert self._reply is None
+        reply = self._reply = Reply(self)
+        self._headers = []
+        self._fed_bytes = 0
+        self._uploading = True
+        self._write(b"POST %b HTTP/1.1\r\n%btransfer-encoding: chunked\r\n\r\n" % (request.target, request.head))
+        return reply
+
+    async def writable(self) -> None:
+        """Wait until the peer has taken enough of what was written, or takes nothing any more."""
+        if self._write_paused and self.usable:
+            self._drained = asyncio.get_running_loop().create_future()
+            await self._drained
+
+    def write_chunk(self, data: bytes) -> None:
+        self._write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def end(self) -> None:
+        """Write the last chunk."""
+        self._write(b"0\r\n\r\n")
+        self._uploading = False
 
     def resume(self) -> None:
         if self.read_paused and self._transport is not None:
@@ -209,7 +123,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its bases
-        self._owner.connection_opened()
+        self._owner.connection_opened(self)
 
     def data_received(self, data: bytes) -> None:
         reply = self._reply
@@ -222,9 +136,9 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
             self._spoiled = True
-            if not reply.complete:
+            if not reply.arrived:
                 self._give_up(f"sent a reply that is not HTTP ({str(exc)[:80]})")
-        if reply.complete:
+        if reply.arrived:
             self._release()
         elif reply.buffered_bytes != held_bytes:
             self._fed_bytes = 0
@@ -239,6 +153,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._stop_upload()  # also one that waits until it may write on
         reply, self._reply = self._reply, None
         if reply is not None:
             if not reply.status:
@@ -255,11 +170,12 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._write_paused = False
+        wake(self._drained)
 
     # What the parser calls.
 
     def on_message_begin(self) -> None:
-        if self._reply is None or self._reply.complete:
+        if self._reply is None or self._reply.arrived:
             self._spoiled = True  # the beginning of a second reply to one request
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -268,7 +184,7 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         reply = self._reply
-        if reply is None or reply.complete:
+        if reply is None or reply.arrived:
             return
         status = self._parser.get_status_code()
         if status < 200:
@@ -276,19 +192,24 @@ class Connection(asyncio.Protocol):
             if status == 101:
                 self._give_up("switched to another protocol")
             return
+        decoder = None
         for name, value in self._headers:
             if name == b"content-encoding" and value.lower() != b"identity":
-                coding = value[:40].decode("latin-1")
-                self._give_up(f"encoded its reply ({coding}) although it was asked not to")
-                return
+                decoder = decoder_for([value for name, value in self._headers if name == b"content-encoding"])
+                if decoder is None:
+                    self._give_up(f"encoded its reply in a way that nobody asked for ({value[:40].decode('latin-1')})")
+                    return
+                break
         if self._fed_bytes > HEAD_BYTES_MAX and self._head_bytes() > HEAD_BYTES_MAX:
             self._give_up(f"sent a reply head of more than {HEAD_BYTES_MAX} bytes")
             return
-        reply.start(status, self._headers)
+        reply.start(status, self._headers, decoder)
+        if status >= 300:
+            self._stop_upload()  # it has made up its mind, whatever else there is to send
 
     def on_body(self, body: bytes) -> None:
         reply = self._reply
-        if reply is not None and not reply.complete:
+        if reply is not None and not reply.arrived:
             reply.push(body)
 
     def on_message_complete(self) -> None:
@@ -300,10 +221,19 @@ class Connection(asyncio.Protocol):
 
     # What follows from it.
 
+    def _stop_upload(self) -> None:
+        stop, self.stop_upload = self.stop_upload, None
+        if stop is not None:
+            stop()
+
+    def _write(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(data)
+
     def _release(self) -> None:
         """Hand the connection back after a complete reply, or close it when it cannot be trusted with another."""
         self._reply = None
-        if self._spoiled or self._write_paused:  # the peer answered without taking the whole request
+        if self._spoiled or self._write_paused or self._uploading:  # the peer answered without taking the whole request
             self.close()
         else:
             if self.read_paused:

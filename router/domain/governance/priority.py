@@ -1,0 +1,54 @@
+"""Decide the priority class of a call: what its caller asks for within what its key may, lower while a budget is low.
+
+Classes are named in order, highest first. A name that is no class any more gives nothing: it stands for the lowest.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from router.domain.faults import Fault, Refusal
+
+HEADER: Final = "x-checkrein-priority"
+STANDARD_CLASSES: Final = ("critical", "standard", "batch")
+
+
+class Grant(NamedTuple):
+    """What a key says of the classes of its calls."""
+
+    default: str = "standard"
+    """Of calls that name none."""
+    highest: str = "critical"
+    """That callers may name, beside the default."""
+
+
+class Classed(NamedTuple):
+    """The class of one call."""
+
+    name: str
+    lowered: bool = False
+    """It is one lower than it would have been: a budget is low."""
+
+
+def class_of_call(classes: Sequence[str], grant: Grant, *, asked: str | None, low: bool) -> Classed | Refusal:
+    """`asked`: what the caller named. `low`: a budget on its path wants a lower class; one is as good as several."""
+    lowest = len(classes) - 1
+    ranks = {name: rank for rank, name in enumerate(classes)}
+    rank = default = ranks.get(grant.default, lowest)
+    if asked is not None:
+        named = ranks.get(asked)
+        first = min(default, ranks.get(grant.highest, lowest))
+        if named is None:
+            return Refusal(
+                fault=Fault.INVALID_REQUEST,
+                message=f"Header `{HEADER}` names no priority class. Use one of {', '.join(classes[first:])}.",
+                param=HEADER,
+            )
+        if named < first:
+            return Refusal(
+                fault=Fault.PERMISSION_DENIED,
+                message=f"This key may not name so high a class. Use one of {', '.join(classes[first:])}.",
+                param=HEADER,
+            )
+        rank = named
+    lowered = low and rank < lowest
+    return Classed(classes[rank + lowered], lowered)
