@@ -50,7 +50,7 @@ def bridge(
         base_url=base_url,
         credentials=(Credential(key=None if key is None else Secret(key)),),
         timeouts=timeouts,
-        network=network or Network(),
+        network=network or Network(allow_private=True),
         litellm_provider=name,
         params=tuple((params or {}).items()),
     )

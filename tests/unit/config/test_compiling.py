@@ -35,7 +35,7 @@ PROVIDERS = """
 providers:
   - { name: openai, api_key: sk-provider }
   - { name: demo, kind: scripted, script: { first_token: 20ms, tokens_per_s: 200, reply: hi } }
-  - { name: later, kind: anthropic, api_key: none, base_url: "https://a/v1" }
+  - { name: keyless, kind: anthropic, base_url: "https://a/v1", required: false }
 """
 
 
@@ -177,10 +177,10 @@ def test_deployments_stand_in_the_order_of_their_tiers(load_text: Load) -> None:
     assert ["a", "b", "c"] == [d.upstream_model for d in build(load_text(text)).models[ModelName("m")].deployments]
 
 
-def test_what_cannot_serve_yet_is_left_out_and_a_model_without_deployments_with_it(load_text: Load) -> None:
-    text = models("{ provider: later, model: x }", "{ provider: demo, model: y }")
+def test_what_cannot_serve_is_left_out_and_a_model_without_deployments_with_it(load_text: Load) -> None:
+    text = models("{ provider: keyless, model: x }", "{ provider: demo, model: y }")
     snapshot = build(load_text(text))
-    alone = build(load_text(models("{ provider: later, model: x }")))
+    alone = build(load_text(models("{ provider: keyless, model: x }")))
 
     assert {"openai", "demo"} == set(snapshot.providers)
     assert ["demo/y"] == [deployment.id for deployment in snapshot.models[ModelName("m")].deployments]

@@ -271,7 +271,7 @@ async def test_a_model_without_a_price_passes_an_observed_budget_and_that_is_on_
     setup = with_budgets(replace(budget(USD), observe=True))
     rig = Rig(setup)
     call = rig.call(BODY % 10, who=budgeted())
-    await rig.pipeline.gate.admit(call, replace(deployment(), price=None))
+    await rig.pipeline.gate.admit(call, replace(deployment(), price=None), call.request)
 
     assert [Fault.PRICE_UNKNOWN] == call.would_refuse
 
@@ -280,7 +280,7 @@ async def test_a_stream_goes_on_past_an_observed_budget_as_far_as_the_enforced_o
     setup, who = watched_beside(USD)
     rig = Rig(setup)
     call = rig.call(BODY % 100, who=who)
-    await rig.pipeline.gate.admit(call, deployment())
+    await rig.pipeline.gate.admit(call, deployment(), call.request)
     admission = call.admission
     assert admission is not None
 
@@ -296,7 +296,7 @@ async def test_observed_limits_let_calls_pass_and_get_nothing_back_that_they_did
     calls = [rig.call(who=who) for _ in range(2)]
     gate, standings = rig.pipeline.gate, []
     for call in calls:
-        await gate.admit(call, deployment())
+        await gate.admit(call, deployment(), call.request)
         standings += call.admission.standings() if call.admission else []
 
     assert [[], [Fault.RATE_LIMITED]] == [call.would_refuse for call in calls]
@@ -305,9 +305,9 @@ async def test_observed_limits_let_calls_pass_and_get_nothing_back_that_they_did
     calls[1].close(Outcome.REFUSED)  # nothing was sent: it gets back what it took
     assert [1, 0] == [gate.rates.standings([one], rig.clock.monotonic)[0].remaining for one in (RPM, watched)]
     with_room = rig.call(who=who)
-    await gate.admit(with_room, deployment())
+    await gate.admit(with_room, deployment(), with_room.request)
     with pytest.raises(RouterError):
-        await gate.admit(rig.call(who=who), deployment())
+        await gate.admit(again := rig.call(who=who), deployment(), again.request)
 
 
 async def test_a_deployment_with_an_observed_limit_is_never_full() -> None:
