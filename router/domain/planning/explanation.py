@@ -147,6 +147,8 @@ def _why_dropped(reason: str, detail: str | int | None) -> str:
     match reason:
         case DropReason.CAPABILITY:
             return f"cannot do {detail}"
+        case DropReason.DIALECT:
+            return f"cannot be asked in {detail}"
         case DropReason.CONTEXT_WINDOW:
             return f"reads {detail} tokens at most"
         case DropReason.RESTING | DropReason.EJECTED | DropReason.NO_ROOM if isinstance(detail, int):

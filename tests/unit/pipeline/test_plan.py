@@ -260,6 +260,42 @@ def test_a_conversation_leaves_one_that_is_spared_while_another_is_well() -> Non
     assert "a" == order(planned(rig, named))[0]
 
 
+def test_who_has_no_room_comes_after_who_is_slow_and_has_some() -> None:
+    places = [place("a"), place("b", tier=2), place("c"), place("d", tier=3)]
+    rig = Rig(routed(*places))
+    for one in places[1:]:
+        eject(rig.pipeline.means.breakers, one, rig.clock.monotonic_ns())
+    full = []
+    for one in (places[2], places[0], places[1], places[3]):
+        full.append(planned(rig))
+        heard(rig, one)
+        call = rig.call(ASK)
+        call.plan = full[-1]
+        rig.pipeline.planner.sent(call, one, rig.clock.monotonic_ns())
+    full.append(planned(rig))
+
+    assert ["acbd", "abdc", "bdac", "dabc", "acbd"] == ["".join(order(plan)) for plan in full]
+    assert [set("bcd")] * 5 == [plan.spared for plan in full]
+    no_room = ["".join(one.deployment.id for one in plan.dropped) for plan in full]
+    assert ["", "c", "ac", "abc", ""] == no_room
+
+
+def test_a_conversation_stays_at_one_that_is_spared_where_nobody_else_has_room() -> None:
+    named = ASK[:-1] + ',"prompt_cache_key":"k"}'
+    places = [place(name) for name in "abc"]
+    rig = Rig(routed(*places))
+    call = rig.call(named)
+    call.plan = planned(rig, named)
+    rig.pipeline.planner.sent(call, places[1], rig.clock.monotonic_ns())
+    for one in places[1:]:
+        eject(rig.pipeline.means.breakers, one, rig.clock.monotonic_ns())
+    before = planned(rig, named)
+    heard(rig, places[0])
+    rig.pipeline.planner._headroom.sent(call.request, places[0])
+
+    assert ("a", ["b", "c", "a"]) == (order(before)[0], order(planned(rig, named)))
+
+
 def test_a_model_that_answers_at_times_is_not_down() -> None:
     rig = Rig(routed(place("a"), substitutes=(Substitute(model=ModelName("other"), down=True),)))
     eject(rig.pipeline.means.breakers, place("a"), rig.clock.monotonic_ns())
