@@ -277,7 +277,8 @@ async def test_a_request_leaves_nothing_for_the_collector(who: Principal, tmp_pa
     async with router_on(tmp_path, who) as router:
         await router.unary()
         await router.stream(3)
-        gc.collect()
+        while gc.collect():  # what other tests left takes two, where finalizers bring some of it back
+            pass
         gc.disable()
         try:
             await router.unary()
