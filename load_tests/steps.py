@@ -41,6 +41,7 @@ from router.domain.principal import KeyEntry, Principal
 from router.domain.settlement import Outcome, Settlement
 from router.domain.stream import Event, EventKind
 from router.facades.http.reply_writer import ReplyWriter
+from router.facades.http.voice import CHAT_VOICE
 from router.pipeline.admit import Gate
 from router.pipeline.attempt import Attempt
 from router.pipeline.authenticate import authenticate
@@ -170,8 +171,7 @@ class Governed:
 
     def size(self) -> Sized:
         sized = size_call(
-            self._request.fields,
-            self._request.mode,
+            self._request,
             self._deployment,
             room=Room(usd=10**15),
             terms=TERMS,
@@ -244,12 +244,14 @@ def main() -> None:
             request=request,
             labels=metadata.labels,
             named_user=None,
+            named_priority=None,
             snapshot=snapshot,
             arrived_ns=1,
             arrived=1,
             timeout_ns=None,
             retries=0,
             traceparent=None,
+            passed_headers=(),
             settle=settler,
         )
 
@@ -308,7 +310,7 @@ def main() -> None:
         ("settle: price and row", lambda: settlement_of(served, 3)),
         ("settle: metrics", lambda: prometheus.call_settled(settlement)),
         ("settle: log line", lambda: _logged(log, settlement)),
-        ("encode: headers of the reply", lambda: ReplyWriter(NoOutlet(), served).unary(REPLY, headers)),
+        ("encode: headers of the reply", lambda: ReplyWriter(NoOutlet(), served, CHAT_VOICE).unary(REPLY, headers)),
         ("stream: split one event", lambda: splitter.feed(CHUNK)),
         ("stream: meter one event", lambda: streaming.take(chunk)),
     ]

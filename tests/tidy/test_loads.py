@@ -33,6 +33,7 @@ def test_nothing_else_may(url: str) -> None:
         require_loopback(url)
 
 
+@pytest.mark.slow
 def test_every_step_of_the_bench_can_be_taken(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
