@@ -6,6 +6,8 @@ import pytest
 
 from router.domain.catalog import Deployment, Model, Snapshot, Strategy, Substitute
 from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.dialect import EMBEDDINGS, Dialect
+from router.domain.dialects.request import Request, read_request
 from router.domain.dispatch.failure import Fallback
 from router.domain.dispatch.machine import Widen
 from router.domain.faults import Fault, Refusal
@@ -174,6 +176,23 @@ def test_when_nobody_can_do_it_the_caller_hears_what_is_lacking() -> None:
     assert "Widen" == type(command).__name__
     refusal = gives.widened([], call.arrived)
     assert Fault.CAPABILITY_MISSING is refusal.refusal.fault  # type: ignore[union-attr]  # it gives
+
+
+def test_who_cannot_be_asked_in_the_callers_dialect_is_dropped_also_when_it_is_alone() -> None:
+    chats, embeds = (place(one, dialects=frozenset({one})) for one in (Dialect.CHAT, Dialect.EMBEDDINGS))
+    alone, both = (planned(Rig(routed(*places))) for places in ((embeds,), (chats, embeds)))
+    rig = Rig(routed(chats, embeds))
+    call = rig.call()
+    request = read_request(EMBEDDINGS, b'{"model":"small","input":"hi"}')
+    assert isinstance(request, Request)
+    call.request = request
+    batch = rig.pipeline.planner.plan(call)
+    assert isinstance(batch, RoutePlan)
+
+    assert [[], ["chat"], ["embeddings"]] == [order(plan) for plan in (alone, both, batch)]
+    assert [(embeds, "chat"), (embeds, "chat"), (chats, "embeddings")] == [
+        (one.deployment, one.detail) for plan in (alone, both, batch) for one in plan.dropped
+    ]
 
 
 def test_a_fallback_that_is_too_small_is_left_out() -> None:
