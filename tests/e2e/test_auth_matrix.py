@@ -66,6 +66,12 @@ MATRIX = {
     # (no key, user, revoked, admin)
     "POST /v1/chat/completions": KEYED,
     "POST /chat/completions": KEYED,
+    **{f"POST {prefix}/messages": KEYED for prefix in ("", "/v1")},
+    **{
+        f"POST {prefix}/{route}": (401, 400, 401, 400)  # what is sent is a chat
+        for prefix in ("", "/v1")
+        for route in ("completions", "responses", "embeddings")
+    },
     "GET /v1/models": KEYED,
     "GET /models": KEYED,
     "GET /v1/models/{model_id:path}": KEYED,

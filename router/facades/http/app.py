@@ -18,9 +18,10 @@ from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.errors import error_body, error_headers
 from router.facades.http.explain import explain_routes
 from router.facades.http.health import health_router
-from router.facades.http.openapi import CHAT_PATH_ITEM, ERROR_SCHEMA
+from router.facades.http.openapi import ERROR_SCHEMA, path_item
 from router.facades.http.peer import is_local
 from router.facades.http.schema import CallView, ModelList, ModelView, view_call
+from router.facades.http.voice import VOICES
 from router.pipeline.open import INTERNAL, Pipeline
 from router.ports.health import Health
 from router.ports.ledger import LedgerUnavailable
@@ -139,7 +140,7 @@ def _describe(app: FastAPI, *schemas: Mapping[str, object]) -> None:
     def openapi() -> dict[str, object]:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, routes=app.routes)
-            document["paths"]["/v1/chat/completions"] = CHAT_PATH_ITEM
+            document["paths"] |= {f"/v1{path}": path_item(voice.grammar) for path, voice in VOICES.items()}
             components = document.setdefault("components", {})
             known = components.setdefault("schemas", {})
             for one in (*schemas, {"Error": ERROR_SCHEMA}):

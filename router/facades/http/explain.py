@@ -15,7 +15,7 @@ from router.domain.metadata import read_metadata
 from router.domain.planning.eligibility import Dropped
 from router.domain.principal import Principal
 from router.facades.http.body import CallerGone, check_body_headers, read_body
-from router.facades.http.openapi import CHAT_BODY
+from router.facades.http.openapi import body_of
 from router.pipeline.explain import Explanation, Said, Weighed
 from router.pipeline.open import Pipeline
 
@@ -105,7 +105,7 @@ def explain_routes(pipeline: Pipeline, principal: Callable[[Request], Principal]
     @routes.post(
         "/explain",
         summary="Say what would become of a chat request: nothing is sent, charged or remembered.",
-        openapi_extra={"requestBody": CHAT_BODY},
+        openapi_extra={"requestBody": body_of(CHAT)},
     )
     async def explain_route(request: Request, caller: Caller) -> RouteView:
         arrived = pipeline.clock.monotonic_ns()

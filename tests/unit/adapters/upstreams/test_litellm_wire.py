@@ -10,11 +10,11 @@ from router.adapters.transport_httptools import transport_to
 from router.adapters.upstreams.litellm_exchange import Exchange, Origins
 from router.adapters.upstreams.litellm_wire import WireTransport
 from tests.support.fake_upstream import FakeUpstream, Framing, Reply
-from tests.support.transport_calls import provider
+from tests.support.transport_calls import LOCAL, provider
 
 
 async def ask(fake: FakeUpstream, path: str = "/v1/x?a=b") -> tuple[httpx.Response, Exchange]:
-    origins = Origins(lambda origin: transport_to(provider(origin)))
+    origins = Origins(lambda origin: transport_to(provider(origin), LOCAL))
     exchange = Exchange(origins, {})
     exchange.enter()
     async with httpx.AsyncClient(transport=WireTransport(), trust_env=False) as client:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from router.domain.principal import KeyEntry, Permission, Principal
 from router.facades.http.app import build_app
+from router.facades.http.voice import VOICES
 from router.lifecycle import Phase
 from router.ports.ledger import CallRecord, LedgerUnavailable
 from tests.support.asgi import Exchange
@@ -94,7 +95,9 @@ async def test_a_call_is_shown_and_a_broken_ledger_is_a_503(monkeypatch: pytest.
 async def test_the_document_describes_the_hot_routes_and_the_error_shape() -> None:
     document = json.loads((await get("/openapi.json", None)).body)
 
-    assert "post" in document["paths"]["/v1/chat/completions"]
+    for path, voice in VOICES.items():
+        post = document["paths"][f"/v1{path}"]["post"]
+        assert voice.grammar.content in post["requestBody"]["content"]["application/json"]["schema"]["properties"]
     assert {"/v1/models", "/v1/models/{model_id}", "/checkrein/v1/calls/{call_id}", "/livez"} <= set(document["paths"])
     assert "Error" in document["components"]["schemas"]
     assert "/models" not in document["paths"]
