@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from router.domain.catalog import Deployment, Strategy
 from router.domain.dialects.dialect import CHAT
 from router.domain.dialects.request import Request, read_request
@@ -65,7 +67,8 @@ class Balanced:
             for number in range(8)
         ]
         turns = b",".join(
-            b'{"role":"%s","content":"%s"}' % (role, b"a" * 1_180) for role in (b"user", b"assistant") * 20
+            b'{"role":"%s","content":"%s"}' % (role, b"Summarise the notes. " * 56)
+            for role in (b"user", b"assistant") * 20
         )
         request = read_request(CHAT, b'{"model":"bench","messages":[' + turns + b"]}")
         assert isinstance(request, Request)
@@ -79,6 +82,9 @@ class Balanced:
         assert conversation is not None
         self._conversation = conversation
         self._affinities.pin(conversation, self.deployments[5].target, now=1, ttl_ns=10**12)
+
+    def turn_20(self, model: str) -> Request:
+        return replace(self._request, model=model)
 
     def chain(self) -> Chain:
         return chain_of((self._prompt,))

@@ -41,6 +41,7 @@ from router.domain.principal import KeyEntry, Principal
 from router.domain.settlement import Outcome, Settlement
 from router.domain.stream import Event, EventKind
 from router.facades.http.reply_writer import ReplyWriter
+from router.facades.http.voice import CHAT_VOICE
 from router.pipeline.admit import Gate
 from router.pipeline.attempt import Attempt
 from router.pipeline.authenticate import authenticate
@@ -170,8 +171,7 @@ class Governed:
 
     def size(self) -> Sized:
         sized = size_call(
-            self._request.fields,
-            self._request.mode,
+            self._request,
             self._deployment,
             room=Room(usd=10**15),
             terms=TERMS,
@@ -229,10 +229,11 @@ def main() -> None:
     log = LogTelemetry(io.BytesIO(), beside=prometheus)
     ledger = MemoryLedger(epoch=Epoch(1))
     gate = Gate(clock=Clock(), ledger=ledger, telemetry=prometheus)
-    settler = Settler(clock=Clock(), ledger=ledger, gate=gate, telemetry=prometheus, book=UpstreamLimitBook(Clock()))
+    book = UpstreamLimitBook(Clock())
+    settler = Settler(clock=Clock(), ledger=ledger, gate=gate, telemetry=prometheus, book=book)
     governed = Governed(request, deployment)
     dispatched = Dispatched(deployment)
-    planner = Planner(clock=Clock(), draw=Draw(), ledger=ledger, gate=gate, breakers=dispatched.breakers)
+    planner = Planner(clock=Clock(), draw=Draw(), ledger=ledger, gate=gate, breakers=dispatched.breakers, book=book)
 
     def call(request: Request = request) -> Call:
         return Call(
@@ -243,12 +244,14 @@ def main() -> None:
             request=request,
             labels=metadata.labels,
             named_user=None,
+            named_priority=None,
             snapshot=snapshot,
             arrived_ns=1,
             arrived=1,
             timeout_ns=None,
             retries=0,
             traceparent=None,
+            passed_headers=(),
             settle=settler,
         )
 
@@ -258,6 +261,9 @@ def main() -> None:
     assert isinstance(plan, RoutePlan)
     among_eight.plan = plan
     planner.sent(among_eight, plan.candidates[0], time.monotonic_ns())
+    turn_20 = call(balanced.turn_20("eight"))
+    turn_20.plan = planner.plan(turn_20)  # type: ignore[assignment] # nothing is refused
+    planner.sent(turn_20, plan.candidates[0], time.monotonic_ns())
     attempt = Attempt(
         1,
         deployment,
@@ -286,6 +292,7 @@ def main() -> None:
         ("make the call", call),
         ("plan: 1 deployment", lambda: planner.plan(served)),
         ("plan: 8 deployments by weight, in a conversation", lambda: planner.plan(among_eight)),
+        ("plan: the same, turn 20 of 48 KB", lambda: planner.plan(turn_20)),
         *((f"balance: rank 8 by {each}", partial(balanced.rank, each)) for each in Strategy),
         ("balance: count a call, its first token, its end", balanced.load),
         ("balance: name 24 blocks of a prompt", balanced.chain),
@@ -303,7 +310,7 @@ def main() -> None:
         ("settle: price and row", lambda: settlement_of(served, 3)),
         ("settle: metrics", lambda: prometheus.call_settled(settlement)),
         ("settle: log line", lambda: _logged(log, settlement)),
-        ("encode: headers of the reply", lambda: ReplyWriter(NoOutlet(), served).unary(REPLY, headers)),
+        ("encode: headers of the reply", lambda: ReplyWriter(NoOutlet(), served, CHAT_VOICE).unary(REPLY, headers)),
         ("stream: split one event", lambda: splitter.feed(CHUNK)),
         ("stream: meter one event", lambda: streaming.take(chunk)),
     ]

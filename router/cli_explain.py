@@ -107,7 +107,8 @@ def _print_route(route: Answer) -> None:
     for one in _rows(route["dropped"]):
         until = "" if one["until_ms"] is None else f" until {when(one['until_ms'])}"
         detail = "" if one["detail"] is None else f" ({one['detail']})"
-        say(f"left out: {one['target']}, {one['reason']}{detail}{until}")
+        how = "set back" if one["reason"] == "no_room" else "left out"
+        say(f"{how}: {one['target']}, {one['reason']}{detail}{until}")
     for kind, names in cast(Mapping[str, Sequence[str]], route["fallbacks"]).items():
         if names:
             say(f"{_AFTER.get(kind, kind)}: {', '.join(names)}")

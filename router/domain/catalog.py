@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Final
 
 from router.domain.dialects.dialect import Dialect
@@ -24,6 +25,7 @@ ROLE_PREFIX: Final = "role:"
 OPENAI_DIALECTS: Final = frozenset((Dialect.CHAT, Dialect.COMPLETIONS, Dialect.EMBEDDINGS))
 """What nearly all who imitate OpenAI offer. Who has no such route says so when it is asked."""
 _NO_NAME: Final = ModelName("")
+_SALT_MIN: Final = float(1 << 26)
 
 
 class ProviderKind(StrEnum):
@@ -156,9 +158,14 @@ class Deployment:
     adaptive: bool = False
     """Beside them, what it takes at once is found out (`domain/planning/adaptive.py`)."""
     target: TargetId = field(init=False)
+    salt: float = field(init=False)
+    """The target's own number, the same in every process: below twice the least, with a fraction of 26 bits."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "target", target_of(self.id, self.credential))
+        target = target_of(self.id, self.credential)
+        digest = int.from_bytes(blake2b(target.encode(), digest_size=6).digest(), "big")
+        object.__setattr__(self, "target", target)
+        object.__setattr__(self, "salt", _SALT_MIN * (1 + digest / (1 << 48)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +199,21 @@ class Model:
     quality_floor: float | None = None
     """No stand-in for this model may have less quality, or an unknown one."""
     reply_model: ReplyModel = ReplyModel.UPSTREAM
+    tiers: tuple[int, ...] = field(init=False)
+    """Of its deployments, in order."""
+    lacks: frozenset[str] = field(init=False)
+    """Capabilities that some of them lack: in no others does a request matter."""
+    window: int | None = field(init=False)
+    """The smallest context window of them, if any is known."""
+    rated: bool = field(init=False)
+    """The operator has set a rate for one of them."""
+
+    def __post_init__(self) -> None:
+        windows = [one.context_window for one in self.deployments if one.context_window is not None]
+        object.__setattr__(self, "tiers", tuple(sorted({one.tier for one in self.deployments})))
+        object.__setattr__(self, "lacks", frozenset().union(*[one.lacks for one in self.deployments]))
+        object.__setattr__(self, "window", min(windows, default=None))
+        object.__setattr__(self, "rated", any(one.rate_limits for one in self.deployments))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

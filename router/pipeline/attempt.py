@@ -56,7 +56,7 @@ class Attempt:
         deployment: Deployment,
         *,
         passage: Passage,
-        load: Started,
+        load: Started | None,
         card: PriceCard | None,
         started_ns: int,
         begun: int,
@@ -65,7 +65,8 @@ class Attempt:
     ) -> None:
         """`card`: what it costs, which is assumed where the deployment has no price of its own.
 
-        `hurried`: the caller has named a time of its own. `felt`: what an adaptive limit learns from the attempt.
+        `load`: None where nobody chooses by it. `hurried`: the caller has named a time of its own. `felt`: what an
+        adaptive limit learns from the attempt.
         """
         self._hurried = hurried
         self._felt = felt
@@ -92,7 +93,8 @@ class Attempt:
         if self.first_token is None:
             self.first_token = now
             self._passage.began(now, now - self.begun)
-            self._load.began(now)
+            if self._load is not None:
+                self._load.began(now)
             if self._felt is not None:
                 self._felt.began(now)
 
@@ -115,7 +117,8 @@ class Attempt:
                 retry_after_ns=None if after is None else after * NS_PER_MS,
                 again=again,
             )
-            self._load.ended(now, failed=verdict.counts)
+            if self._load is not None:
+                self._load.ended(now, failed=verdict.counts)
             if self._felt is not None and failure.status in _TOO_MANY:
                 self._felt.refused(now)
         return verdict
@@ -131,7 +134,8 @@ class Attempt:
         if self._ended is None:
             self._ended = now
         self._passage.left()
-        self._load.ended(now)
+        if self._load is not None:
+            self._load.ended(now)
         if self.flight is not None:
             self.flight.leave()
 

@@ -112,7 +112,7 @@ class Attempts:
             len(call.attempts) + 1,
             deployment,
             passage=passage,
-            load=means.planner.loads.started(deployment.target, tokens, now),
+            load=means.planner.started(deployment, tokens, now),
             card=card,
             started_ns=means.clock.wall_ns(),
             begun=now,

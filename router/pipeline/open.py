@@ -54,11 +54,13 @@ class Pipeline:
         self._snapshots = snapshots
         self._ids = CallIds(ledger.epoch)
         self.gate = Gate(clock=clock, ledger=ledger, telemetry=telemetry)
-        self.planner = Planner(clock=clock, draw=draw, ledger=ledger, gate=self.gate, breakers=breakers)
+        self.upstream_limits = UpstreamLimitBook(clock)
+        self.planner = Planner(
+            clock=clock, draw=draw, ledger=ledger, gate=self.gate, breakers=breakers, book=self.upstream_limits
+        )
         self.means = Means(
             clock=clock, draw=draw, gate=self.gate, planner=self.planner, breakers=breakers, upstreams=upstreams
         )
-        self.upstream_limits = UpstreamLimitBook(clock)
         self._settler = Settler(
             clock=clock, ledger=ledger, gate=self.gate, telemetry=telemetry, book=self.upstream_limits
         )

@@ -14,13 +14,13 @@ from router.domain.dispatch.machine import Dispatch
 from router.domain.dispatch.retry import RetryBudget
 from router.domain.faults import Fault, Refusal
 from router.domain.governance.budget import ThresholdAction
-from router.domain.ids import ModelName, TargetId
+from router.domain.ids import ModelName, ProviderId, TargetId
 from router.domain.planning.adaptive import AdaptiveLimit, Felt
 from router.domain.planning.affinity import Affinities, Conversation, conversation_of
 from router.domain.planning.directives import FIELDS, NO_DIRECTIVES, read_directives
-from router.domain.planning.eligibility import DropReason, Sifted, free_at, sift
-from router.domain.planning.load import Loads
-from router.domain.planning.needs import needs_of
+from router.domain.planning.eligibility import DropReason, Sifted, free_at, set_back, sift
+from router.domain.planning.load import Loads, Started, watched
+from router.domain.planning.needs import NO_NEEDS, Needs, needs_of
 from router.domain.planning.plan import RoutePlan, resolve_model
 from router.domain.planning.prefix import Chain, Prefixes, chain_of
 from router.domain.planning.ranking import Ask, Known, figure, rank
@@ -28,10 +28,14 @@ from router.domain.planning.substitution import Circumstances, Reason, may_chang
 from router.domain.usage import estimate_tokens
 from router.pipeline.admit import Gate
 from router.pipeline.call import Call
+from router.pipeline.headroom import Headroom, likely_costs
 from router.pipeline.path import path_of
+from router.pipeline.upstream_limit_book import UpstreamLimitBook
 from router.ports.clock import Clock, Draw
 from router.ports.ledger import Ledger
 
+_BY_SIZE: Final = (Strategy.COST, Strategy.EXPECTED_TTFT)
+"""Strategies that look at how long a call is."""
 _OUTPUT_TOKENS: Final = 512
 """What a reply is taken to have where prices are compared and the caller says no maximum."""
 
@@ -39,14 +43,18 @@ _OUTPUT_TOKENS: Final = 512
 class Planner:
     """Plans of all calls of a process, over what it has learned of its deployments."""
 
-    def __init__(self, *, clock: Clock, draw: Draw, ledger: Ledger, gate: Gate, breakers: Breakers) -> None:
+    def __init__(
+        self, *, clock: Clock, draw: Draw, ledger: Ledger, gate: Gate, breakers: Breakers, book: UpstreamLimitBook
+    ) -> None:
         self._clock = clock
         self._draw = draw
         self._ledger = ledger
         self._gate = gate
         self._breakers = breakers
+        self._headroom = Headroom(gate, book)
         self.loads = Loads()
         self._prefixes = Prefixes()
+        self._known = Known(self.loads, self._prefixes)
         self._affinities = Affinities()
         self._limits: dict[TargetId, AdaptiveLimit] = {}
         """Of targets whose limit is found out."""
@@ -54,6 +62,8 @@ class Planner:
         """Bounded by the models of the configurations that were in force."""
         self._revision = 0
         """Of the latest snapshot whose deployments are known."""
+        self._watched: frozenset[TargetId] = frozenset()
+        """Targets of which the load decides something."""
 
     def plan(self, call: Call) -> RoutePlan | Refusal:
         """Decide before anything is sent. Changes nothing but what the plan says."""
@@ -83,16 +93,14 @@ class Planner:
         chain = self._chain(call, model)
         keep_one = not model.context_window_fallbacks
         sifted = self._order(call, model, conversation, home, chain, keep_one=keep_one)
-        candidates = sifted.kept
-        at_home = [one for one in model.deployments if one.target == home] or candidates[:1]
         return RoutePlan(
             asked=asked,
             model=model,
             stands_in=reason,
-            candidates=candidates,
+            candidates=sifted.kept,
             dropped=sifted.dropped,
             spared=sifted.spared,
-            home=at_home[0].provider if at_home else None,
+            home=_provider_at(home, model, sifted.kept),
             pinned=home,
             directives=directives,
             conversation=conversation,
@@ -136,8 +144,7 @@ class Planner:
         needs, now = needs_of(call.request), self._clock.monotonic_ns()
         output_tokens = _OUTPUT_TOKENS if needs.output_tokens is None else needs.output_tokens
         ask = Ask(now, 0.0, needs.input_tokens, output_tokens, plan.chain)
-        known = Known(self.loads, self._prefixes)
-        return [figure(plan.model.strategy, one, ask, known) for one in plan.candidates]
+        return [figure(plan.model.strategy, one, ask, self._known) for one in plan.candidates]
 
     def is_full(self, deployment: Deployment) -> bool:
         """Tell whether a deployment has as many calls as it may, or as it seems to take."""
@@ -161,17 +168,28 @@ class Planner:
         """Remember where a call goes now; return how much of its prompt has yet to be read there."""
         plan, tokens = call.plan, estimate_tokens(call.request.size)
         assert plan is not None, "planned before it is sent"
+        if call.snapshot.revision > self._revision:
+            self._follow(call.snapshot)
         ttl_ns = call.snapshot.affinity_ttl_ns
         if plan.conversation is not None and ttl_ns is not None:
             self._affinities.pin(plan.conversation, deployment.target, now=now, ttl_ns=ttl_ns)
         if plan.chain:
             tokens = self._prefixes.uncached_tokens(deployment.target, plan.chain, tokens, now)
             self._prefixes.sent(deployment.target, plan.chain, now)
+        if len(plan.model.deployments) > 1:
+            self._headroom.sent(call.request, deployment)
         return tokens
+
+    def started(self, deployment: Deployment, uncached_tokens: int, now: int) -> Started | None:
+        """Count a call in the load of a deployment; None where that decides nothing, as for most that are alone."""
+        if deployment.target not in self._watched:
+            return None
+        return self.loads.started(deployment.target, uncached_tokens, now)
 
     def _follow(self, snapshot: Snapshot) -> None:
         """Forget what is known of deployments that a reload removed."""
         self._revision = snapshot.revision
+        self._watched = watched(snapshot.models.values())
         targets = frozenset(one.target for model in snapshot.models.values() for one in model.deployments)
         self.loads.keep(targets)
         self._limits = {target: limit for target, limit in self._limits.items() if target in targets}
@@ -190,12 +208,12 @@ class Planner:
     ) -> Sifted:
         """Drop who cannot serve, and put the others in order: tier by tier, in each by the model's strategy.
 
-        Who is spared comes after all others.
+        Who is spared comes after all that are well, and who has no room for the call after all that have some.
         """
         if call.snapshot.revision > self._revision:
             self._follow(call.snapshot)
         now = self._clock.monotonic_ns()
-        needs = needs_of(call.request)
+        needs = _needs(call, model)
         sifted = sift(
             model.deployments,
             needs,
@@ -204,23 +222,30 @@ class Planner:
             is_full=self.is_full,
             keep_one=keep_one,
         )
-        kept, spared, ttl_ns = sifted.kept, sifted.spared, call.snapshot.affinity_ttl_ns
-        if len(kept) < 2:
+        if len(sifted.kept) < 2:
             return sifted
+        behind: Sequence[Deployment] = ()
+        if self._headroom.matters(model):
+            costs = likely_costs(call.request)
+            sifted = set_back(sifted, lambda one: self._headroom.wait_ns(one, costs, now), now)
+            behind = [one.deployment for one in sifted.dropped if one.reason is DropReason.NO_ROOM]
+        kept: Sequence[Deployment] = sifted.kept
+        last: Sequence[Deployment] = ()
+        if sifted.spared:
+            kept, last = _spared_last(sifted)
         draw = self._draw.uniform()
         if conversation is not None:
             draw = self._affinities.draw(conversation, draw)
         output_tokens = _OUTPUT_TOKENS if needs.output_tokens is None else needs.output_tokens
         ask = Ask(now, draw, needs.input_tokens, output_tokens, chain, home)
-        known = Known(self.loads, self._prefixes)
-        ranked: Sequence[Deployment] = _ranked(model, [one for one in kept if one.target not in spared], ask, known)
-        last = _ranked(model, [one for one in kept if one.target in spared], ask, known) if spared else []
-        if not ranked:
-            ranked, last = last, []
+        ranked = _ranked(model, kept, ask, self._known)
+        ttl_ns = call.snapshot.affinity_ttl_ns
         if conversation is not None and ttl_ns is not None:
             prefer = self._affinities.prefer
             ranked = prefer(model.strategy, ranked, conversation, self.loads, now=now, ttl_ns=ttl_ns)
-        return sifted._replace(kept=[*ranked, *last] if last else ranked)
+        if last:
+            ranked = [*ranked, *_ranked(model, last, ask, self._known)]
+        return Sifted([*ranked, *behind] if behind else ranked, sifted.dropped, sifted.spared)
 
     def _conversation(self, call: Call, model: Model) -> Conversation | None:
         if call.snapshot.affinity_ttl_ns is None or len(model.deployments) < 2:
@@ -283,14 +308,45 @@ class Planner:
         )
 
 
+def _needs(call: Call, model: Model) -> Needs:
+    """Say what a call needs, as far as that can matter for the choice between a model's deployments."""
+    request, window = call.request, model.window
+    grammar = request.grammar
+    if not model.lacks and model.strategy not in _BY_SIZE:
+        if window is None:
+            return NO_NEEDS[grammar.dialect]
+        # What a body has at most is enough to know, unless its caller also says how much it wants back.
+        if estimate_tokens(request.size) <= window and request.fields.keys().isdisjoint(grammar.max_tokens):
+            return NO_NEEDS[grammar.dialect]
+    return needs_of(request, model.lacks)
+
+
+def _provider_at(home: TargetId | None, model: Model, candidates: Sequence[Deployment]) -> ProviderId | None:
+    """Return whose a conversation is: of the deployment where it was, else of the one that is asked first."""
+    if home is not None:
+        for one in model.deployments:
+            if one.target == home:
+                return one.provider
+    return candidates[0].provider if candidates else None
+
+
 def _takes_all(deployment: Deployment, request: Request) -> bool:
     """Tell whether a deployment can serve whatever such a request asks for."""
     return not deployment.lacks and request.grammar.dialect in deployment.dialects
 
 
-def _ranked(model: Model, deployments: Sequence[Deployment], ask: Ask, known: Known) -> list[Deployment]:
+def _spared_last(sifted: Sifted) -> tuple[Sequence[Deployment], Sequence[Deployment]]:
+    """Tell the spared from those that are well; where none is well, there is only one kind."""
+    kept, spared = sifted.kept, sifted.spared
+    well = [one for one in kept if one.target not in spared]
+    return (well, [one for one in kept if one.target in spared]) if well else (kept, ())
+
+
+def _ranked(model: Model, deployments: Sequence[Deployment], ask: Ask, known: Known) -> Sequence[Deployment]:
+    if len(model.tiers) == 1:
+        return rank(model.strategy, deployments, ask, known)
     ranked: list[Deployment] = []
-    for tier in sorted({one.tier for one in deployments}):
+    for tier in model.tiers:
         ranked += rank(model.strategy, [one for one in deployments if one.tier == tier], ask, known)
     return ranked
 

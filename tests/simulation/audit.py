@@ -92,8 +92,10 @@ def _check_permits(life: Life) -> None:
 
 
 def _check_targets(life: Life) -> None:
-    """Each target is as busy as the calls that are there, and no breaker keeps a place of somebody who left."""
-    sent = Counter(call.attempts[-1].deployment.target for call in life.calls.values() if _is_sent(call))
+    """Each target whose load matters is as busy as its calls, and no breaker keeps a place of somebody who left."""
+    watched = life.pipeline.planner._watched
+    targets = [call.attempts[-1].deployment.target for call in life.calls.values() if _is_sent(call)]
+    sent = Counter(target for target in targets if target in watched)
     found = {target: load.outstanding for target, load in life.pipeline.planner.loads.items() if load.outstanding}
     law(dict(sent) == found, f"under way: {dict(sent)} wanted, {found} found")
     served = len(life.serving)

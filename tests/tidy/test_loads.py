@@ -1,7 +1,8 @@
-"""A load never leaves this machine."""
+"""A load never leaves this machine, and what each step costs can be measured."""
 
 import pytest
 
+from load_tests import steps
 from load_tests.loopback import require_loopback
 
 
@@ -30,3 +31,14 @@ def test_loopback_may_be_loaded(url: str) -> None:
 def test_nothing_else_may(url: str) -> None:
     with pytest.raises(ValueError, match="not on loopback"):
         require_loopback(url)
+
+
+@pytest.mark.slow
+def test_every_step_of_the_bench_can_be_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(steps, "ROUNDS", 1)
+    monkeypatch.setattr(steps, "TURNS", 1)
+    steps.main()
+
+    assert "stream: meter one event" in capsys.readouterr().out.splitlines()[-1]

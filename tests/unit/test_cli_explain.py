@@ -76,6 +76,7 @@ ROUTE = {
     "dropped": [
         {"target": "up/c", "reason": "resting", "detail": None, "until_ms": 1_800_000_000_000},
         {"target": "up/d", "reason": "capability", "detail": "tools", "until_ms": None},
+        {"target": "up/e", "reason": "no_room", "detail": None, "until_ms": 1_800_000_000_000},
     ],
     "fallbacks": {"any": ["large", "huge"], "context": ["wide"], "policy": []},
 }
@@ -142,6 +143,7 @@ def test_a_request_is_told_where_it_would_go(
         "kept though slow or failing at times, because most are out: up/b",
         "left out: up/c, resting until 2027-01-15 08:00:00Z",
         "left out: up/d, capability (tools)",
+        "set back: up/e, no_room until 2027-01-15 08:00:00Z",
         "when they fail: large, huge",
         "when the prompt is too long: wide",
     ] == capsys.readouterr().out.splitlines()

@@ -257,7 +257,7 @@ async def test_a_unary_request_does_no_more_than_it_did(tmp_path: Path) -> None:
         async with counting() as work:
             await router.unary()
 
-    assert work.python_calls <= 250, work.by_function.most_common(20)
+    assert work.python_calls <= 246, work.by_function.most_common(20)
     assert work.decodes <= 6
     assert 1 == work.tasks
 
@@ -268,7 +268,7 @@ async def test_a_request_under_budgets_and_limits_does_no_more_than_it_did(tmp_p
         async with counting() as work:
             await router.unary()
 
-    assert work.python_calls <= 305, work.by_function.most_common(20)
+    assert work.python_calls <= 301, work.by_function.most_common(20)
     assert work.decodes <= 8
 
 
@@ -277,7 +277,8 @@ async def test_a_request_leaves_nothing_for_the_collector(who: Principal, tmp_pa
     async with router_on(tmp_path, who) as router:
         await router.unary()
         await router.stream(3)
-        gc.collect()
+        while gc.collect():  # what other tests left takes two, where finalizers bring some of it back
+            pass
         gc.disable()
         try:
             await router.unary()

@@ -103,11 +103,12 @@ class Dispatch:
 
         `otherwise`: what to say if nobody is asked at all; None: that nobody is free before `free_at`.
         """
-        self._candidates = list(reversed(candidates))
+        self._candidates = [*candidates[::-1]]
         self._terms = terms
         self._saved = saved
         self._deadline = deadline
-        self._total = max(1, terms.attempts_total - attempts_before)
+        total = terms.attempts_total - attempts_before
+        self._total = total if total > 0 else 1
         self._attempts = 0
         self._current: _Tried | None = None
         self._tried: dict[TargetId, _Tried] = {}
@@ -116,7 +117,7 @@ class Dispatch:
         self._free_at = free_at
         self._kind = kind
         """Which models may take the place of the one asked for, after all that is known of the request."""
-        self._widened: set[Fallback] = set()
+        self._widened: tuple[Fallback, ...] = ()
 
     def begin(self, now: int) -> Command:
         return self._next(now)
@@ -179,7 +180,7 @@ class Dispatch:
             self._current = again
             return Start(again.deployment)
         if self._kind is not Fallback.NONE and self._kind not in self._widened:
-            self._widened.add(self._kind)
+            self._widened += (self._kind,)
             return Widen(self._kind)
         return self._give(now)
 

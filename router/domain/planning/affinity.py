@@ -10,9 +10,9 @@ Affinity chooses among the candidates it is given. What must not serve, such as 
 
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Sequence
-from hashlib import blake2b
 from math import ceil
 from typing import Final, NamedTuple
+from zlib import crc32
 
 import msgspec
 from msgspec import Raw
@@ -21,6 +21,7 @@ from router.domain.catalog import Deployment, Strategy
 from router.domain.dialects.request import Request
 from router.domain.ids import TargetId
 from router.domain.planning.load import Loads
+from router.domain.planning.opening import opening_of
 
 PINS_MAX: Final = 32_768
 """Conversations remembered: 8 MB at most. The one that was silent for longest goes first."""
@@ -32,29 +33,21 @@ BUSY_CALLS: Final = 4
 
 _BALANCED: Final = frozenset({Strategy.WEIGHTED, Strategy.LEAST_BUSY})
 """Strategies that spread conversations by weight. The others have reasons of their own for a place."""
+_ENDS_BYTES: Final = 1_024
+"""What is known of a longer text: its beginning and its end of so many bytes each, and how long it is."""
 _PARTS: Final = ("tools", "system", "instructions")
 _NO_TURNS: Final = Raw(b"[]")
-_BITS: Final = 53
 
 
 class Conversation(NamedTuple):
     key: int
-    """64 bits."""
+    """64 bits, of this process alone."""
     opening: bool = False
     """Known by its beginning alone, and nothing was answered yet: others may begin alike."""
-
-    @property
-    def draw(self) -> float:
-        """A number in [0, 1) that is this conversation's own in every process."""
-        return (self.key >> (64 - _BITS)) / (1 << _BITS)
+    draw: float = 0.0
+    """A number in [0, 1) that is this conversation's own in every process."""
 
 
-class _Message(msgspec.Struct):
-    role: str = ""
-
-
-_messages: Final = msgspec.json.Decoder(list[Raw])
-_message: Final = msgspec.json.Decoder(_Message)
 _name: Final = msgspec.json.Decoder(str)
 
 
@@ -64,26 +57,20 @@ def conversation_of(subject: str, model: str, request: Request, session: str | N
     `subject` is whose it is, such as the key: conversations of two callers are never one. `prompt_cache_key` goes
     before `session`, a name from the call's headers.
     """
-    fields, content = request.fields, request.grammar.content
+    fields = request.fields
     named = _text(fields.get("prompt_cache_key")) or session
-    whose = (subject.encode(), model.encode())
     if named:
-        return Conversation(_digest(*whose, b"named", named.encode("utf-8", "surrogatepass")))
+        text = named.encode("utf-8", "surrogatepass")
+        return Conversation(hash((subject, model, text)), draw=_draw(subject, model, text))
     if not request.grammar.turns:
         return None
-    raw = fields.get(content, _NO_TURNS)
-    try:
-        if bytes(raw)[:1] == b'"':  # one text is what a user says
-            return Conversation(_digest(*whose, b"begun", bytes(raw)), opening=True)
-        messages = _messages.decode(raw)
-        first = next((at for at, raw in enumerate(messages) if _message.decode(raw).role == "user"), None)
-        if first is None:
-            return None
-        opening = all(_message.decode(raw).role != "assistant" for raw in messages[first + 1 :])
-    except (msgspec.DecodeError, RecursionError):
+    found = opening_of(fields.get(request.grammar.content, _NO_TURNS))
+    if found is None:
         return None
-    parts = (bytes(fields.get(name, b"")) for name in _PARTS)
-    return Conversation(_digest(*whose, b"begun", *parts, *map(bytes, messages[: first + 1])), opening)
+    opening, answered = found
+    known = _ends(opening)
+    parts = (len(opening), known, *[_known(fields.get(name)) for name in _PARTS])
+    return Conversation(hash((subject, model, parts)), not answered, _draw(subject, model, known))
 
 
 class _Pin(NamedTuple):
@@ -137,7 +124,7 @@ class Affinities:
             return ranked  # others began alike: this may be no conversation at all
         for at, deployment in enumerate(ranked):
             if deployment.target == target:
-                return ranked if _too_busy(deployment, _tier_of(deployment, ranked), loads) else _first(at, ranked)
+                return ranked if _too_busy(deployment, ranked, loads) else _first(at, ranked)
         if strategy not in _BALANCED:
             return ranked
         self._expire(now, ttl_ns)  # those take no room any more
@@ -183,8 +170,12 @@ class Affinities:
     def _with_room(self, ranked: Sequence[Deployment]) -> int:
         """Return the place of the first that has less than its bound; the bounds add up to more than there are."""
         count = self._count
-        share = BOUND * (sum(count[each.target] for each in ranked) + 1) / (sum(each.weight for each in ranked) or 1)
-        return next((at for at, each in enumerate(ranked) if count[each.target] < ceil(share * each.weight)), 0)
+        here = sum([count[each.target] for each in ranked]) + 1
+        share = BOUND * here / (sum([each.weight for each in ranked]) or 1)
+        for at, each in enumerate(ranked):
+            if count[each.target] < ceil(share * each.weight):
+                return at
+        return 0
 
 
 def _tier_of(one: Deployment, ranked: Sequence[Deployment]) -> Sequence[Deployment]:
@@ -198,8 +189,9 @@ def _too_busy(deployment: Deployment, ranked: Sequence[Deployment], loads: Loads
     outstanding = loads[deployment.target].outstanding
     if outstanding <= BUSY_CALLS:
         return False
-    weight = sum(each.weight for each in ranked)
-    share = sum(loads[each.target].outstanding for each in ranked) * deployment.weight / weight
+    tier = _tier_of(deployment, ranked)
+    weight = sum([each.weight for each in tier])
+    share = sum([loads[each.target].outstanding for each in tier]) * deployment.weight / weight
     return outstanding > BUSY * share + BUSY_CALLS
 
 
@@ -207,13 +199,16 @@ def _first(at: int, ranked: Sequence[Deployment]) -> Sequence[Deployment]:
     return ranked if at == 0 else [ranked[at], *ranked[:at], *ranked[at + 1 :]]
 
 
-def _digest(*parts: bytes) -> int:
-    """Hash parts, each with its length before it: where one ends is part of what is hashed."""
-    digest = blake2b(digest_size=8)
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return int.from_bytes(digest.digest(), "big")
+def _draw(subject: str, model: str, text: bytes) -> float:
+    return crc32(text, crc32(f"{subject} {model}".encode())) / (1 << 32)
+
+
+def _ends(part: bytes) -> bytes:
+    return part if len(part) <= 2 * _ENDS_BYTES else part[:_ENDS_BYTES] + part[-_ENDS_BYTES:]
+
+
+def _known(raw: Raw | None) -> tuple[int, bytes] | None:
+    return None if raw is None else (len(raw), _ends(bytes(raw)))
 
 
 def _text(raw: Raw | None) -> str:

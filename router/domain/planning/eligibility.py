@@ -2,12 +2,13 @@
 
 Deployments that are slow or fail at times are ejected as long as half of those that can serve the request are well.
 With more than half of them out for whatever reason, the ejected ones are asked after the others: a slow reply is better
-than none, and calls that all go to the few that are left would bring those down too.
+than none, and calls that all go to the few that are left would bring those down too. Those whose limits leave no room
+for the call come after all of these: a slow reply is better than a refusal.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from router.domain.catalog import Deployment
 from router.domain.dialects.dialect import spoken_for
@@ -26,19 +27,24 @@ class DropReason(StrEnum):
     """It answers, but is slow or fails too often, and at least half of the others are well."""
     FULL = "full"
     """As many calls as it may have are under way."""
+    NO_ROOM = "no_room"
+    """Its limits, ours or its provider's, leave no room for the call: it comes after those that have some."""
+
+
+_TIMED: Final = (DropReason.RESTING, DropReason.EJECTED, DropReason.NO_ROOM)
+_NOBODY: Final[frozenset[TargetId]] = frozenset()
 
 
 class Dropped(NamedTuple):
     deployment: Deployment
     reason: DropReason
     detail: str | int | None = None
-    """The capabilities that it lacks; the dialect; its window; or until when it rests, in monotonic nanoseconds."""
+    """The capabilities that it lacks; the dialect; its window; or until when it holds, in monotonic nanoseconds."""
 
     @property
     def until_ns(self) -> int | None:
-        """Until when it rests; None: it does not, or nobody knows."""
-        rests = self.reason in (DropReason.RESTING, DropReason.EJECTED)
-        return self.detail if rests and isinstance(self.detail, int) else None
+        """Until when it rests, is ejected or has no room; None: it is dropped for what no time changes."""
+        return self.detail if self.reason in _TIMED and isinstance(self.detail, int) else None
 
 
 class Health(Protocol):
@@ -61,12 +67,13 @@ class Sifted(NamedTuple):
     kept: Sequence[Deployment]
     dropped: Sequence[Dropped]
     spared: frozenset[TargetId]
-    """Of those that are kept, those that would be left alone if fewer were."""
+    """Of those that are kept or set back, those that would be left alone if fewer were."""
 
 
 def free_at(dropped: Iterable[Dropped]) -> int | None:
-    """Return when the first of those that rest may be asked again; None: nobody knows."""
-    return min([one.until_ns for one in dropped if one.until_ns is not None], default=None)
+    """Return when the first of those that are left alone may be asked again; None: nobody knows."""
+    ends = [one.until_ns for one in dropped if one.until_ns is not None and one.reason is not DropReason.NO_ROOM]
+    return min(ends, default=None)
 
 
 def sift(
@@ -84,56 +91,67 @@ def sift(
     """
     kept: list[Deployment] = []
     dropped: list[Dropped] = []
+    able: list[Deployment] = []
+    ejected: list[Deployment] = []
+    dialect, wanted, tokens = needs.dialect, needs.capabilities, needs.tokens
     for one in deployments:
-        why = _why_not(one, needs, health, now, is_full)
+        why: Dropped | None = None
+        if dialect not in one.dialects and spoken_for(dialect, one.dialects) is None:
+            why = Dropped(one, DropReason.DIALECT, dialect)
+        elif one.lacks and (lacking := one.lacks & wanted):
+            why = Dropped(one, DropReason.CAPABILITY, ",".join(sorted(lacking)))
+        elif one.context_window is not None and tokens > one.context_window:
+            why = Dropped(one, DropReason.CONTEXT_WINDOW, one.context_window)
+        else:
+            able.append(one)
+        until = health.peek(one.target, now)
+        if until is not None:
+            if not health.is_ejected(one.target, now):
+                why = Dropped(one, DropReason.RESTING, until)
+            elif why is None:
+                why = Dropped(one, DropReason.EJECTED, until)
+                ejected.append(one)
+        elif why is None and (one.concurrency_limits or one.adaptive) and is_full(one):
+            why = Dropped(one, DropReason.FULL)
         if why is None:
             kept.append(one)
         else:
             dropped.append(why)
     spared: list[Deployment] = []
-    if any(one.reason is DropReason.EJECTED for one in dropped) and _most_are_out(deployments, needs, health, now):
-        ejected = [one.deployment for one in dropped if one.reason is DropReason.EJECTED]
-        spared = [one for one in ejected if not _is_full(one, is_full)]
+    if ejected and _most_are_out(able, health, now):
+        spared = [one for one in ejected if not is_full(one)]
         dropped = [one for one in dropped if one.reason is not DropReason.EJECTED]
         dropped += [Dropped(one, DropReason.FULL) for one in ejected if one not in spared]
         kept += spared
     if keep_one and not kept:
         kept = _largest(dropped)
         dropped = [one for one in dropped if one.deployment not in kept]
-    return Sifted(kept, dropped, frozenset([one.target for one in spared]))
+    return Sifted(kept, dropped, frozenset([one.target for one in spared]) if spared else _NOBODY)
 
 
-def _most_are_out(deployments: Iterable[Deployment], needs: Needs, health: Health, now: int) -> bool:
+def _most_are_out(able: Sequence[Deployment], health: Health, now: int) -> bool:
     """Tell whether more than half of those that can serve the request are out."""
-    out = [health.is_out(one.target, now) for one in deployments if _lacks(one, needs) is None]
-    return 2 * out.count(True) > len(out)
+    return 2 * [health.is_out(one.target, now) for one in able].count(True) > len(able)
 
 
-def _why_not(
-    one: Deployment, needs: Needs, health: Health, now: int, is_full: Callable[[Deployment], bool]
-) -> Dropped | None:
-    until = health.peek(one.target, now)
-    if until is not None and not health.is_ejected(one.target, now):
-        return Dropped(one, DropReason.RESTING, until)
-    if (lacks := _lacks(one, needs)) is not None:
-        return lacks
-    if until is not None:
-        return Dropped(one, DropReason.EJECTED, until)
-    return Dropped(one, DropReason.FULL) if _is_full(one, is_full) else None
+def set_back(sifted: Sifted, wait_ns: Callable[[Deployment], int], now: int) -> Sifted:
+    """Take those out that certainly have no room for a call now, soonest first; as soon, the spared last.
+
+    What a provider said of its limits may be old, so nobody is left out for it: they come after all others, and where
+    none has room, none is set back.
+    """
+    kept, dropped, spared = sifted
+    behind = [Dropped(one, DropReason.NO_ROOM, now + span_ns) for one in kept if (span_ns := wait_ns(one)) > 0]
+    if not behind or len(behind) == len(kept):
+        return sifted
+    behind.sort(key=_until)  # in the order of those kept where alike, and that has the spared last
+    without = {one.deployment.target for one in behind}
+    return Sifted([one for one in kept if one.target not in without], [*dropped, *behind], spared)
 
 
-def _lacks(one: Deployment, needs: Needs) -> Dropped | None:
-    if needs.dialect not in one.dialects and spoken_for(needs.dialect, one.dialects) is None:
-        return Dropped(one, DropReason.DIALECT, needs.dialect)
-    if one.lacks and (lacking := one.lacks & needs.capabilities):
-        return Dropped(one, DropReason.CAPABILITY, ",".join(sorted(lacking)))
-    if one.context_window is not None and needs.tokens > one.context_window:
-        return Dropped(one, DropReason.CONTEXT_WINDOW, one.context_window)
-    return None
-
-
-def _is_full(one: Deployment, is_full: Callable[[Deployment], bool]) -> bool:
-    return bool(one.concurrency_limits or one.adaptive) and is_full(one)
+def _until(dropped: Dropped) -> int:
+    assert dropped.until_ns is not None, "it has a time"
+    return dropped.until_ns
 
 
 def _largest(dropped: Sequence[Dropped]) -> list[Deployment]:

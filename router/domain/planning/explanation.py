@@ -31,7 +31,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     candidates: tuple[str, ...] = field(name="c", default=())
     """Targets, in the order to ask them."""
     dropped: tuple[tuple[str, str, str | int | None], ...] = field(name="d", default=())
-    """Target, reason and detail: until when it rests is in Unix milliseconds."""
+    """Target, reason and detail: until when it rests, or has no room, is in Unix milliseconds."""
     spared: tuple[str, ...] = field(name="s", default=())
     """Of the candidates, those that would be left out if fewer were."""
     tried: tuple[tuple[str, str], ...] = field(name="t", default=())
@@ -88,7 +88,9 @@ def describe(text: str | bytes) -> list[str]:
         lines.append(f"the conversation was at {said.home}")
     lines.append(f"in order: {', '.join(said.candidates) or 'nobody could take it'}")
     lines += [f"kept though slow or failing at times, because most are out: {target}" for target in said.spared]
-    lines += [f"left out: {target}, {_why_dropped(reason, detail)}" for target, reason, detail in said.dropped]
+    for target, reason, detail in said.dropped:
+        how = "set back" if reason == DropReason.NO_ROOM else "left out"
+        lines.append(f"{how}: {target}, {_why_dropped(reason, detail)}")
     if said.disabled:
         lines.append("the request wanted no other model")
     if said.named is not None:
@@ -145,18 +147,24 @@ def _why_dropped(reason: str, detail: str | int | None) -> str:
     match reason:
         case DropReason.CAPABILITY:
             return f"cannot do {detail}"
+        case DropReason.DIALECT:
+            return f"cannot be asked in {detail}"
         case DropReason.CONTEXT_WINDOW:
             return f"reads {detail} tokens at most"
-        case DropReason.RESTING | DropReason.EJECTED if isinstance(detail, int):
+        case DropReason.RESTING | DropReason.EJECTED | DropReason.NO_ROOM if isinstance(detail, int):
             until = datetime.fromtimestamp(detail / 1_000, UTC)
-            slow = "slow or failing at times, " if reason == DropReason.EJECTED else ""
-            return f"{slow}left alone until {until:%Y-%m-%d %H:%M:%SZ}"
+            return f"{_WHY_AWAY[reason]} until {until:%Y-%m-%d %H:%M:%SZ}"
         case DropReason.FULL:
             return "has as many calls as it may"
         case _:
             return reason
 
 
+_WHY_AWAY: Final[dict[str, str]] = {
+    DropReason.RESTING: "left alone",
+    DropReason.EJECTED: "slow or failing at times, left alone",
+    DropReason.NO_ROOM: "no room for the call under its limits",
+}
 _WHY: Final[dict[str, str]] = {
     Reason.BUDGET: "a budget is low",
     Reason.PRIORITY: "of the call's priority",

@@ -4,11 +4,11 @@ All of it is one process's own view: calls that others send to the same target s
 are monotonic nanoseconds. What is here forgets by itself, so nothing has to be reset once a target has recovered.
 """
 
-from collections.abc import Collection
-from hashlib import blake2b
+from collections.abc import Collection, Iterable
 from math import exp
 from typing import Final
 
+from router.domain.catalog import Model, Strategy
 from router.domain.ids import TargetId
 from router.domain.instants import NS_PER_S
 
@@ -27,8 +27,6 @@ _SPEED_KEPT: Final = 0.95
 """Share of what is known of the speed that outlives the next answer."""
 _SPEED_PRIOR_S: Final = 10.0
 """Seconds of prefill that the first belief weighs."""
-
-_SALT_MIN: Final = float(1 << 26)
 
 P95_SAMPLES_MIN: Final = 20
 _P95_STEP: Final = 0.1
@@ -49,14 +47,10 @@ class TargetLoad:
         "drain_at",
         "outstanding",
         "rate",
-        "salt",
         "waiting",
     )
 
-    def __init__(self, target: TargetId) -> None:
-        digest = int.from_bytes(blake2b(target.encode(), digest_size=6).digest(), "big")
-        self.salt = _SALT_MIN * (1 + digest / (1 << 48))
-        """The target's own number, the same in every process: below twice the least, with a fraction of 26 bits."""
+    def __init__(self) -> None:
         self.outstanding = 0
         """Calls that have started and not ended."""
         self.waiting = 0
@@ -174,13 +168,23 @@ class Started:
             load._failed(now)  # noqa: SLF001
 
 
+def watched(models: Iterable[Model]) -> frozenset[TargetId]:
+    """Return the targets of which the load decides something: whom to choose, how many at once, whether it is late."""
+    return frozenset(
+        one.target
+        for model in models
+        for one in model.deployments
+        if one.adaptive or len(model.deployments) > 1 or model.substitutes or model.strategy is not Strategy.WEIGHTED
+    )
+
+
 class Loads(dict[TargetId, TargetLoad]):
     """The load of every target that was asked for: asking makes it known."""
 
     __slots__ = ()
 
     def __missing__(self, target: TargetId) -> TargetLoad:
-        load = self[target] = TargetLoad(target)
+        load = self[target] = TargetLoad()
         return load
 
     def started(self, target: TargetId, uncached_tokens: int, now: int) -> Started:

@@ -1,11 +1,12 @@
 """Say what a request asks of the deployment that serves it."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 from msgspec import Raw
 
-from router.domain.dialects.dialect import Dialect
+from router.domain.dialects.dialect import Dialect, Grammar
 from router.domain.dialects.request import Request
 from router.domain.governance.input_bound import PartKind, bound_output, kinds_in
 from router.domain.usage import estimate_tokens
@@ -36,20 +37,31 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What must fit in a context window: nothing that is known of a batch, whose pieces are read one by one."""
 
 
-def needs_of(request: Request) -> Needs:
+NO_NEEDS: Final = {
+    one: Needs(dialect=one, capabilities=frozenset(), input_tokens=0, output_tokens=None, tokens=0) for one in Dialect
+}
+"""Of a request that was not looked at, as its needs decide nothing, by its dialect."""
+
+
+def needs_of(request: Request, matter: frozenset[str] = CAPABILITIES) -> Needs:
+    """`matter`: the capabilities to look for; to look for none of them costs nothing."""
     grammar, fields = request.grammar, request.fields
+    input_tokens = estimate_tokens(sum([len(fields[name]) for name in grammar.prompt if name in fields]))
+    output_tokens = bound_output(grammar, fields).tokens
+    return Needs(
+        dialect=grammar.dialect,
+        capabilities=matter & _wanted(grammar, fields) if matter else matter,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        tokens=input_tokens + (output_tokens or 0) if grammar.generates else 0,
+    )
+
+
+def _wanted(grammar: Grammar, fields: Mapping[str, Raw]) -> set[str]:
     wanted = {TOOLS for name in _TOOLS if bytes(fields.get(name, _ABSENT)) not in _NOTHING}
     if any(b'"json_schema"' in bytes(fields.get(name, _ABSENT)) for name in _FORMATS):
         wanted.add(JSON_SCHEMA)
     text = bytes(fields.get(grammar.content, _ABSENT))
     if any(part in text for part in _PARTS):
         wanted.update(_OF_PARTS[kind] for kind in kinds_in(grammar, fields))
-    input_tokens = estimate_tokens(sum([len(fields[name]) for name in grammar.prompt if name in fields]))
-    output_tokens = bound_output(grammar, fields).tokens
-    return Needs(
-        dialect=grammar.dialect,
-        capabilities=frozenset(wanted),
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        tokens=input_tokens + (output_tokens or 0) if grammar.generates else 0,
-    )
+    return wanted

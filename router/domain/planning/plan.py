@@ -27,6 +27,7 @@ class RoutePlan(msgspec.Struct, frozen=True, kw_only=True):
     candidates: Sequence[Deployment]
     """Best first. Empty: nobody can serve it now, and its fallbacks are next."""
     dropped: Sequence[Dropped] = ()
+    """Who is no candidate, or set back to the end of them."""
     spared: frozenset[TargetId] = frozenset()
     """Candidates that are slow or fail at times, kept because most of the model's deployments are out."""
     home: ProviderId | None = None

@@ -54,20 +54,30 @@ def rank(strategy: Strategy, candidates: Sequence[Deployment], ask: Ask, known: 
     """Return the candidates, best first. Those of weight 0 come last, whatever the strategy says of them."""
     if len(candidates) < 2:
         return candidates
-    loads, draw = known.loads, ask.draw
+    draw = ask.draw
+    if strategy is Strategy.WEIGHTED:
+        return _by_weight(candidates, draw)
     drawn: list[_Drawn] = []
+    loads = known.loads
     for number, deployment in enumerate(candidates):
         load, weight = loads[deployment.target], deployment.weight
-        ticket = -log(1.0 - draw * load.salt % 1.0) / weight if weight else inf
+        ticket = -log(1.0 - draw * deployment.salt % 1.0) / weight if weight else inf
         drawn.append((ticket, number, deployment, load))
     drawn.sort()  # numbers differ, so deployments are never compared
-    if strategy is Strategy.WEIGHTED:
-        return [each[2] for each in drawn]
     order = _ORDERS[strategy]
     if drawn[-1][0] != inf or drawn[0][0] == inf:
         return order(drawn, ask, known)
     wanted = [each for each in drawn if each[0] != inf]
     return [*order(wanted, ask, known), *(each[2] for each in drawn[len(wanted) :])]
+
+
+def _by_weight(candidates: Sequence[Deployment], draw: float) -> list[Deployment]:
+    weights = {each.weight for each in candidates}
+    if len(weights) == 1:
+        tickets = [draw * each.salt % 1.0 for each in candidates]  # in the order of the variates
+    else:
+        tickets = [-log(1.0 - draw * each.salt % 1.0) / each.weight if each.weight else inf for each in candidates]
+    return [candidates[at] for at in sorted(range(len(tickets)), key=tickets.__getitem__)]
 
 
 _Drawn = tuple[float, int, Deployment, TargetLoad]

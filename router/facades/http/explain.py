@@ -65,9 +65,12 @@ class CandidateView(BaseModel):
 
 class DroppedView(BaseModel):
     target: str
-    reason: str = Field(description="`capability`, `dialect`, `context_window`, `resting`, `ejected` or `full`.")
+    reason: str = Field(
+        description="`capability`, `dialect`, `context_window`, `resting`, `ejected`, `full`, or `no_room`, which is "
+        "set back."
+    )
     detail: str | int | None = Field(description="The capabilities that it lacks, the dialect, or its window.")
-    until_ms: int | None = Field(description="Until when it rests; Unix milliseconds.")
+    until_ms: int | None = Field(description="Until when it rests or has no room; Unix milliseconds.")
 
 
 class RouteView(BaseModel):

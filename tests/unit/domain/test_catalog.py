@@ -1,5 +1,7 @@
 """A client's name finds the model that bears it, else the deployment that it spells out."""
 
+from dataclasses import replace
+
 import pytest
 
 from router.domain.catalog import Model
@@ -35,3 +37,20 @@ def test_a_models_own_name_wins_over_a_deployment_of_that_name() -> None:
 
     assert both.models[ModelName("small")] is both.find_model("small")
     assert both.direct[ModelName("up/model")] is both.find_model("up/model")
+
+
+def test_a_model_knows_what_its_deployments_have_in_common() -> None:
+    one, other = replace(deployment(), context_window=5, lacks=frozenset("a")), replace(deployment(), tier=3)
+    larger = replace(deployment(), tier=2, context_window=6, lacks=frozenset("b"))
+    mixed = Model(name=ModelName("mixed"), deployments=(other, larger, one))
+
+    assert ((1, 2, 3), {"a", "b"}, 5) == (mixed.tiers, mixed.lacks, mixed.window)
+    assert ((1,), set(), None) == (model("plain").tiers, model("plain").lacks, model("plain").window)
+
+
+def test_a_target_has_a_number_of_its_own_in_every_process() -> None:
+    one, again, other = deployment(), deployment(), replace(deployment(), credential="b")
+
+    assert one.salt == again.salt == 131_634_233.9904232
+    assert one.salt != other.salt
+    assert 1 << 26 <= other.salt < 1 << 27

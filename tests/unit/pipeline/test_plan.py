@@ -5,16 +5,22 @@ from dataclasses import replace
 import pytest
 
 from router.domain.catalog import Deployment, Model, Snapshot, Strategy, Substitute
+from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.dialect import EMBEDDINGS, Dialect
+from router.domain.dialects.request import Request, read_request
 from router.domain.dispatch.failure import Fallback
 from router.domain.dispatch.machine import Widen
 from router.domain.faults import Fault, Refusal
 from router.domain.governance.priority import Classed
+from router.domain.governance.rate import RateLimit, Unit, costs_of
 from router.domain.ids import DeploymentId, ModelName, ProviderId
 from router.domain.planning.eligibility import DropReason
 from router.domain.planning.plan import RoutePlan
 from router.domain.planning.substitution import Reason
 from router.domain.principal import Principal
-from tests.support.fakes import deployment, eject, principal, snapshot
+from router.pipeline.flight import Flight
+from tests.support.attempts import attempt as begun_attempt
+from tests.support.fakes import SECOND, FedStream, deployment, eject, principal, snapshot
 from tests.support.ledger_facts import budget, reservation
 from tests.support.pipeline import Rig
 
@@ -67,6 +73,71 @@ def test_a_conversation_stays_where_it_is() -> None:
     assert last.id == order(again)[0]
 
 
+def test_what_a_conversation_brings_is_of_where_it_was_also_when_it_goes_elsewhere() -> None:
+    two = [place(name, provider=ProviderId(name)) for name in "ab"]
+    rig = Rig(routed(*two))
+    named = ASK[:-1] + ',"prompt_cache_key":"k"}'
+    call = rig.call(named)
+    call.plan = planned(rig, named)
+    rig.pipeline.planner.sent(call, two[1], rig.clock.monotonic_ns())
+    breakers = rig.pipeline.means.breakers
+    breakers.follow(rig.snapshots.current.breaker, two)
+    breakers.open(two[1].target)
+
+    assert (["a"], ProviderId("b")) == (order(planned(rig, named)), planned(rig, named).home)
+
+
+SAID = ((b"x-ratelimit-limit-requests", b"60"), (b"x-ratelimit-remaining-requests", b"1"))
+FULL_AGAIN = (b"x-ratelimit-reset-requests", b"60s")
+
+
+def heard(rig: Rig, at: Deployment) -> None:
+    """Let a provider say that there is one request left, and 60 again in a minute."""
+    asked = begun_attempt(at=at)
+    asked.flight = Flight(FedStream((*SAID, FULL_AGAIN)), ChatMeter(wants_usage=False))
+    rig.pipeline.upstream_limits.learn(asked)
+
+
+def test_who_has_no_room_left_is_set_back_until_it_has_some() -> None:
+    rig = Rig(routed(place("a", weight=1_000), place("b", tier=2)))
+    first, second = rig.snapshots.current.models[ModelName("small")].deployments
+    heard(rig, first)
+    call = rig.call(ASK)
+    call.plan = before = planned(rig)
+    rig.pipeline.planner.sent(call, first, rig.clock.monotonic_ns())
+    after = planned(rig)
+    rig.clock.pass_ns(60 * SECOND // 59 + SECOND)
+    later = planned(rig)
+
+    assert (["a", "b"], ["b", "a"], ["a", "b"]) == (order(before), order(after), order(later))
+    assert [(first, DropReason.NO_ROOM)] == [(one.deployment, one.reason) for one in after.dropped]
+    assert second.tier == 2
+
+
+def test_no_conversation_outranks_a_limit() -> None:
+    rig = Rig(routed(*(place(name) for name in "ab")))
+    named = ASK[:-1] + ',"prompt_cache_key":"k"}'
+    call = rig.call(named)
+    call.plan = planned(rig, named)
+    home, other = call.plan.candidates
+    heard(rig, home)
+    rig.pipeline.planner.sent(call, home, rig.clock.monotonic_ns())
+
+    assert [other, home] == list(planned(rig, named).candidates)
+
+
+def test_a_deployments_own_rate_sets_it_back_and_nothing_is_charged_for_asking() -> None:
+    tokens = RateLimit(id="t", scope_kind="deployment", scope_value="a", unit=Unit.TOKENS, limit=100, period_ns=SECOND)
+    rig = Rig(routed(place("a", weight=1_000, rate_limits=(tokens,)), place("b", weight=0.001)))
+    for _ in range(3):
+        assert ["a", "b"] == order(planned(rig, ASK[:-1] + ',"max_tokens":80}'))
+    rig.pipeline.gate.rates.charge((tokens,), costs_of(requests=1, input_tokens=0, output_tokens=15), 1 << 40)
+    rig.clock.monotonic = 1 << 40
+
+    assert ["b", "a"] == order(planned(rig, ASK[:-1] + ',"max_tokens":80}'))
+    assert ["a", "b"] == order(planned(rig, ASK[:-1] + ',"max_tokens":70}'))
+
+
 def test_who_lacks_what_is_asked_for_is_dropped() -> None:
     rig = Rig(routed(place("plain", lacks=frozenset({"tools"})), place("able")))
     plan = planned(rig, TOOLS)
@@ -75,6 +146,22 @@ def test_who_lacks_what_is_asked_for_is_dropped() -> None:
     assert [("plain", DropReason.CAPABILITY, "tools")] == [
         (one.deployment.id, one.reason, one.detail) for one in plan.dropped
     ]
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        ("", ["large", "small"]),
+        (',"max_tokens":10', ["large", "small"]),
+        (',"max_tokens":95', ["large"]),
+        ("x", ["large"]),
+    ],
+)
+def test_who_is_too_small_is_dropped_however_the_size_is_known(more: str, kept: list[str]) -> None:
+    body = ASK.replace("hi", "x" * 400) if more == "x" else ASK[:-1] + more + "}"
+    rig = Rig(routed(place("small", context_window=100), place("large", context_window=1_000)))
+
+    assert kept == sorted(order(planned(rig, body)))
 
 
 def test_when_nobody_can_do_it_the_caller_hears_what_is_lacking() -> None:
@@ -89,6 +176,23 @@ def test_when_nobody_can_do_it_the_caller_hears_what_is_lacking() -> None:
     assert "Widen" == type(command).__name__
     refusal = gives.widened([], call.arrived)
     assert Fault.CAPABILITY_MISSING is refusal.refusal.fault  # type: ignore[union-attr]  # it gives
+
+
+def test_who_cannot_be_asked_in_the_callers_dialect_is_dropped_also_when_it_is_alone() -> None:
+    chats, embeds = (place(one, dialects=frozenset({one})) for one in (Dialect.CHAT, Dialect.EMBEDDINGS))
+    alone, both = (planned(Rig(routed(*places))) for places in ((embeds,), (chats, embeds)))
+    rig = Rig(routed(chats, embeds))
+    call = rig.call()
+    request = read_request(EMBEDDINGS, b'{"model":"small","input":"hi"}')
+    assert isinstance(request, Request)
+    call.request = request
+    batch = rig.pipeline.planner.plan(call)
+    assert isinstance(batch, RoutePlan)
+
+    assert [[], ["chat"], ["embeddings"]] == [order(plan) for plan in (alone, both, batch)]
+    assert [(embeds, "chat"), (embeds, "chat"), (chats, "embeddings")] == [
+        (one.deployment, one.detail) for plan in (alone, both, batch) for one in plan.dropped
+    ]
 
 
 def test_a_fallback_that_is_too_small_is_left_out() -> None:
@@ -175,6 +279,42 @@ def test_a_conversation_leaves_one_that_is_spared_while_another_is_well() -> Non
     assert "a" == order(planned(rig, named))[0]
 
 
+def test_who_has_no_room_comes_after_who_is_slow_and_has_some() -> None:
+    places = [place("a"), place("b", tier=2), place("c"), place("d", tier=3)]
+    rig = Rig(routed(*places))
+    for one in places[1:]:
+        eject(rig.pipeline.means.breakers, one, rig.clock.monotonic_ns())
+    full = []
+    for one in (places[2], places[0], places[1], places[3]):
+        full.append(planned(rig))
+        heard(rig, one)
+        call = rig.call(ASK)
+        call.plan = full[-1]
+        rig.pipeline.planner.sent(call, one, rig.clock.monotonic_ns())
+    full.append(planned(rig))
+
+    assert ["acbd", "abdc", "bdac", "dabc", "acbd"] == ["".join(order(plan)) for plan in full]
+    assert [set("bcd")] * 5 == [plan.spared for plan in full]
+    no_room = ["".join(one.deployment.id for one in plan.dropped) for plan in full]
+    assert ["", "c", "ac", "abc", ""] == no_room
+
+
+def test_a_conversation_stays_at_one_that_is_spared_where_nobody_else_has_room() -> None:
+    named = ASK[:-1] + ',"prompt_cache_key":"k"}'
+    places = [place(name) for name in "abc"]
+    rig = Rig(routed(*places))
+    call = rig.call(named)
+    call.plan = planned(rig, named)
+    rig.pipeline.planner.sent(call, places[1], rig.clock.monotonic_ns())
+    for one in places[1:]:
+        eject(rig.pipeline.means.breakers, one, rig.clock.monotonic_ns())
+    before = planned(rig, named)
+    heard(rig, places[0])
+    rig.pipeline.planner._headroom.sent(call.request, places[0])
+
+    assert ("a", ["b", "c", "a"]) == (order(before)[0], order(planned(rig, named)))
+
+
 def test_a_model_that_answers_at_times_is_not_down() -> None:
     rig = Rig(routed(place("a"), substitutes=(Substitute(model=ModelName("other"), down=True),)))
     eject(rig.pipeline.means.breakers, place("a"), rig.clock.monotonic_ns())
@@ -223,3 +363,31 @@ def test_a_prompt_goes_where_its_beginning_was_read() -> None:
 
     assert last.id == order(planned(rig, long))[0]
     assert again < first_time / 5
+
+
+def test_load_is_counted_where_somebody_chooses_by_it() -> None:
+    rig = Rig(routed(*(place(name) for name in "ab")))
+    call = rig.call(ASK)
+    call.plan = planned(rig)
+    planner = rig.pipeline.planner
+    alone = planner.started(rig.snapshots.current.models[ModelName("other")].deployments[0], 1, 1)
+
+    assert alone is None
+    assert planner.started(call.plan.candidates[0], 1, 1) is not None
+    assert [1] == [load.outstanding for load in planner.loads.values() if load.outstanding]
+
+
+def test_what_a_reload_adds_is_counted_from_the_next_call_on() -> None:
+    rig = Rig(routed(place("a")))
+    call = rig.call(ASK)
+    call.plan = planned(rig)
+    only = call.plan.candidates[0]
+    rig.pipeline.planner.sent(call, only, 1)
+    before = rig.pipeline.planner.started(only, 1, 1)
+    rig.snapshots.current = replace(routed(place("a"), place("b")), revision=2)
+    again = rig.call(ASK)
+    again.plan = call.plan
+    rig.pipeline.planner.sent(again, only, 1)
+
+    assert before is None
+    assert rig.pipeline.planner.started(only, 1, 1) is not None

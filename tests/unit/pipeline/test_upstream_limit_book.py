@@ -13,7 +13,7 @@ from router.domain.ids import DeploymentId
 from router.domain.stream import END_EVENT, KEEP_ALIVE, Event, EventKind
 from router.pipeline.attempt import Attempt
 from router.pipeline.flight import Flight
-from router.pipeline.upstream_limit_book import CREDENTIAL, STATES_MAX, UpstreamLimitBook
+from router.pipeline.upstream_limit_book import CREDENTIAL, STATES_MAX, Payer, UpstreamLimitBook
 from tests.support.attempts import attempt as begun_attempt
 from tests.support.fakes import SECOND, FakeClock, FedStream, chunk, deployment
 from tests.support.pipeline import Rig
@@ -32,7 +32,7 @@ def attempt(name: str, *headers: tuple[bytes, bytes]) -> Attempt:
 
 
 def wait_ns(book: UpstreamLimitBook, name: str, now: int) -> int:
-    return book.wait_ns(DeploymentId(name), CREDENTIAL, ONE, now)
+    return book.wait_ns(Payer(DeploymentId(name), CREDENTIAL), ONE, now)
 
 
 def test_a_call_waits_for_its_own_provider_only() -> None:
@@ -43,9 +43,37 @@ def test_a_call_waits_for_its_own_provider_only() -> None:
     assert (SECOND, 0, 0) == (
         wait_ns(book, "busy", now),
         wait_ns(book, "idle", now),
-        book.wait_ns(DeploymentId("busy"), "another", ONE, now),
+        book.wait_ns(Payer(DeploymentId("busy"), "another"), ONE, now),
     )
-    assert 0 == book.wait_ns(DeploymentId("busy"), CREDENTIAL, NOTHING, now)
+    assert 0 == book.wait_ns(Payer(DeploymentId("busy"), CREDENTIAL), NOTHING, now)
+
+
+def test_what_is_said_to_one_credential_holds_for_no_other() -> None:
+    clock = FakeClock()
+    book, asked = UpstreamLimitBook(clock), attempt("up", *LIMITED, RESET)
+    asked.deployment = replace(asked.deployment, credential="second")
+    book.learn(asked)
+
+    assert [("up", "second")] == [tuple(payer) for payer, _ in book.states()]
+    assert 0 == wait_ns(book, "up", clock.monotonic)
+
+
+def test_what_is_sent_counts_until_the_provider_speaks_again() -> None:
+    clock = FakeClock()
+    book, payer = UpstreamLimitBook(clock), Payer(DeploymentId("up"), CREDENTIAL)
+    five = (LIMITED[0], (b"x-ratelimit-remaining-requests", b"5"), RESET)
+    book.sent(payer, ONE)  # nobody knows of how many
+    book.learn(attempt("up", *five))
+    waits = []
+    for _ in range(7):
+        waits.append(wait_ns(book, "up", clock.monotonic))
+        book.sent(payer, ONE)
+    book.learn(attempt("up", *five))
+
+    second = 60 * SECOND // 55
+    assert [0, 0, 0, 0, 0] == waits[:5]
+    assert second <= waits[5] < waits[6] <= 2 * second + 2
+    assert 0 == wait_ns(book, "up", clock.monotonic)
 
 
 def test_a_later_word_adds_to_what_was_known() -> None:

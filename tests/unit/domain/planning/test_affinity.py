@@ -14,6 +14,8 @@ from router.domain.ids import DeploymentId, ProviderId, TargetId
 from router.domain.instants import NS_PER_S
 from router.domain.planning.affinity import BOUND, BUSY_CALLS, Affinities, Conversation, conversation_of
 from router.domain.planning.load import Loads
+from router.domain.planning.prefix import Prefixes
+from router.domain.planning.ranking import Ask, Known, rank
 from tests.support.asked import asked
 
 TTL_NS = 300 * NS_PER_S
@@ -104,13 +106,32 @@ def test_where_one_part_ends_and_the_next_begins_is_part_of_what_is_known() -> N
     assert conversation_of("a", "bc", asked(fields(HELLO))) != conversation_of("ab", "c", asked(fields(HELLO)))
 
 
+def test_of_a_long_beginning_both_ends_and_the_length_are_known() -> None:
+    def saying(content: str) -> Conversation:
+        return known({"role": "user", "content": content}, REPLY)
+
+    long = "a" * 10_000
+    assert saying(long).key != saying(long + "a").key
+    assert saying("b" + long).key != saying("a" + long).key != saying(long + "b").key
+    assert known(HELLO, tools=["a" * 10_000]).key != known(HELLO, tools=["a" * 10_001]).key
+    assert known(HELLO, tools=["a" * 10_000]).key != known(HELLO, system="a" * 10_000).key
+
+
 def test_a_conversation_has_one_draw_in_every_process() -> None:
-    assert 0.5 == Conversation(1 << 63).draw
-    assert 1.0 > Conversation((1 << 64) - 1).draw
-    assert 0x0 != known(HELLO, session="s").key
+    assert (0.707126, 0.855088) == (round(known(HELLO, session="s").draw, 6), round(known(HELLO, REPLY).draw, 6))
+    assert known(HELLO, session="s").draw != known(HELLO, session="s", subject="other").draw
     affinities = Affinities()
-    assert 0.5 == affinities.draw(Conversation(1 << 63), 0.9)
-    assert 0.9 == affinities.draw(Conversation(1 << 63, opening=True), 0.9)
+    assert 0.5 == affinities.draw(Conversation(1, draw=0.5), 0.9)
+    assert 0.9 == affinities.draw(Conversation(1, opening=True, draw=0.5), 0.9)
+
+
+def test_conversations_whose_names_are_alike_are_spread() -> None:
+    at = Known(Loads(), Prefixes())
+    draws = [known(HELLO, session=f"session-{number}").draw for number in range(1_000)]
+    shares = Counter(rank(Strategy.WEIGHTED, FOUR, Ask(0, draw), at)[0].id for draw in draws)
+
+    assert all(0.0 <= draw < 1.0 for draw in draws)
+    assert 200 < min(shares.values()) <= max(shares.values()) < 300
 
 
 def test_a_conversation_stays_where_it_is_and_the_others_keep_their_order() -> None:

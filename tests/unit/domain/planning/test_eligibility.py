@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from router.domain.catalog import Deployment
 from router.domain.dialects.dialect import Dialect
 from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.ids import DeploymentId, ProviderId, TargetId
-from router.domain.planning.eligibility import Dropped, DropReason, Sifted, free_at, sift
+from router.domain.planning.eligibility import Dropped, DropReason, Sifted, free_at, set_back, sift
 from router.domain.planning.needs import Needs
 
 LIMIT = ConcurrencyLimit(id="l", scope_kind="deployment", scope_value="f", limit=1)
@@ -200,3 +200,63 @@ def test_never_more_than_half_are_out_while_one_of_them_answers(healths: list[st
     assert not found.spared or 2 * out > len(healths)
     assert len(healths) == len(found.kept) + len(found.dropped)
     assert found.kept or set(healths) == {"resting"}
+
+
+def kept(*deployments: Deployment, spared: str = "", dropped: Sequence[Dropped] = ()) -> Sifted:
+    return Sifted(deployments, dropped, frozenset([one.target for one in deployments if one.id in spared.split()]))
+
+
+def _waits(**spans_ns: int) -> Callable[[Deployment], int]:
+    return lambda one: spans_ns.get(one.id, 0)
+
+
+def test_who_has_no_room_for_the_call_comes_last_and_soonest_first() -> None:
+    roomy, soon, late = deployment("roomy"), deployment("soon"), deployment("late")
+    rests = Dropped(deployment("rests"), DropReason.RESTING, 7)
+    found = set_back(kept(late, roomy, soon, dropped=[rests]), _waits(late=9, soon=4), 100)
+
+    assert [roomy] == found.kept
+    no_room = [Dropped(soon, DropReason.NO_ROOM, 104), Dropped(late, DropReason.NO_ROOM, 109)]
+    assert [rests, *no_room] == found.dropped
+    assert (104, 109) == tuple(one.until_ns for one in no_room)
+
+
+def test_who_has_no_room_is_not_left_alone() -> None:
+    found = set_back(kept(A, B, dropped=[Dropped(C, DropReason.RESTING, 9)]), _waits(b=4), 0)
+
+    assert 9 == free_at(found.dropped)
+    assert free_at(found.dropped[1:]) is None
+
+
+def test_where_nobody_has_room_nobody_is_set_back() -> None:
+    full = kept(deployment("a"), deployment("b"), spared="b")
+
+    assert full == set_back(full, _waits(a=1, b=2), 0)
+
+
+@pytest.mark.parametrize(
+    ("waits", "first", "last"),
+    [({"a": 5, "b": 5}, "cd", "ab"), ({"a": 5, "c": 5}, "bd", "ac"), ({"a": 5, "c": 4}, "bd", "ca")],
+)
+def test_the_spared_stay_so_and_come_before_who_has_no_room(waits: dict[str, int], first: str, last: str) -> None:
+    """And after those without room that are well, if they have some as late as those."""
+    found = set_back(kept(A, B, C, D, spared="c d"), _waits(**waits), 0)
+
+    assert (list(first), list(last)) == ([one.id for one in found.kept], [one.deployment.id for one in found.dropped])
+    assert {"c", "d"} == found.spared
+
+
+@given(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 3)))
+def test_nobody_is_lost_and_none_without_room_comes_before_one_with_some(waits: dict[str, int]) -> None:
+    all_of_them = [deployment(name) for name in waits]
+    found = set_back(kept(*all_of_them), _waits(**waits), 5)
+    order = [*found.kept, *[one.deployment for one in found.dropped]]
+
+    assert sorted(waits) == sorted(one.id for one in order)
+    assert [one for one in all_of_them if one in found.kept] == list(found.kept)
+    if 0 in waits.values():
+        assert [waits[one.id] for one in found.kept] == [0] * list(waits.values()).count(0)
+        spans = [waits[one.deployment.id] for one in found.dropped]
+        assert sorted(spans) == spans
+    else:
+        assert [] == list(found.dropped)

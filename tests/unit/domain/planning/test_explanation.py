@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from router.domain.catalog import Deployment, Model
+from router.domain.dialects.dialect import Dialect
 from router.domain.ids import DeploymentId, ModelName, ProviderId
 from router.domain.planning.directives import Directives
 from router.domain.planning.eligibility import Dropped, DropReason
@@ -69,7 +70,7 @@ def test_members_that_say_nothing_are_left_out() -> None:
     assert {"a": "small", "c": ["up/a", "up/b"], "t": [["up/b", "small"]]} == read(plan(A, B), B)
 
 
-@pytest.mark.parametrize("reason", [DropReason.RESTING, DropReason.EJECTED])
+@pytest.mark.parametrize("reason", [DropReason.RESTING, DropReason.EJECTED, DropReason.NO_ROOM])
 def test_a_rest_ends_at_a_time_of_the_wall(reason: DropReason) -> None:
     resting = Dropped(B, reason, 5 * SECOND)
 
@@ -83,6 +84,17 @@ def test_who_is_spared_is_named() -> None:
     assert "kept though slow or failing at times, because most are out: up/b" in describe(
         explain(of, [A], OFFSET) or ""
     )
+
+
+def test_who_was_set_back_is_a_candidate_still() -> None:
+    text = explain(plan(A, B, dropped=[Dropped(B, DropReason.NO_ROOM, 5 * SECOND)]), [A], 1_800_000_000 * SECOND)
+    assert text is not None
+
+    assert [
+        "in order: up/a, up/b",
+        "set back: up/b, no room for the call under its limits until 2027-01-15 08:00:05Z",
+        "attempt 1: up/a",
+    ] == describe(text)
 
 
 def test_lists_are_cut_and_say_by_how_much() -> None:
@@ -137,6 +149,7 @@ def test_a_person_reads_all_of_it() -> None:
         Dropped(replace(C, id=DeploymentId("up/f")), DropReason.FULL),
         Dropped(replace(C, id=DeploymentId("up/g")), DropReason.RESTING),
         Dropped(replace(C, id=DeploymentId("up/h")), DropReason.EJECTED, 5 * SECOND),
+        Dropped(replace(C, id=DeploymentId("up/i")), DropReason.DIALECT, Dialect.EMBEDDINGS),
     ]
     of = plan(
         A,
@@ -155,6 +168,7 @@ def test_a_person_reads_all_of_it() -> None:
         "left out: up/f, has as many calls as it may",
         "left out: up/g, resting",
         "left out: up/h, slow or failing at times, left alone until 2027-01-15 08:00:05Z",
+        "left out: up/i, cannot be asked in embeddings",
         "the request wanted no other model",
         "the request named to fall back on: other",
         "passed over, not free or of no help: up/b",

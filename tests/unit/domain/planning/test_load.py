@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.domain.ids import TargetId
+from router.domain.catalog import Deployment, Model, Strategy, Substitute
+from router.domain.ids import DeploymentId, ModelName, ProviderId, TargetId
 from router.domain.instants import NS_PER_MS, NS_PER_S
 from router.domain.planning.load import (
     DRAIN_NS_MAX,
@@ -16,6 +17,7 @@ from router.domain.planning.load import (
     TOKENS_PER_S_MAX,
     TOKENS_PER_S_MIN,
     Loads,
+    watched,
 )
 
 TARGET = TargetId("mock/a")
@@ -194,3 +196,20 @@ def test_targets_that_are_configured_or_have_calls_are_kept_and_others_forgotten
     call.ended(LATER)
     loads.keep({kept})
     assert {kept} == set(loads)
+
+
+def test_the_load_of_one_that_is_alone_decides_nothing() -> None:
+    def model(name: str, *deployments: Deployment, **more: object) -> Model:
+        return Model(name=ModelName(name), deployments=deployments, **more)  # type: ignore[arg-type]  # by name
+
+    def place(name: str, *, adaptive: bool = False) -> Deployment:
+        at = ProviderId("p")
+        return Deployment(id=DeploymentId(name), provider=at, upstream_model="m", adaptive=adaptive)
+
+    alone = model("alone", place("a"))
+    late = model("late", place("b"), substitutes=(Substitute(model=ModelName("alone"), late=True),))
+    several = model("several", place("c"), place("d"))
+    felt, quick = model("felt", place("e", adaptive=True)), model("quick", place("f"), strategy=Strategy.LATENCY)
+
+    assert set("bcdef") == watched([alone, late, several, felt, quick])
+    assert set("ag") == watched([alone, model("also", place("a"), place("g"))])

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from router.domain.dialects.dialect import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, Grammar
 from router.domain.dialects.request import Request, read_request
@@ -39,6 +40,14 @@ def test_the_tokens_are_an_estimate_of_the_input_and_what_the_reply_may_have() -
     assert 103 == needs_of(request()).tokens
     assert 103 + 50 * 2 == needs_of(request(max_tokens=50, n=2)).tokens
     assert 103 + 5 == needs_of(request(tools=["x" * 16])).tokens
+
+
+def test_only_the_capabilities_that_matter_are_looked_for() -> None:
+    asks = request(tools=[{"type": "function"}], messages=message("image_url"))
+
+    assert {"tools", "vision"} == needs_of(asks).capabilities
+    assert {"vision"} == needs_of(asks, frozenset({"vision", "pdf_input"})).capabilities
+    assert needs_of(asks, frozenset()) == replace(needs_of(asks), capabilities=frozenset())
 
 
 def of(grammar: Grammar, **fields: object) -> Needs:

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from router.domain.catalog import Model, Snapshot, Strategy
+from router.domain.dialects.dialect import Dialect
 from router.domain.dispatch.breakers import Passage
 from router.domain.dispatch.failure import Failure, FailureKind, verdict_of
+from router.domain.governance.rate import RateLimit, Unit, costs_of
 from router.domain.ids import DeploymentId, ModelName
 from router.domain.principal import KeyEntry
 from router.facades.http.app import build_app
@@ -87,6 +89,26 @@ async def test_who_is_ejected_and_who_is_spared_is_shown() -> None:
     assert 1_800_000_000_000 < before["dropped"][0]["until_ms"]
     assert [False] == [one["spared"] for one in before["candidates"]]
     assert ([True, True], []) == ([one["spared"] for one in after["candidates"]], after["dropped"])
+
+
+async def test_who_has_no_room_and_who_speaks_no_such_dialect_is_shown() -> None:
+    minute = RateLimit(
+        id="r", scope_kind="deployment", scope_value="a", unit=Unit.TOKENS, limit=60, period_ns=60 * SECOND
+    )
+    places = (
+        replace(PLACES[0], rate_limits=(minute,)),
+        PLACES[1],
+        replace(PLACES[1], id=DeploymentId("up/c"), dialects=frozenset({Dialect.EMBEDDINGS})),
+    )
+    on = rig(replace(two(), models={ModelName("small"): replace(two().models[ModelName("small")], deployments=places)}))
+    on.pipeline.gate.rates.charge((minute,), costs_of(requests=1, input_tokens=0, output_tokens=55), on.clock.monotonic)
+    route = json.loads((await ask(on)).body)
+
+    assert ["up/b", "up/a"] == [one["target"] for one in route["candidates"]]
+    foreign, no_room = route["dropped"]
+    assert {"target": "up/c", "reason": "dialect", "detail": "chat", "until_ms": None} == foreign
+    assert ("up/a", "no_room", None) == (no_room["target"], no_room["reason"], no_room["detail"])
+    assert 1_800_000_000_000 < no_room["until_ms"] < 1_800_000_060_000
 
 
 @pytest.mark.parametrize(
