@@ -21,7 +21,7 @@ _CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 
 
 class Outlet(Protocol):
-    """One reply: either `whole`, or `begin`, any number of `more`, `end`. Writing never waits; `flush` does."""
+    """One reply: either `whole`, or `begin`, any number of `more`, and `end` or `cut`. Writing never waits; `flush` does."""
 
     def whole(self, status: int, headers: Headers, body: bytes) -> None: ...
 
@@ -32,6 +32,10 @@ class Outlet(Protocol):
         ...
 
     def end(self, data: bytes) -> None: ...
+
+    def cut(self) -> None:
+        """End a reply so that its reader sees that it is not whole."""
+        ...
 
     async def flush(self) -> None:
         """Wait until the reader has caught up."""
@@ -73,6 +77,9 @@ class AsgiOutlet:
 
     def end(self, data: bytes) -> None:
         self._messages.append({"type": "http.response.body", "body": data})
+
+    def cut(self) -> None:
+        """A server closes the connection of a reply that its application leaves unfinished."""
 
     async def flush(self) -> None:
         messages, self._messages = self._messages, []
@@ -118,6 +125,9 @@ class ConnectionOutlet:
             last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if self._in_chunks else data
             self._connection.transport.write(last)
             self._complete()
+
+    def cut(self) -> None:
+        self._connection.transport.close()
 
     async def flush(self) -> None:
         flow = self._cycle.flow
