@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Raw
 
 from router.domain.money import NanoUsd, nano_usd
-from router.domain.pricing import Catalogue, Catalogues, ModelFacts, PriceCard, PriceRefused, Rates
+from router.domain.pricing import Catalogue, Catalogues, ModelFacts, PriceCard, PriceRefused, Rates, UnitRates
 
 _FILE: Final = "model_prices_and_context_window_backup.json"
 _NANO_USD_PER_MILLION: Final = 10**15
@@ -31,6 +31,23 @@ _METERS: Final = {
     "output_cost_per_reasoning_token": "output",
 }
 """Which meter a price belongs to. Of two prices for one meter the higher counts: a bill is never too low."""
+
+_TOKENS_OF_KIND: Final = {
+    "input_cost_per_image_token": "input",
+    "input_cost_per_audio_token": "input",
+    "cache_read_input_image_token_cost": "cached_input",
+    "output_cost_per_image_token": "output",
+    "output_cost_per_audio_token": "output",
+}
+"""Of models for images and sound, whose tokens are of that kind."""
+_UNITS: Final = {
+    "image_generation": {"output_cost_per_image": "image", "input_cost_per_image": "image"},
+    "image_edit": {"output_cost_per_image": "image", "input_cost_per_image": "image"},
+    "audio_speech": {"input_cost_per_character": "character"},
+    "audio_transcription": {"input_cost_per_second": "audio_ms", "output_cost_per_second": "audio_ms"},
+    "rerank": {"input_cost_per_query": "query"},
+}
+"""Prices by other units than tokens, by the mode of the entry. Of two for one unit the higher counts."""
 
 _CAPABILITIES: Final = {
     "supports_audio_input": "audio_input",
@@ -261,12 +278,18 @@ def _tokens(entry: _Entry, key: str) -> int | None:
 
 
 def _price(entry: _Entry, release: str, *, strict: bool) -> PriceCard | None:
-    base, tiers = _listed_prices(entry)
+    mode = _text.decode(entry.get("mode", _NO_TEXT))
+    units = _unit_rates(entry, _UNITS.get(mode, {}))
+    base, tiers = _listed_prices(entry, _METERS | _TOKENS_OF_KIND if mode in _UNITS else _METERS)
     if "tiered_pricing" in entry:
         base, tiers = _ranged_prices(entry["tiered_pricing"])
-    mode = _text.decode(entry.get("mode", _NO_TEXT))
     if "output" not in base and mode == "embedding":
         base["output"] = Decimal(0)
+    if mode in _UNITS and "input" in base and base.get("output"):
+        units = UnitRates() if mode != "rerank" else units  # what is counted in tokens is not paid for twice
+    elif units != UnitRates():
+        base = {"input": Decimal(0), "output": Decimal(0)}
+        tiers = {}
     if strict and "input" in base and "output" not in base and mode in _TALKING:
         raise PriceRefused("no output price")
     if "input" not in base or "output" not in base:
@@ -277,16 +300,32 @@ def _price(entry: _Entry, release: str, *, strict: bool) -> PriceCard | None:
         base=_rates(base),
         above=tuple((threshold, _rates(base | tiers[threshold])) for threshold in sorted(tiers)),
         per_request=nano_usd(per_request) if per_request else NanoUsd(0),
+        units=None if units == UnitRates() else units,
     )
 
 
-def _listed_prices(entry: _Entry) -> tuple[_Prices, dict[int, _Prices]]:
+def _unit_rates(entry: _Entry, meters: Mapping[str, str]) -> UnitRates:
+    rates: dict[str, int] = {}
+    for key, unit in meters.items():
+        if key in entry:
+            usd = _usd(entry, key)
+            per_million = _rate(usd / 1_000 if unit == "audio_ms" else usd)
+            rates[unit] = max(rates.get(unit, 0), per_million)
+    return UnitRates(
+        image=rates.get("image", 0),
+        character=rates.get("character", 0),
+        audio_ms=rates.get("audio_ms", 0),
+        query=rates.get("query", 0),
+    )
+
+
+def _listed_prices(entry: _Entry, meters: Mapping[str, str]) -> tuple[_Prices, dict[int, _Prices]]:
     """Collect prices by meter, and those above so many input tokens; batch and priority are other services."""
     base: _Prices = {}
     tiers: dict[int, _Prices] = {}
     for key in entry:
         name, above, _ = key.partition("_above_")
-        meter = _METERS.get(name)
+        meter = meters.get(name)
         if meter is None:
             continue
         if not above:

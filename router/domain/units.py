@@ -4,8 +4,10 @@ from typing import Final
 
 import msgspec
 
+PIECES_MAX: Final = 10**6
+"""Images or searches: more than a call can have; with it no cost leaves the range of an SQL integer."""
 UNITS_MAX: Final = 10**9
-"""More of any unit than a call can have; with it no cost leaves the range of an SQL integer."""
+"""The same for characters, and for milliseconds of sound: 11 days."""
 
 
 class Units(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -24,6 +26,6 @@ class Units(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 NO_UNITS: Final = Units()
 
 
-def at_most(count: int) -> int:
+def at_most(count: int, most: int = UNITS_MAX) -> int:
     """Bring what somebody says into the range of what a call can have."""
-    return min(max(count, 0), UNITS_MAX)
+    return min(max(count, 0), most)

@@ -70,10 +70,9 @@ class HttpUpstream:
         url = urlsplit(provider.base_url)
         query = f"?{url.query}" if url.query else ""
         self._manner = _MANNERS[provider.kind]
-        places: dict[str, str] = {route: route for route in self._manner.routes}
-        places.update(self._manner.paths)
+        places = [*self._manner.paths.items(), *[(route, route) for route in self._manner.routes]]
         self._targets: Mapping[str, bytes] = {
-            place: f"{url.path.rstrip('/')}{path}{query}".encode("ascii") for place, path in places.items()
+            place: f"{url.path.rstrip('/')}{path}{query}".encode("ascii") for place, path in places
         }
         self._heads = {
             (mode, credential.name): _head(provider, self._manner, credential, accept, _JSON)

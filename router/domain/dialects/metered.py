@@ -15,7 +15,7 @@ from router.domain.dialects.request import Request, read_request, request_of
 from router.domain.faults import Fault, Refusal
 from router.domain.planning.directives import FIELDS
 from router.domain.stream import ReplyMode
-from router.domain.units import NO_UNITS, Units, at_most
+from router.domain.units import NO_UNITS, PIECES_MAX, Units, at_most
 
 AUDIO_BYTES_PER_S_MIN: Final = 500
 """4 kbit/s: codecs for speech have no less. So many bytes of a file hold a second at most."""
@@ -192,7 +192,7 @@ def _units(request: Request, bytes_per_s: int, queries: int) -> Units:
     grammar, fields = request.grammar, request.fields
     if grammar.dialect is Dialect.IMAGES:
         return Units(
-            images=at_most(_number(fields.get("n", _ABSENT)) or 1),
+            images=at_most(_number(fields.get("n", _ABSENT)) or 1, PIECES_MAX),
             image_quality=_said(fields, "quality"),
             image_size=_said(fields, "size"),
         )
@@ -201,7 +201,7 @@ def _units(request: Request, bytes_per_s: int, queries: int) -> Units:
     if _is_heard(grammar):
         size = 0 if request.form is None else sum(request.form.files)
         return Units(audio_ms=at_most(-(-size * 1_000 // bytes_per_s)))
-    return Units(queries=at_most(queries)) if grammar is RERANK else NO_UNITS
+    return Units(queries=at_most(queries, PIECES_MAX)) if grammar is RERANK else NO_UNITS
 
 
 def _queries_max(fields: Mapping[str, Raw]) -> int:

@@ -10,7 +10,7 @@ from msgspec import Raw
 from router.domain.dialects.meter import ABSENT, Meter, decode, failure_of, payload, read_text, something
 from router.domain.dialects.metered import Guess
 from router.domain.stream import Event, EventKind
-from router.domain.units import NO_UNITS, UNITS_MAX, Units, at_most
+from router.domain.units import NO_UNITS, PIECES_MAX, UNITS_MAX, Units, at_most
 from router.domain.usage import TOKENS_MAX, TokenUsage, estimate_tokens, read_usage
 
 _ENDS: Final = (".done", ".completed")
@@ -130,7 +130,7 @@ class UnitMeter(Meter):
             billed = _meta_of(reply.meta).billed_units
             searches = None if billed is None else _thousandths(billed.search_units)
             if searches is not None:
-                self._told = Units(queries=at_most(-(-searches // 1_000)))
+                self._told = Units(queries=at_most(-(-searches // 1_000), PIECES_MAX))
         if self._guess.images:
             self._told = self._images(self._ended, reply)
 
@@ -138,7 +138,7 @@ class UnitMeter(Meter):
         """Count images, of the kind that was asked for; where it was left to the provider, as it says."""
         asked = self._guess
         return Units(
-            images=at_most(count),
+            images=at_most(count, PIECES_MAX),
             image_quality=asked.image_quality or read_text(reply.quality),
             image_size=asked.image_size or read_text(reply.size),
         )

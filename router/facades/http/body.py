@@ -8,6 +8,8 @@ from router.domain.faults import Fault, RouterError, refuse
 from router.facades.http.asgi import Receive
 
 _JSON: Final = b"application/json"
+_NO_JSON: Final = "The body must be JSON. Send `content-type: application/json`."
+_NO_FORM: Final = "The body must be a form or JSON. Send `content-type: multipart/form-data`, with its boundary."
 
 
 class CallerGone(Exception):
@@ -43,15 +45,10 @@ def check_body_headers(pairs: Iterable[tuple[bytes, bytes]], *, max_bytes: int, 
         raise too_large(max_bytes)
     content_type = headers.get(b"content-type", _JSON)
     if content_type != _JSON and not _is_json(content_type) and not (form and is_form(content_type)):
-        wanted = "JSON or multipart/form-data" if form else "JSON"
-        raise refuse(Fault.UNSUPPORTED_MEDIA_TYPE, f"The body must be {wanted}. Send `content-type: {_hint(form)}`.")
+        raise refuse(Fault.UNSUPPORTED_MEDIA_TYPE, _NO_FORM if form else _NO_JSON)
     if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
         raise refuse(Fault.UNSUPPORTED_MEDIA_TYPE, "Compressed bodies are not accepted. Send it uncompressed.")
     return content_type
-
-
-def _hint(form: bool) -> str:
-    return "multipart/form-data; boundary=..." if form else "application/json"
 
 
 def _is_json(content_type: bytes) -> bool:

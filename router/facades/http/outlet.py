@@ -21,7 +21,10 @@ _CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 
 
 class Outlet(Protocol):
-    """One reply: either `whole`, or `begin`, any number of `more`, and `end` or `cut`. Writing never waits; `flush` does."""
+    """One reply: either `whole`, or `begin`, any number of `more`, and `end` or `cut`.
+
+    Writing never waits; `flush` does.
+    """
 
     def whole(self, status: int, headers: Headers, body: bytes) -> None: ...
 
