@@ -90,6 +90,32 @@ class Served:
         await turns(5)
 
 
+class Streaming(Served):
+    """Its hot replies are streams of these parts, the last of which ends it."""
+
+    def __init__(self, *parts: bytes) -> None:
+        super().__init__()
+        self.parts = parts
+
+    async def answer(self, exchange: Exchange) -> None:
+        outlet = ConnectionOutlet(exchange.connection, exchange, in_chunks=True)
+        outlet.begin(200, [])
+        for part in self.parts[:-1]:
+            outlet.more(part)
+        outlet.end(self.parts[-1])
+
+
+@pytest.mark.parametrize("parts", [(b"a", b""), (b"", b"a"), (b"a", b"", b"")])
+async def test_a_part_of_no_bytes_does_not_end_a_stream_and_an_end_of_none_ends_it_once(
+    parts: tuple[bytes, ...],
+) -> None:
+    served = Streaming(*parts)
+    await served.feed(HOT)
+
+    _, body = served.transport.written.split(b"\r\n\r\n", 1)
+    assert b"1\r\na\r\n0\r\n\r\n" == body
+
+
 async def test_a_request_knows_its_connection() -> None:
     served = Served()
     await served.feed(GET % 1)
