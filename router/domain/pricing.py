@@ -42,7 +42,7 @@ class UnitRates:
     """Prices of units beside tokens, in nano-USD per million of them."""
 
     image: int = 0
-    """Of an image that none of `images` is about."""
+    """Of an image that none of `images` is about; 0: as the dearest of them."""
     images: tuple[ImageRate, ...] = ()
     character: int = 0
     audio_ms: int = 0
@@ -59,10 +59,9 @@ class UnitRates:
         )
 
     def _image(self, quality: str | None, size: str | None) -> int:
+        otherwise = self.image or max([one.rate for one in self.images], default=0)
         found = [one.rate for one in self.images if one.may_be(quality, size)]
-        if not found or None in (quality, size):
-            found.append(self.image)
-        return max(found)
+        return max([*found, otherwise] if None in (quality, size) else found or [otherwise])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ class Units(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     images: int = 0
     image_quality: str | None = None
     image_size: str | None = None
-    """As `1024x1024`. None: nobody says, and of several prices the dearest counts."""
+    """As `1024x1024`. None: it may be any, and the dearest counts; empty: what nobody has said, so the usual one."""
     characters: int = 0
     audio_ms: int = 0
     queries: int = 0

@@ -162,12 +162,12 @@ def units_max(request: Request) -> Units | None:
     """Return the most units that a request can use; None: nobody can say."""
     if _is_heard(request.grammar) and (request.form is None or not request.form.files):
         return None  # the provider is told where the sound is
-    return _units(request, AUDIO_BYTES_PER_S_MIN, _queries_max(request.fields))
+    return _units(request, AUDIO_BYTES_PER_S_MIN, _queries_max(request.fields), unsaid=None)
 
 
 def guess_of(request: Request) -> Guess:
     """Return what a request is taken to use, if nobody says what it did."""
-    units = _units(request, AUDIO_BYTES_PER_S_USUAL, 1)
+    units = _units(request, AUDIO_BYTES_PER_S_USUAL, 1, unsaid="")
     tokens = units.images * IMAGE_TOKENS_USUAL + units.characters * SPEECH_TOKENS_PER_CHARACTER
     return Guess(units, at_most(tokens + units.audio_ms * SPOKEN_TOKENS_PER_S // 1_000))
 
@@ -188,13 +188,13 @@ def _is_heard(grammar: Grammar) -> bool:
     return grammar in (TRANSCRIPTIONS, TRANSLATIONS)
 
 
-def _units(request: Request, bytes_per_s: int, queries: int) -> Units:
+def _units(request: Request, bytes_per_s: int, queries: int, *, unsaid: str | None) -> Units:
     grammar, fields = request.grammar, request.fields
     if grammar.dialect is Dialect.IMAGES:
         return Units(
             images=at_most(_number(fields.get("n", _ABSENT)) or 1, PIECES_MAX),
-            image_quality=_said(fields, "quality"),
-            image_size=_said(fields, "size"),
+            image_quality=_said(fields, "quality", unsaid),
+            image_size=_said(fields, "size", unsaid),
         )
     if grammar is SPEECH:
         return Units(characters=at_most(len(_words(fields.get("input", _ABSENT)))))
@@ -215,10 +215,10 @@ def _queries_max(fields: Mapping[str, Raw]) -> int:
     return max(1, -(-pieces // RERANK_CHUNKS_PER_QUERY))
 
 
-def _said(fields: Mapping[str, Raw], name: str) -> str | None:
-    """Return what a caller says of its images; None: nothing, or that the provider shall choose."""
-    text = _words(fields.get(name, _ABSENT))
-    return None if text in ("", "auto") else text
+def _said(fields: Mapping[str, Raw], name: str, unsaid: str | None) -> str | None:
+    """Return what a caller says of its images; None: that the provider shall choose."""
+    text = _words(fields.get(name, _ABSENT)) or unsaid
+    return None if text == "auto" else text
 
 
 def _words(raw: Raw) -> str:

@@ -139,8 +139,8 @@ class UnitMeter(Meter):
         asked = self._guess
         return Units(
             images=at_most(count, PIECES_MAX),
-            image_quality=asked.image_quality or read_text(reply.quality),
-            image_size=asked.image_size or read_text(reply.size),
+            image_quality=asked.image_quality or read_text(reply.quality) or asked.image_quality,
+            image_size=asked.image_size or read_text(reply.size) or asked.image_size,
         )
 
     def _hear(self, seconds: Raw) -> None:
