@@ -406,19 +406,19 @@ async def test_a_reader_that_is_slow_slows_its_provider_down(live: Pool) -> None
 
 
 async def test_openais_own_client_uses_all_of_them(live: Pool) -> None:
-    client = sdk(f"{live.router.url}/v1", KEY)
-    live.script(a=says(IMAGES))
-    images = await client.images.generate(model="dalle", prompt="a hat", n=2)
-    edited = await client.images.edit(model="dalle", image=("a.png", b"png"), prompt="a hat", n=2)
-    live.script(a=says(SOUND, "audio/mpeg"))
-    spoken = await client.audio.speech.create(model="tts", voice="alloy", input="hi")
-    live.script(a=says({"text": "hello", "usage": {"type": "duration", "seconds": 1}}))
-    heard = await client.audio.transcriptions.create(model="whisper", file=("a.wav", SOUND))
-    live.script(a=streamed([event("transcript.text.delta", delta="hi"), event("transcript.text.done", text="hi")]))
-    stream = await client.audio.transcriptions.create(model="whisper", file=("a.wav", SOUND), stream=True)
-    events = [one async for one in stream]
-    live.script(a=says({"id": "m", "model": "x", "results": []}))
-    moderated = await client.moderations.create(input="hello")
+    async with sdk(f"{live.router.url}/v1", KEY) as client:
+        live.script(a=says(IMAGES))
+        images = await client.images.generate(model="dalle", prompt="a hat", n=2)
+        edited = await client.images.edit(model="dalle", image=("a.png", b"png"), prompt="a hat", n=2)
+        live.script(a=says(SOUND, "audio/mpeg"))
+        spoken = await client.audio.speech.create(model="tts", voice="alloy", input="hi")
+        live.script(a=says({"text": "hello", "usage": {"type": "duration", "seconds": 1}}))
+        heard = await client.audio.transcriptions.create(model="whisper", file=("a.wav", SOUND))
+        live.script(a=streamed([event("transcript.text.delta", delta="hi"), event("transcript.text.done", text="hi")]))
+        stream = await client.audio.transcriptions.create(model="whisper", file=("a.wav", SOUND), stream=True)
+        events = [one async for one in stream]
+        live.script(a=says({"id": "m", "model": "x", "results": []}))
+        moderated = await client.moderations.create(input="hello")
 
     assert (2, 2) == (len(images.data or ()), len(edited.data or ()))
     assert (SOUND, "hello", "m") == (spoken.content, heard.text, moderated.id)
