@@ -64,6 +64,9 @@ class UnitRates:
         return max([*found, otherwise] if None in (quality, size) else found or [otherwise])
 
 
+_ONE_OF_EACH: Final = Units(images=1, characters=1, audio_ms=1, queries=1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceCard:
     """What one deployment costs. `version` names where the prices came from and is kept in every row."""
@@ -80,6 +83,14 @@ class PriceCard:
     @property
     def charges_tokens(self) -> bool:
         return any(max(*_dearest(rates)) for rates in (self.base, *(rates for _, rates in self.above)))
+
+    def covers(self, units: Units) -> bool:
+        """Tell whether a call that uses these has a price: not where only other units have one."""
+        rates = self.units
+        if rates is None or self.charges_tokens or self.per_request or self.per_second:
+            return True
+        asked = units.images or units.characters or units.audio_ms or units.queries
+        return not asked or rates.parts(units) > 0 or rates.parts(_ONE_OF_EACH) == 0
 
     def rates_for(self, input_tokens: int) -> Rates:
         chosen = self.base

@@ -172,6 +172,6 @@ class Attempt:
 
 def _cost(card: PriceCard | None, usage: TokenUsage, duration_ns: int, units: Units | None) -> NanoUsd | None:
     """Price what was used; nothing used costs nothing, also where a request has a price of its own."""
-    if card is None:
+    if card is None or (units is not None and not card.covers(units)):
         return None
     return NanoUsd(0) if usage is NO_USAGE else bill(usage, card, duration_ns, units)

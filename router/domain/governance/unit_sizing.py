@@ -47,6 +47,8 @@ def size_metered(
     units = units_max(request)
     if units is None and room.usd is not None:
         return refuse_unpriced("A budget in USD applies, and nobody can say how long the sound is. Send it as a file.")
+    if price is not None and room.usd is not None and not price.covers(units or NO_UNITS):
+        return refuse_unpriced("The model has no price for this, and a budget in USD applies. Use one that has.")
     counted = room.tokens is not None or (price is not None and price.charges_tokens)
     input_tokens = _input_tokens(request, deployment)
     if isinstance(input_tokens, Unbounded):
