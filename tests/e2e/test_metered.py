@@ -42,12 +42,18 @@ ROUTES = ["chat", "images", "audio", "moderations", "rerank"]
 BODY_MAX = 8 * MIB
 
 
+def facts_of(name: str) -> dict[str, object]:
+    bounds = {"context_window": 16_000, "max_output_tokens": 2_000} if name == "scribe" else {}
+    return {"price": UNITS[name], **bounds}
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
     models = [
-        served_by(name, at("a", model=f"up-{name}", price=price), at("b", model=f"up-{name}", price=price, tier=2))
-        for name, price in UNITS.items()
+        served_by(name, *[at(up, model=f"up-{name}", tier=tier, **facts_of(name)) for tier, up in enumerate("ab", 1)])
+        for name in UNITS
     ]
+    models.append(served_by("deaf", at("a", model="up", price=TOKENS)))
     models.append(served_by("talker", at("chats", model="up")))
     models.append(served_by("unpriced", {"provider": "a", "model": "who-knows"}))
     poor = {"name": "poor", "key": "sk-poor-key", "budget": {"limit_usd": 0.01, "window": "lifetime"}}
@@ -166,10 +172,19 @@ async def test_a_form_goes_by_as_it_is_but_for_the_model(live: Pool, pieces: int
 async def test_tokens_of_a_transcription_are_paid_for_as_tokens(live: Pool) -> None:
     usage = {"type": "tokens", "input_tokens": 14, "output_tokens": 45, "total_tokens": 59}
     live.script(a=says({"text": "hello", "usage": usage}))
-    sent = form(("file", b"RIFF1234"), ("model", "scribe"))
-    poor = await ask_form(live, "/v1/audio/transcriptions", sent)
+    answer = await ask_form(live, "/v1/audio/transcriptions", form(("file", b"RIFF1234"), ("model", "scribe")))
+    row = await last_row(live)
 
-    assert (403, "price_unknown") == (poor.status, poor.error["code"]), "nobody bounds the tokens of a sound"
+    assert 200 == answer.status
+    assert (14, 45, 0, 14 * 5_000 + 45 * 40_000) == tuple(
+        [row[name] for name in ("input_tokens", "output_tokens", "usage_estimated", "cost_nano_usd")]
+    )
+
+
+async def test_tokens_that_nobody_bounds_are_refused_under_a_budget(live: Pool) -> None:
+    answer = await ask_form(live, "/v1/audio/transcriptions", form(("file", b"RIFF1234"), ("model", "deaf")))
+
+    assert (403, "price_unknown") == (answer.status, answer.error["code"])
     assert {} == live.asked
 
 

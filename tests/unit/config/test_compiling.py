@@ -12,7 +12,7 @@ from router.domain.events import EventType
 from router.domain.governance.input_bound import PartKind
 from router.domain.ids import ModelName, ProviderId
 from router.domain.money import NanoUsd
-from router.domain.pricing import ModelFacts, PriceCard, Rates
+from router.domain.pricing import ImageRate, ModelFacts, PriceCard, Rates, UnitRates
 from router.domain.principal import Mode, Permission
 from router.domain.secret import Secret
 from router.domain.webhook import Webhook
@@ -67,6 +67,34 @@ def test_prices_become_exact_integers_of_their_digits(load_text: Load) -> None:
         per_request=NanoUsd(10_000_000),
         per_second=NanoUsd(1),
     )
+
+
+def test_prices_by_other_units_are_exact_and_leave_tokens_free(load_text: Load) -> None:
+    price = (
+        "per_image: 0.04, images: [{ quality: hd, size: 1024x1024, per_image: 0.08 }, { quality: hd, per_image: 1 }], "
+    )
+    price += "per_character: 0.000015, per_second_audio: 0.00003083, per_query: 0.002"
+    loaded = load_text(models(f"{{ provider: openai, model: x, price: {{ {price} }} }}"))
+    card = build(loaded).models[ModelName("m")].deployments[0].price
+
+    assert card is not None
+    assert not card.charges_tokens
+    assert card.units == UnitRates(
+        image=40_000_000 * 10**6,
+        images=(
+            ImageRate(quality="hd", size="1024x1024", rate=80_000_000 * 10**6),
+            ImageRate(quality="hd", size=None, rate=10**9 * 10**6),
+        ),
+        character=15_000 * 10**6,
+        audio_ms=30_830_000,
+        query=2_000_000 * 10**6,
+    )
+
+
+@pytest.mark.parametrize("price", ["input: 1", "output: 1", "request: 1", "{}"])
+def test_a_price_has_both_of_its_tokens_unless_it_has_another_unit(load_text: Load, price: str) -> None:
+    with pytest.raises(ConfigInvalid, match=r"price: has no (in|out)put"):
+        load_text(models(f"{{ provider: openai, model: x, price: {{ {price.strip('{}')} }} }}"))
 
 
 def test_cached_and_written_tokens_cost_as_input_unless_said(load_text: Load) -> None:
