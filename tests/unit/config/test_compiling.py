@@ -91,12 +91,6 @@ def test_prices_by_other_units_are_exact_and_leave_tokens_free(load_text: Load) 
     )
 
 
-@pytest.mark.parametrize("price", ["input: 1", "output: 1", "request: 1", "{}"])
-def test_a_price_has_both_of_its_tokens_unless_it_has_another_unit(load_text: Load, price: str) -> None:
-    with pytest.raises(ConfigInvalid, match=r"price: has no (in|out)put"):
-        load_text(models(f"{{ provider: openai, model: x, price: {{ {price.strip('{}')} }} }}"))
-
-
 def test_cached_and_written_tokens_cost_as_input_unless_said(load_text: Load) -> None:
     text = models(
         "{ provider: openai, model: x, price: { input: 3, output: 4, "
