@@ -8,7 +8,7 @@ from router.config.schema_models import PriceSettings
 
 @pytest.mark.parametrize("said", [{"input": 1}, {"output": 1}, {"request": 1}, {}])
 def test_a_price_has_both_of_its_tokens_unless_it_has_another_unit(said: dict[str, int]) -> None:
-    with pytest.raises(ValidationError, match="has no (in|out)put"):
+    with pytest.raises(ValidationError, match=r"has no (in|out)put"):
         PriceSettings.model_validate(said)
 
 
