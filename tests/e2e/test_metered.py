@@ -4,6 +4,7 @@ Keys, budgets, limits, retries and rows are those of every call.
 """
 
 import asyncio
+import dataclasses
 import hashlib
 import json
 import random
@@ -14,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.dialects import event, streamed
-from tests.support.fake_upstream import Cut, Framing, Reply, error
+from tests.support.fake_upstream import Cut, Framing, Gap, Reply, error
 from tests.support.forms import CONTENT_TYPE, form, post_form
 from tests.support.pool import RICH_KEYS, Pool, at, pool, served_by
 from tests.support.running import KEY
@@ -66,7 +67,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Poo
         models=models,
         keys=[*RICH_KEYS, poor, slow],
         members={"a": {"dialects": ROUTES}, "b": {"dialects": ROUTES}, "chats": {"dialects": ["chat"]}},
-        http={"max_body": "8MiB"},
+        http={"max_body": "8MiB", "stream_ping": "100ms"},
     ) as providers:
         yield providers
 
@@ -258,6 +259,15 @@ async def test_an_error_of_the_provider_comes_in_openais_shape_and_costs_nothing
 
     assert (400, "no such voice", "bad_voice") == (answer.status, answer.error["message"], answer.error["code"])
     assert 0 == row["cost_nano_usd"]
+
+
+async def test_a_provider_that_thinks_for_long_still_gives_its_own_status(live: Pool) -> None:
+    """No head goes out before the reply is known, not even that of a stream: it may be no stream."""
+    slow = dataclasses.replace(error(400, "no"), before_head=(Gap(0.3),))
+    live.script(a=slow)
+    sent = {"model": "tts", "input": "hi", "voice": "x", "stream_format": "sse"}
+
+    assert 400 == (await ask(live, "/v1/audio/speech", sent)).status
 
 
 async def test_a_form_is_sent_again_elsewhere_when_its_provider_fails(live: Pool) -> None:

@@ -275,6 +275,13 @@ def test_an_image_costs_what_its_kind_does_and_the_dearest_where_it_may_be_any(
     )
 
 
+@pytest.mark.parametrize(("quality", "size"), [(None, "small"), ("low", None), (None, None)])
+def test_an_image_that_may_be_of_a_kind_without_a_price_of_its_own_costs_as_much_as_that(
+    quality: str | None, size: str | None
+) -> None:
+    assert 9 == UnitRates(image=9, images=(HD,)).parts(Units(images=1, image_quality=quality, image_size=size))
+
+
 def test_an_image_of_a_kind_without_a_price_costs_as_much_as_the_dearest() -> None:
     assert 9 == UnitRates(images=(HD, LARGE)).parts(Units(images=1, image_quality="low", image_size="small"))
 

@@ -209,3 +209,11 @@ async def test_a_page_or_bytes_that_nobody_asked_for_are_no_reply(shape: Shape, 
     kind, _ = await failed(shaped(PlayedReply(b"", b"<html>", b"", content_type=content_type), shape))
 
     assert FailureKind.MALFORMED is kind
+
+
+async def test_after_the_first_bytes_a_silence_is_as_long_as_one_in_a_stream() -> None:
+    reply = shaped(PlayedReply(b"", b"a", b"b", b"", content_type=b"audio/mpeg"), Shape.ANY)
+    before = reply._watch.due_s
+    await reply.read()
+
+    assert reply._watch.due_s < before

@@ -81,6 +81,7 @@ def test_a_name_may_be_written_in_several_ways(written: str, name: str) -> None:
         form(("a", "b")).replace(b"\r\nb\r\n", b"\r\nb\r\n--" + BOUNDARY.encode() + b"longer\r\n"),
         form(("a", "b")).replace(b'"a"', b'"a"' + b"; x=y" * PART_HEAD_BYTES_MAX),
         form(*[("a[]", "b")] * (PARTS_MAX + 1)),
+        form(("a", "b"), ("c", "d")).replace(b"\r\nContent-Disposition", b"xxContent-Disposition"),
         part("content-disposition: form-data"),
         part("content-disposition: attachment; name=a"),
     ],
