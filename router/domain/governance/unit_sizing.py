@@ -28,8 +28,10 @@ from router.domain.pricing import FREE, PriceCard, ceiling_of
 from router.domain.units import NO_UNITS
 from router.domain.usage import TOKENS_MAX, estimate_tokens
 
-_MAKES_TOKENS: Final = (Dialect.IMAGES, Dialect.AUDIO)
-"""Where models answer with tokens, if their provider counts in such."""
+IMAGE_TOKENS_MAX: Final = 16_384
+"""Of one image where its deployment says no more: 13,767 are those of the dearest that the catalogue prices."""
+_LONGEST: Final = {Dialect.IMAGES: IMAGE_TOKENS_MAX, Dialect.AUDIO: OUTPUT_TOKENS_UNSAID}
+"""Where models answer with tokens, if their provider counts in such: the most of a result."""
 
 
 def size_metered(
@@ -59,8 +61,8 @@ def size_metered(
         else:
             input_tokens = request.size
     output_tokens = 0
-    if counted and request.grammar.dialect in _MAKES_TOKENS:
-        longest = deployment.max_output_tokens or OUTPUT_TOKENS_UNSAID
+    if counted and (longest := _LONGEST.get(request.grammar.dialect)):
+        longest = deployment.max_output_tokens or longest
         output_tokens = min(longest * max(1, guess_of(request).units.images), TOKENS_MAX)
     ceiling = FREE if price is None else ceiling_of(price, input_tokens, duration_ns_max, units or NO_UNITS)
     expected = estimate_tokens(request.size)

@@ -11,7 +11,7 @@ from router.domain.dialects.request import Request
 from router.domain.faults import Fault, Refusal
 from router.domain.governance.input_bound import PartKind
 from router.domain.governance.sizing import NO_ACCOUNT, OUTPUT_TOKENS_UNSAID, Room, Sized
-from router.domain.governance.unit_sizing import size_metered
+from router.domain.governance.unit_sizing import IMAGE_TOKENS_MAX, size_metered
 from router.domain.ids import DeploymentId, ProviderId
 from router.domain.pricing import PriceCard, Rates, UnitRates
 from tests.support.forms import CONTENT_TYPE, Part, form
@@ -56,6 +56,11 @@ def refusal(request: Request, deployment: Deployment, room: Room = RICH) -> Refu
     return found
 
 
+def input_of(request: Request, deployment: Deployment, room: Room = RICH) -> int:
+    found = sized(request, deployment, room)
+    return found.amounts.tokens - found.output_tokens
+
+
 HEARD = sends(TRANSCRIPTIONS, ("file", bytes(500)))
 
 
@@ -76,9 +81,11 @@ def test_tokens_of_each_image_are_held_where_they_are_paid_for() -> None:
     request = asks(GENERATIONS, prompt="a", n=2)
     plain = sized(request, at(TOKENS))
 
-    assert 2 * OUTPUT_TOKENS_UNSAID == plain.output_tokens
-    assert plain.amounts.usd >= 2 * OUTPUT_TOKENS_UNSAID * 10
+    assert 2 * IMAGE_TOKENS_MAX == plain.output_tokens
+    assert plain.amounts.usd >= 2 * IMAGE_TOKENS_MAX * 10
     assert 2_000 == sized(request, at(TOKENS, max_output_tokens=1_000)).output_tokens
+    assert OUTPUT_TOKENS_UNSAID == sized(asks(SPEECH, input="a"), at(TOKENS)).output_tokens
+    assert 0 == sized(asks(RERANK, query="q"), at(TOKENS)).output_tokens
     assert 0 == sized(request, at(units=UnitRates(image=1))).output_tokens
     assert 0 < sized(request, at(units=UnitRates(image=1)), Room(usd=1, tokens=1)).output_tokens
 
@@ -92,10 +99,10 @@ def test_what_no_reply_bounds_is_not_cut_and_nothing_is_written() -> None:
 @pytest.mark.parametrize("request_", [HEARD, sends(EDITS, ("prompt", "a"), ("image", b"x"))])
 def test_tokens_of_files_need_a_bound_where_they_are_paid_for(request_: Request) -> None:
     assert Fault.PRICE_UNKNOWN is refusal(request_, at(TOKENS)).fault
-    assert 10_000 == sized(request_, at(TOKENS, context_window=10_000)).amounts.tokens - OUTPUT_TOKENS_UNSAID
+    assert 10_000 == input_of(request_, at(TOKENS, context_window=10_000))
     maxima = {PartKind.IMAGE: 5_000, PartKind.AUDIO: 5_000}
-    assert sized(request_, at(TOKENS, part_maxima=maxima)).amounts.tokens >= 5_000 + OUTPUT_TOKENS_UNSAID
-    assert sized(request_, at(TOKENS), NO_ACCOUNT).amounts.tokens < 100 + OUTPUT_TOKENS_UNSAID
+    assert 5_000 <= input_of(request_, at(TOKENS, part_maxima=maxima)) < 5_100
+    assert input_of(request_, at(TOKENS), NO_ACCOUNT) < 100
     assert sized(request_, at(units=UnitRates(image=1, audio_ms=1))).amounts.usd
 
 
