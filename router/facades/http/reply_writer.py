@@ -61,13 +61,11 @@ class ReplyWriter:
 
     def as_it_comes(self, batch: Sequence[Event], upstream_headers: Pairs) -> None:
         """Begin a reply that is what its provider says: whole, or events, or bytes."""
-        said = dict(upstream_headers).get(b"content-type", b"")
-        kind = (b"content-type", said[:_SAID_CHARACTERS_MAX] or b"application/octet-stream")
         if batch[-1].kind is EventKind.COMPLETE:
-            self._started = self.ended = True
-            headers = [kind if said else _JSON, *_call_headers(self._call, self._voice, upstream_headers)]
-            self._outlet.whole(200, headers, batch[-1].raw)
+            self.unary(batch[-1].raw, upstream_headers)
             return
+        said = dict(upstream_headers).get(b"content-type", b"")[:_SAID_CHARACTERS_MAX]
+        kind = (b"content-type", said or b"application/octet-stream")
         self._in_bytes = any(event.kind is EventKind.BYTES for event in batch)
         if self._in_bytes:
             self._started = True
