@@ -6,6 +6,7 @@ It must not import litellm, which takes seconds: the file is found through the i
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -16,10 +17,21 @@ import msgspec
 from msgspec import Raw
 
 from router.domain.money import NanoUsd, nano_usd
-from router.domain.pricing import Catalogue, Catalogues, ModelFacts, PriceCard, PriceRefused, Rates, UnitRates
+from router.domain.pricing import (
+    Catalogue,
+    Catalogues,
+    ImageRate,
+    ModelFacts,
+    PriceCard,
+    PriceRefused,
+    Rates,
+    UnitRates,
+)
 
 _FILE: Final = "model_prices_and_context_window_backup.json"
 _NANO_USD_PER_MILLION: Final = 10**15
+_KIND: Final = re.compile(r"(?:([a-z]+)/)?(\d{1,5})-x-(\d{1,5})")
+_BY_PIXEL: Final = ("input_cost_per_pixel", "output_cost_per_pixel")
 _TIER: Final = re.compile(r"_above_(\d{1,6})k_tokens")
 
 _METERS: Final = {
@@ -111,8 +123,7 @@ class LitellmCatalogue:
 
     def __call__(self, name: str) -> ModelFacts | None:
         try:
-            found = _find(self._load(), name)
-            return None if found is None else _facts(_fields.decode(found[1]), self.version)
+            return _known(self._load(), name, self.version)
         except (msgspec.DecodeError, PriceRefused):
             return None  # an entry that is no longer what we know says nothing; no price is better than a wrong one
 
@@ -155,12 +166,9 @@ class PriceFile:
             raise PriceRefused(f"{name}{_line_of(content, exc)}: not a JSON object of models ({exc})") from None
 
     def __call__(self, name: str) -> ModelFacts | None:
-        found = self.entry(name)
-        if found is None:
-            return None
-        key, raw = found
+        key, _ = self.entry(name) or (name, None)
         try:
-            return _facts(_fields.decode(raw), self.version, strict=True)
+            return _known(self._entries, name, self.version, strict=True)
         except (msgspec.DecodeError, PriceRefused) as exc:
             raise PriceRefused(f"{self.name}:{self.line(key)}: {key}: {exc}") from None
 
@@ -250,6 +258,37 @@ def _find(entries: Mapping[str, Raw], name: str) -> tuple[str, Raw] | None:
     return (model, raw) if ours else None
 
 
+def _known(entries: Mapping[str, Raw], name: str, release: str, *, strict: bool = False) -> ModelFacts | None:
+    found = _find(entries, name)
+    facts = None if found is None else _facts(_fields.decode(found[1]), release, strict=strict)
+    price = None if facts is None else facts.price
+    if price is not None and (price.units is None or not price.units.image):
+        return facts
+    images = _image_rates(entries, name)
+    if not images:
+        return facts
+    free = Rates(input=0, cached_input=0, cache_write=0, output=0)
+    price = price or PriceCard(version=release, base=free, units=UnitRates())
+    return replace(
+        facts or ModelFacts(), price=replace(price, units=replace(price.units or UnitRates(), images=images))
+    )
+
+
+def _image_rates(entries: Mapping[str, Raw], name: str) -> tuple[ImageRate, ...]:
+    """Read what a model's images cost by quality and size: of those each has an entry of its own."""
+    provider, _, model = name.partition("/")
+    found = []
+    for key, raw in entries.items():
+        kind = _KIND.fullmatch(key.removesuffix(f"/{model}").removeprefix(f"{provider}/"))
+        if kind is None or not key.endswith(f"/{model}") or _owner.decode(raw).litellm_provider != provider:
+            continue
+        entry, width, height = _fields.decode(raw), kind[2], kind[3]
+        by_pixel = sum([_usd(entry, price) for price in _BY_PIXEL if price in entry], Decimal(0))
+        rate = _unit_rates(entry, _UNITS["image_edit"]).image or _rate(by_pixel * int(width) * int(height))
+        found.append(ImageRate(quality=kind[1], size=f"{width}x{height}", rate=rate))
+    return tuple(found)
+
+
 def _facts(entry: _Entry, release: str, *, strict: bool = False) -> ModelFacts:
     return ModelFacts(
         price=_price(entry, release, strict=strict),
@@ -288,8 +327,7 @@ def _price(entry: _Entry, release: str, *, strict: bool) -> PriceCard | None:
     if mode in _UNITS and "input" in base and base.get("output"):
         units = UnitRates() if mode != "rerank" else units  # what is counted in tokens is not paid for twice
     elif units != UnitRates():
-        base = {"input": Decimal(0), "output": Decimal(0)}
-        tiers = {}
+        base = {"input": Decimal(0), "output": Decimal(0)} | base
     if strict and "input" in base and "output" not in base and mode in _TALKING:
         raise PriceRefused("no output price")
     if "input" not in base or "output" not in base:
@@ -311,12 +349,7 @@ def _unit_rates(entry: _Entry, meters: Mapping[str, str]) -> UnitRates:
             usd = _usd(entry, key)
             per_million = _rate(usd / 1_000 if unit == "audio_ms" else usd)
             rates[unit] = max(rates.get(unit, 0), per_million)
-    return UnitRates(
-        image=rates.get("image", 0),
-        character=rates.get("character", 0),
-        audio_ms=rates.get("audio_ms", 0),
-        query=rates.get("query", 0),
-    )
+    return UnitRates(**rates)  # type: ignore[arg-type]  # none of them is of several images
 
 
 def _listed_prices(entry: _Entry, meters: Mapping[str, str]) -> tuple[_Prices, dict[int, _Prices]]:

@@ -17,7 +17,7 @@ from router.adapters.prices_litellm import (
     litellm_catalogue,
     read_price_file,
 )
-from router.domain.pricing import ModelFacts, PriceCard, PriceRefused, Rates, UnitRates, bill
+from router.domain.pricing import ImageRate, ModelFacts, PriceCard, PriceRefused, Rates, UnitRates, bill
 from router.domain.usage import TokenUsage
 
 CHAT = '"mode":"chat","input_cost_per_token":0.000002,"output_cost_per_token":1e-05'
@@ -48,6 +48,11 @@ FILE = (
     '"asked":{"litellm_provider":"perplexity","input_cost_per_request":0.005,' + CHAT + "},"
     '"embedder":{"litellm_provider":"openai","mode":"embedding","input_cost_per_token":2e-08},'
     '"painter":{"litellm_provider":"openai","mode":"image_generation","output_cost_per_image":0.04},'
+    '"openai/hd/1024-x-1792/painter":{"litellm_provider":"openai","input_cost_per_image":0.12},'
+    '"512-x-512/painter":{"litellm_provider":"openai","input_cost_per_pixel":1e-07,"output_cost_per_pixel":0.0},'
+    '"other/hd/512-x-512/painter":{"litellm_provider":"other","input_cost_per_image":9},'
+    '"hd/512-x-512/sketcher":{"litellm_provider":"openai","output_cost_per_image":0.5},'
+    '"hd/512-x-512/gpt-4o":{"litellm_provider":"openai","output_cost_per_image":0.5},'
     '"speaker":{"litellm_provider":"openai","mode":"audio_speech","input_cost_per_character":1.5e-05},'
     '"hearer":{"litellm_provider":"openai","mode":"audio_transcription","input_cost_per_second":3.083e-05,'
     '"output_cost_per_second":0.0},'
@@ -170,7 +175,17 @@ def test_a_model_without_both_token_prices_has_none(catalogue: LitellmCatalogue)
 @pytest.mark.parametrize(
     ("name", "units"),
     [
-        ("painter", UnitRates(image=40_000_000 * 10**6)),
+        (
+            "painter",
+            UnitRates(
+                image=40_000_000 * 10**6,
+                images=(
+                    ImageRate(quality="hd", size="1024x1792", rate=120_000_000 * 10**6),
+                    ImageRate(quality=None, size="512x512", rate=26_214_400 * 10**6),
+                ),
+            ),
+        ),
+        ("sketcher", UnitRates(images=(ImageRate(quality="hd", size="512x512", rate=500_000_000 * 10**6),))),
         ("speaker", UnitRates(character=15_000 * 10**6)),
         ("hearer", UnitRates(audio_ms=30_830_000)),
         ("ranker", UnitRates(query=2_000_000 * 10**6)),
