@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,11 +16,11 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from router.adapters.prices_by_unit import UNITS, Entry, image_rates, owner_of, rate_of, read_usd, unit_rates
 from router.domain.money import NanoUsd, nano_usd
 from router.domain.pricing import (
     Catalogue,
     Catalogues,
-    ImageRate,
     ModelFacts,
     PriceCard,
     PriceRefused,
@@ -29,9 +29,6 @@ from router.domain.pricing import (
 )
 
 _FILE: Final = "model_prices_and_context_window_backup.json"
-_NANO_USD_PER_MILLION: Final = 10**15
-_KIND: Final = re.compile(r"(?:([a-z]+)/)?(\d{1,5})-x-(\d{1,5})")
-_BY_PIXEL: Final = ("input_cost_per_pixel", "output_cost_per_pixel")
 _TIER: Final = re.compile(r"_above_(\d{1,6})k_tokens")
 
 _METERS: Final = {
@@ -52,15 +49,6 @@ _TOKENS_OF_KIND: Final = {
     "output_cost_per_audio_token": "output",
 }
 """Of models for images and sound, whose tokens are of that kind."""
-_UNITS: Final = {
-    "image_generation": {"output_cost_per_image": "image", "input_cost_per_image": "image"},
-    "image_edit": {"output_cost_per_image": "image", "input_cost_per_image": "image"},
-    "audio_speech": {"input_cost_per_character": "character"},
-    "audio_transcription": {"input_cost_per_second": "audio_ms", "output_cost_per_second": "audio_ms"},
-    "rerank": {"input_cost_per_query": "query"},
-}
-"""Prices by other units than tokens, by the mode of the entry. Of two for one unit the higher counts."""
-
 _CAPABILITIES: Final = {
     "supports_audio_input": "audio_input",
     "supports_audio_output": "audio_output",
@@ -80,13 +68,11 @@ _FAMILIES: Final = {"bedrock": ("bedrock", "bedrock_converse")}
 _EXAMPLE: Final = "sample_spec"
 FILE_BYTES_MAX: Final = 64 << 20
 """Of a price file; litellm's own has 2 MB."""
-_USD_PER_TOKEN_MAX: Final = 1_000
 _TALKING: Final = ("chat", "completion", "responses", "")
 """Modes in which a model without a price of its output has none."""
 _VERSION_DIGITS: Final = 12
 
 _Prices = dict[str, Decimal]
-_Entry = dict[str, Raw]
 
 
 class _PricedRange(msgspec.Struct, gc=False):
@@ -99,15 +85,9 @@ class _PricedRange(msgspec.Struct, gc=False):
     cache_read_input_token_cost: Decimal | None = None
 
 
-class _Owner(msgspec.Struct, gc=False):
-    litellm_provider: str = ""
-
-
 _entries: Final = msgspec.json.Decoder(dict[str, Raw])
-_fields: Final = msgspec.json.Decoder(_Entry)
-_decimal: Final = msgspec.json.Decoder(Decimal)
+_fields: Final = msgspec.json.Decoder(Entry)
 _text: Final = msgspec.json.Decoder(str)
-_owner: Final = msgspec.json.Decoder(_Owner)
 _count: Final = msgspec.json.Decoder(int)
 _ranges: Final = msgspec.json.Decoder(list[_PricedRange])
 
@@ -253,7 +233,7 @@ def _find(entries: Mapping[str, Raw], name: str) -> tuple[str, Raw] | None:
     raw = entries.get(model)
     if raw is None or model == _EXAMPLE:
         return None
-    owner = _owner.decode(raw).litellm_provider
+    owner = owner_of(raw)
     ours = owner in _FAMILIES.get(provider, (provider,)) or owner.startswith(f"{provider}-")
     return (model, raw) if ours else None
 
@@ -264,7 +244,7 @@ def _known(entries: Mapping[str, Raw], name: str, release: str, *, strict: bool 
     price = None if facts is None else facts.price
     if price is not None and (price.units is None or not price.units.image):
         return facts
-    images = _image_rates(entries, name)
+    images = image_rates(entries, name)
     if not images:
         return facts
     free = Rates(input=0, cached_input=0, cache_write=0, output=0)
@@ -274,22 +254,7 @@ def _known(entries: Mapping[str, Raw], name: str, release: str, *, strict: bool 
     )
 
 
-def _image_rates(entries: Mapping[str, Raw], name: str) -> tuple[ImageRate, ...]:
-    """Read what a model's images cost by quality and size: of those each has an entry of its own."""
-    provider, _, model = name.partition("/")
-    found = []
-    for key, raw in entries.items():
-        kind = _KIND.fullmatch(key.removesuffix(f"/{model}").removeprefix(f"{provider}/"))
-        if kind is None or not key.endswith(f"/{model}") or _owner.decode(raw).litellm_provider != provider:
-            continue
-        entry, width, height = _fields.decode(raw), kind[2], kind[3]
-        by_pixel = sum([_usd(entry, price) for price in _BY_PIXEL if price in entry], Decimal(0))
-        rate = _unit_rates(entry, _UNITS["image_edit"]).image or _rate(by_pixel * int(width) * int(height))
-        found.append(ImageRate(quality=kind[1], size=f"{width}x{height}", rate=rate))
-    return tuple(found)
-
-
-def _facts(entry: _Entry, release: str, *, strict: bool = False) -> ModelFacts:
+def _facts(entry: Entry, release: str, *, strict: bool = False) -> ModelFacts:
     return ModelFacts(
         price=_price(entry, release, strict=strict),
         context_window=_tokens(entry, "max_input_tokens"),
@@ -312,19 +277,19 @@ def _on_one_line(raw: Raw) -> bytes:
     return msgspec.json.format(bytes(raw), indent=0)
 
 
-def _tokens(entry: _Entry, key: str) -> int | None:
+def _tokens(entry: Entry, key: str) -> int | None:
     return _count.decode(entry[key]) if key in entry else None
 
 
-def _price(entry: _Entry, release: str, *, strict: bool) -> PriceCard | None:
+def _price(entry: Entry, release: str, *, strict: bool) -> PriceCard | None:
     mode = _text.decode(entry.get("mode", _NO_TEXT))
-    units = _unit_rates(entry, _UNITS.get(mode, {}))
-    base, tiers = _listed_prices(entry, _METERS | _TOKENS_OF_KIND if mode in _UNITS else _METERS)
+    units = unit_rates(entry, mode)
+    base, tiers = _listed_prices(entry, _METERS | _TOKENS_OF_KIND if mode in UNITS else _METERS)
     if "tiered_pricing" in entry:
         base, tiers = _ranged_prices(entry["tiered_pricing"])
     if "output" not in base and mode == "embedding":
         base["output"] = Decimal(0)
-    if mode in _UNITS and "input" in base and base.get("output"):
+    if mode in UNITS and "input" in base and base.get("output"):
         units = UnitRates() if mode != "rerank" else units  # what is counted in tokens is not paid for twice
     elif units != UnitRates():
         base = {"input": Decimal(0), "output": Decimal(0)} | base
@@ -332,7 +297,7 @@ def _price(entry: _Entry, release: str, *, strict: bool) -> PriceCard | None:
         raise PriceRefused("no output price")
     if "input" not in base or "output" not in base:
         return None
-    per_request = _usd(entry, "input_cost_per_request") if "input_cost_per_request" in entry else Decimal(0)
+    per_request = read_usd(entry, "input_cost_per_request") if "input_cost_per_request" in entry else Decimal(0)
     return PriceCard(
         version=release,
         base=_rates(base),
@@ -342,17 +307,7 @@ def _price(entry: _Entry, release: str, *, strict: bool) -> PriceCard | None:
     )
 
 
-def _unit_rates(entry: _Entry, meters: Mapping[str, str]) -> UnitRates:
-    rates: dict[str, int] = {}
-    for key, unit in meters.items():
-        if key in entry:
-            usd = _usd(entry, key)
-            per_million = _rate(usd / 1_000 if unit == "audio_ms" else usd)
-            rates[unit] = max(rates.get(unit, 0), per_million)
-    return UnitRates(**rates)  # type: ignore[arg-type]  # none of them is of several images
-
-
-def _listed_prices(entry: _Entry, meters: Mapping[str, str]) -> tuple[_Prices, dict[int, _Prices]]:
+def _listed_prices(entry: Entry, meters: Mapping[str, str]) -> tuple[_Prices, dict[int, _Prices]]:
     """Collect prices by meter, and those above so many input tokens; batch and priority are other services."""
     base: _Prices = {}
     tiers: dict[int, _Prices] = {}
@@ -362,25 +317,11 @@ def _listed_prices(entry: _Entry, meters: Mapping[str, str]) -> tuple[_Prices, d
         if meter is None:
             continue
         if not above:
-            base[meter] = max(base.get(meter, Decimal(0)), _usd(entry, key))
+            base[meter] = max(base.get(meter, Decimal(0)), read_usd(entry, key))
         elif match := _TIER.fullmatch(key, len(name)):
             prices = tiers.setdefault(int(match[1]) * 1_000, {})
-            prices[meter] = max(prices.get(meter, Decimal(0)), _usd(entry, key))
+            prices[meter] = max(prices.get(meter, Decimal(0)), read_usd(entry, key))
     return base, tiers
-
-
-def _usd(entry: _Entry, key: str) -> Decimal:
-    """Read one price. Raises DecodeError, and `PriceRefused` for a number that is none."""
-    try:
-        return _checked(_decimal.decode(entry[key]))
-    except (msgspec.DecodeError, PriceRefused) as exc:
-        raise PriceRefused(f"{key}: {exc}") from None
-
-
-def _checked(usd: Decimal) -> Decimal:
-    if not usd.is_finite() or not 0 <= usd <= _USD_PER_TOKEN_MAX:
-        raise PriceRefused(f"{usd} USD is not a price")
-    return usd
 
 
 def _ranged_prices(raw: Raw) -> tuple[_Prices, dict[int, _Prices]]:
@@ -399,12 +340,8 @@ def _ranged_prices(raw: Raw) -> tuple[_Prices, dict[int, _Prices]]:
 def _rates(prices: _Prices) -> Rates:
     """Fill in cache prices. Not listed is no discount; a write is never cheaper than reading the same tokens."""
     return Rates(
-        input=_rate(prices["input"]),
-        cached_input=_rate(prices.get("cached_input", prices["input"])),
-        cache_write=_rate(max(prices.get("cache_write", prices["input"]), prices["input"])),
-        output=_rate(prices["output"]),
+        input=rate_of(prices["input"]),
+        cached_input=rate_of(prices.get("cached_input", prices["input"])),
+        cache_write=rate_of(max(prices.get("cache_write", prices["input"]), prices["input"])),
+        output=rate_of(prices["output"]),
     )
-
-
-def _rate(usd_per_token: Decimal) -> int:
-    return int((_checked(usd_per_token) * _NANO_USD_PER_MILLION).to_integral_value(ROUND_CEILING))
