@@ -97,6 +97,8 @@ class Doctor:
 
     async def _call(self, deployment: Deployment) -> tuple[Check, Answer | None]:
         """Ask for one token, through what serves calls."""
+        if not _can_be_tried(deployment):
+            return Check(name="call", level=Level.OK, says="not tried: what it makes is paid for by the piece"), None
         try:
             upstream = await self._tools.upstream_of(self._providers[deployment.provider])
         except (ValueError, OSError) as exc:
@@ -146,6 +148,13 @@ async def _hear(live: LiveStream, meter: Meter, clock: Clock) -> int | None:
             if not meter.finished:
                 raise UpstreamFailed(_CUT if meter.started else _EMPTY)
             return first
+
+
+def _can_be_tried(deployment: Deployment) -> bool:
+    """Tell whether there is a question that costs next to nothing."""
+    if deployment.price is not None and deployment.price.units is not None:
+        return False
+    return Dialect.EMBEDDINGS in deployment.dialects or spoken_for(Dialect.CHAT, deployment.dialects) is not None
 
 
 def _request_for(deployment: Deployment) -> Request:

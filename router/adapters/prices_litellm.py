@@ -6,7 +6,8 @@ It must not import litellm, which takes seconds: the file is found through the i
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_CEILING, Decimal
+from dataclasses import replace
+from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,11 +16,19 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from router.adapters.prices_by_unit import UNITS, Entry, image_rates, owner_of, rate_of, read_usd, unit_rates
 from router.domain.money import NanoUsd, nano_usd
-from router.domain.pricing import Catalogue, Catalogues, ModelFacts, PriceCard, PriceRefused, Rates
+from router.domain.pricing import (
+    Catalogue,
+    Catalogues,
+    ModelFacts,
+    PriceCard,
+    PriceRefused,
+    Rates,
+    UnitRates,
+)
 
 _FILE: Final = "model_prices_and_context_window_backup.json"
-_NANO_USD_PER_MILLION: Final = 10**15
 _TIER: Final = re.compile(r"_above_(\d{1,6})k_tokens")
 
 _METERS: Final = {
@@ -32,6 +41,14 @@ _METERS: Final = {
 }
 """Which meter a price belongs to. Of two prices for one meter the higher counts: a bill is never too low."""
 
+_TOKENS_OF_KIND: Final = {
+    "input_cost_per_image_token": "input",
+    "input_cost_per_audio_token": "input",
+    "cache_read_input_image_token_cost": "cached_input",
+    "output_cost_per_image_token": "output",
+    "output_cost_per_audio_token": "output",
+}
+"""Of models for images and sound, whose tokens are of that kind."""
 _CAPABILITIES: Final = {
     "supports_audio_input": "audio_input",
     "supports_audio_output": "audio_output",
@@ -51,13 +68,11 @@ _FAMILIES: Final = {"bedrock": ("bedrock", "bedrock_converse")}
 _EXAMPLE: Final = "sample_spec"
 FILE_BYTES_MAX: Final = 64 << 20
 """Of a price file; litellm's own has 2 MB."""
-_USD_PER_TOKEN_MAX: Final = 1_000
 _TALKING: Final = ("chat", "completion", "responses", "")
 """Modes in which a model without a price of its output has none."""
 _VERSION_DIGITS: Final = 12
 
 _Prices = dict[str, Decimal]
-_Entry = dict[str, Raw]
 
 
 class _PricedRange(msgspec.Struct, gc=False):
@@ -70,15 +85,9 @@ class _PricedRange(msgspec.Struct, gc=False):
     cache_read_input_token_cost: Decimal | None = None
 
 
-class _Owner(msgspec.Struct, gc=False):
-    litellm_provider: str = ""
-
-
 _entries: Final = msgspec.json.Decoder(dict[str, Raw])
-_fields: Final = msgspec.json.Decoder(_Entry)
-_decimal: Final = msgspec.json.Decoder(Decimal)
+_fields: Final = msgspec.json.Decoder(Entry)
 _text: Final = msgspec.json.Decoder(str)
-_owner: Final = msgspec.json.Decoder(_Owner)
 _count: Final = msgspec.json.Decoder(int)
 _ranges: Final = msgspec.json.Decoder(list[_PricedRange])
 
@@ -94,8 +103,7 @@ class LitellmCatalogue:
 
     def __call__(self, name: str) -> ModelFacts | None:
         try:
-            found = _find(self._load(), name)
-            return None if found is None else _facts(_fields.decode(found[1]), self.version)
+            return _known(self._load(), name, self.version)
         except (msgspec.DecodeError, PriceRefused):
             return None  # an entry that is no longer what we know says nothing; no price is better than a wrong one
 
@@ -138,12 +146,9 @@ class PriceFile:
             raise PriceRefused(f"{name}{_line_of(content, exc)}: not a JSON object of models ({exc})") from None
 
     def __call__(self, name: str) -> ModelFacts | None:
-        found = self.entry(name)
-        if found is None:
-            return None
-        key, raw = found
+        key, _ = self.entry(name) or (name, None)
         try:
-            return _facts(_fields.decode(raw), self.version, strict=True)
+            return _known(self._entries, name, self.version, strict=True)
         except (msgspec.DecodeError, PriceRefused) as exc:
             raise PriceRefused(f"{self.name}:{self.line(key)}: {key}: {exc}") from None
 
@@ -228,12 +233,28 @@ def _find(entries: Mapping[str, Raw], name: str) -> tuple[str, Raw] | None:
     raw = entries.get(model)
     if raw is None or model == _EXAMPLE:
         return None
-    owner = _owner.decode(raw).litellm_provider
+    owner = owner_of(raw)
     ours = owner in _FAMILIES.get(provider, (provider,)) or owner.startswith(f"{provider}-")
     return (model, raw) if ours else None
 
 
-def _facts(entry: _Entry, release: str, *, strict: bool = False) -> ModelFacts:
+def _known(entries: Mapping[str, Raw], name: str, release: str, *, strict: bool = False) -> ModelFacts | None:
+    found = _find(entries, name)
+    facts = None if found is None else _facts(_fields.decode(found[1]), release, strict=strict)
+    price = None if facts is None else facts.price
+    if price is not None and (price.units is None or not price.units.image):
+        return facts
+    images = image_rates(entries, name)
+    if not images:
+        return facts
+    free = Rates(input=0, cached_input=0, cache_write=0, output=0)
+    price = price or PriceCard(version=release, base=free, units=UnitRates())
+    return replace(
+        facts or ModelFacts(), price=replace(price, units=replace(price.units or UnitRates(), images=images))
+    )
+
+
+def _facts(entry: Entry, release: str, *, strict: bool = False) -> ModelFacts:
     return ModelFacts(
         price=_price(entry, release, strict=strict),
         context_window=_tokens(entry, "max_input_tokens"),
@@ -256,59 +277,51 @@ def _on_one_line(raw: Raw) -> bytes:
     return msgspec.json.format(bytes(raw), indent=0)
 
 
-def _tokens(entry: _Entry, key: str) -> int | None:
+def _tokens(entry: Entry, key: str) -> int | None:
     return _count.decode(entry[key]) if key in entry else None
 
 
-def _price(entry: _Entry, release: str, *, strict: bool) -> PriceCard | None:
-    base, tiers = _listed_prices(entry)
+def _price(entry: Entry, release: str, *, strict: bool) -> PriceCard | None:
+    mode = _text.decode(entry.get("mode", _NO_TEXT))
+    units = unit_rates(entry, mode)
+    base, tiers = _listed_prices(entry, _METERS | _TOKENS_OF_KIND if mode in UNITS else _METERS)
     if "tiered_pricing" in entry:
         base, tiers = _ranged_prices(entry["tiered_pricing"])
-    mode = _text.decode(entry.get("mode", _NO_TEXT))
     if "output" not in base and mode == "embedding":
         base["output"] = Decimal(0)
+    if mode in UNITS and "input" in base and base.get("output"):
+        units = UnitRates() if mode != "rerank" else units  # what is counted in tokens is not paid for twice
+    elif units != UnitRates():
+        base = {"input": Decimal(0), "output": Decimal(0)} | base
     if strict and "input" in base and "output" not in base and mode in _TALKING:
         raise PriceRefused("no output price")
     if "input" not in base or "output" not in base:
         return None
-    per_request = _usd(entry, "input_cost_per_request") if "input_cost_per_request" in entry else Decimal(0)
+    per_request = read_usd(entry, "input_cost_per_request") if "input_cost_per_request" in entry else Decimal(0)
     return PriceCard(
         version=release,
         base=_rates(base),
         above=tuple((threshold, _rates(base | tiers[threshold])) for threshold in sorted(tiers)),
         per_request=nano_usd(per_request) if per_request else NanoUsd(0),
+        units=None if units == UnitRates() else units,
     )
 
 
-def _listed_prices(entry: _Entry) -> tuple[_Prices, dict[int, _Prices]]:
+def _listed_prices(entry: Entry, meters: Mapping[str, str]) -> tuple[_Prices, dict[int, _Prices]]:
     """Collect prices by meter, and those above so many input tokens; batch and priority are other services."""
     base: _Prices = {}
     tiers: dict[int, _Prices] = {}
     for key in entry:
         name, above, _ = key.partition("_above_")
-        meter = _METERS.get(name)
+        meter = meters.get(name)
         if meter is None:
             continue
         if not above:
-            base[meter] = max(base.get(meter, Decimal(0)), _usd(entry, key))
+            base[meter] = max(base.get(meter, Decimal(0)), read_usd(entry, key))
         elif match := _TIER.fullmatch(key, len(name)):
             prices = tiers.setdefault(int(match[1]) * 1_000, {})
-            prices[meter] = max(prices.get(meter, Decimal(0)), _usd(entry, key))
+            prices[meter] = max(prices.get(meter, Decimal(0)), read_usd(entry, key))
     return base, tiers
-
-
-def _usd(entry: _Entry, key: str) -> Decimal:
-    """Read one price. Raises DecodeError, and `PriceRefused` for a number that is none."""
-    try:
-        return _checked(_decimal.decode(entry[key]))
-    except (msgspec.DecodeError, PriceRefused) as exc:
-        raise PriceRefused(f"{key}: {exc}") from None
-
-
-def _checked(usd: Decimal) -> Decimal:
-    if not usd.is_finite() or not 0 <= usd <= _USD_PER_TOKEN_MAX:
-        raise PriceRefused(f"{usd} USD is not a price")
-    return usd
 
 
 def _ranged_prices(raw: Raw) -> tuple[_Prices, dict[int, _Prices]]:
@@ -327,12 +340,8 @@ def _ranged_prices(raw: Raw) -> tuple[_Prices, dict[int, _Prices]]:
 def _rates(prices: _Prices) -> Rates:
     """Fill in cache prices. Not listed is no discount; a write is never cheaper than reading the same tokens."""
     return Rates(
-        input=_rate(prices["input"]),
-        cached_input=_rate(prices.get("cached_input", prices["input"])),
-        cache_write=_rate(max(prices.get("cache_write", prices["input"]), prices["input"])),
-        output=_rate(prices["output"]),
+        input=rate_of(prices["input"]),
+        cached_input=rate_of(prices.get("cached_input", prices["input"])),
+        cache_write=rate_of(max(prices.get("cache_write", prices["input"]), prices["input"])),
+        output=rate_of(prices["output"]),
     )
-
-
-def _rate(usd_per_token: Decimal) -> int:
-    return int((_checked(usd_per_token) * _NANO_USD_PER_MILLION).to_integral_value(ROUND_CEILING))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from functools import cache
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -45,7 +46,7 @@ from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.ids import DeploymentId, ModelName, ProviderId
 from router.domain.money import nano_usd
 from router.domain.planning.needs import CAPABILITIES
-from router.domain.pricing import Catalogue, ModelFacts, PriceCard, Rates
+from router.domain.pricing import Catalogue, ImageRate, ModelFacts, PriceCard, Rates, UnitRates
 from router.domain.webhook import Webhook
 
 _VERSION_DIGITS = 12
@@ -317,7 +318,25 @@ def _compile_price(price: PriceSettings, version: str) -> PriceCard:
         above=tuple((step.input_tokens, _compile_rates(step)) for step in steps),
         per_request=nano_usd(price.request),
         per_second=nano_usd(price.second),
+        units=_compile_units(price) if price.has_units else None,
     )
+
+
+def _compile_units(price: PriceSettings) -> UnitRates:
+    return UnitRates(
+        image=_per_million(price.per_image),
+        images=tuple(
+            ImageRate(quality=one.quality, size=one.size, rate=_per_million(one.per_image)) for one in price.images
+        ),
+        character=_per_million(price.per_character),
+        audio_ms=_per_million(price.per_second_audio, thousandths=True),
+        query=_per_million(price.per_query),
+    )
+
+
+def _per_million(usd: Decimal | None, *, thousandths: bool = False) -> int:
+    """Turn the price of one unit into nano-USD per million of them, or of its thousandths."""
+    return 0 if usd is None else nano_usd(usd.scaleb(3 if thousandths else 6))
 
 
 def _compile_rates(rates: RateSettings) -> Rates:

@@ -48,7 +48,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
         "openai": Preset(
             base_url="https://api.openai.com/v1",
             key_variable="OPENAI_API_KEY",
-            dialects=OPENAI_DIALECTS | {Dialect.RESPONSES},
+            dialects=OPENAI_DIALECTS | {Dialect.RESPONSES, Dialect.IMAGES, Dialect.AUDIO, Dialect.MODERATIONS},
         ),
         "anthropic": Preset(
             base_url="https://api.anthropic.com/v1", kind=ProviderKind.ANTHROPIC, key_variable="ANTHROPIC_API_KEY"

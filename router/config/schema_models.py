@@ -1,12 +1,12 @@
 """Describe what clients may ask for: models, the deployments behind them, prices and stand-ins."""
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from router.config.section import Section
-from router.config.units import Count, ModelAlias, Name, Percent, Text, Usd
+from router.config.units import Count, ModelAlias, Name, Percent, Text, Usd, invalid
 from router.domain.catalog import ReplyModel, UnknownPrices
 
 Strategy = Literal["weighted", "least_busy", "latency", "cost", "expected_ttft"]
@@ -47,10 +47,46 @@ class PriceStepSettings(RateSettings):
     input_tokens: Count = Field(description="With more input than this, all tokens of the call cost these rates.")
 
 
+UnitUsd = Annotated[Decimal, Field(ge=0, le=1_000)]
+SmallUsd = Annotated[Decimal, Field(ge=0, le=1)]
+"""Of a unit of which a call may have many: no cost leaves the range of an SQL integer."""
+
+
+class ImagePriceSettings(Section):
+    quality: Text | None = Field(default=None, description="Such as high; null: any.")
+    size: Text | None = Field(default=None, description="Such as 1024x1024; null: any.")
+    per_image: UnitUsd = Field(description="USD per image of this quality and size.")
+
+
 class PriceSettings(RateSettings):
+    """Tokens, and what else is charged. With a price by another unit, tokens without a price cost nothing."""
+
+    input: Usd = Field(default=Decimal(0), description="USD per million input tokens.")
+    output: Usd = Field(default=Decimal(0), description="USD per million output tokens.")
+    per_image: UnitUsd | None = Field(default=None, description="USD per image that is made.")
+    images: tuple[ImagePriceSettings, ...] = Field(
+        default=(), description="Prices of images by quality and size; others cost `per_image`."
+    )
+    per_character: SmallUsd | None = Field(default=None, description="USD per character that is spoken.")
+    per_second_audio: SmallUsd | None = Field(default=None, description="USD per second of sound that is written down.")
+    per_query: UnitUsd | None = Field(default=None, description="USD per search of a rerank.")
     request: Usd = Field(default=Decimal(0), description="USD per request.")
     second: Usd = Field(default=Decimal(0), description="USD per second of the provider's work.")
     above: tuple[PriceStepSettings, ...] = Field(default=(), description="Dearer rates for long inputs.")
+
+    @property
+    def has_units(self) -> bool:
+        return bool(self.images) or any(getattr(self, name) is not None for name in _UNIT_PRICES)
+
+    @model_validator(mode="after")
+    def _has_a_price(self) -> Self:
+        for name in ("input", "output"):
+            if name not in self.model_fields_set and not self.has_units:
+                raise invalid(f"has no {name}", f"write {name}, in USD per million tokens, or a price by another unit")
+        return self
+
+
+_UNIT_PRICES = ("per_image", "per_character", "per_second_audio", "per_query")
 
 
 class DeploymentSettings(Section):

@@ -1,7 +1,7 @@
 """Judge what was found of a deployment, and say what to do about it; a provider's own words are never repeated."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -11,6 +11,8 @@ from router.domain.dispatch.failure import Failure, FailureKind, Park, verdict_o
 from router.domain.faults import Fault
 from router.domain.instants import NS_PER_MS, NS_PER_S
 from router.domain.money import NanoUsd, format_usd
+from router.domain.price_changes import figures_of
+from router.domain.pricing import PriceCard, Rates
 from router.domain.usage import TokenUsage
 
 _DAY_NS: Final = 86_400 * NS_PER_S
@@ -99,12 +101,22 @@ def check_facts(deployment: Deployment) -> tuple[Check, Check]:
         )
         price = Check(name="price", level=Level.WARN, says="unknown", fix=fix)
     else:
-        rates = f"{_usd(card.base.input)} in, {_usd(card.base.output)} out per million tokens ({card.version})"
-        price = Check(name="price", level=Level.OK, says=rates)
+        price = Check(name="price", level=Level.OK, says=f"{', '.join(_rates_of(card))} ({card.version})")
     if window is None:
         fix = "give the deployment a context_window: prompts that are too long are sent, and refused there"
         return price, Check(name="window", level=Level.WARN, says="unknown", fix=fix)
     return price, Check(name="window", level=Level.OK, says=f"{window} tokens")
+
+
+def _rates_of(card: PriceCard) -> Iterator[str]:
+    if card.charges_tokens or card.units is None:
+        yield f"{_usd(card.base.input)} in, {_usd(card.base.output)} out per million tokens"
+    if card.units is not None:
+        figures = figures_of(PriceCard(version=card.version, base=_NO_RATES, units=card.units))
+        yield from (f"{_usd(price)} per {name}" for name, price in figures.items() if price)
+
+
+_NO_RATES: Final = Rates(input=0, cached_input=0, cache_write=0, output=0)
 
 
 def check_reach(reach: Reach, now_ns: int) -> tuple[Check, ...]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from router.domain.pricing import PriceCard, Rates
+from router.domain.pricing import PriceCard, Rates, UnitRates
 
 FACTOR_MAX: Final = 10
 """A price that becomes so many times dearer or cheaper is more likely a slip of units than news."""
@@ -18,7 +18,7 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One price that differs, in nano-USD per million tokens, request or second. None: there is no such price."""
+    """One price that differs, in nano-USD per million tokens or other units, request or second. None: there is none."""
 
     name: str
     was: int | None
@@ -74,7 +74,19 @@ def figures_of(card: PriceCard | None) -> dict[str, int]:
     for threshold, rates in card.above:
         figures |= _named(rates, f" above {threshold}")
     by_piece = {"request": int(card.per_request), "second": int(card.per_second)}
+    by_piece |= {} if card.units is None else _by_unit(card.units)
     return figures | {name: price for name, price in by_piece.items() if price}
+
+
+def _by_unit(rates: UnitRates) -> dict[str, int]:
+    """Name prices of other units, of a million each; sound by the thousand seconds, which are as many milliseconds."""
+    kinds = {" ".join(["million images", *filter(None, (one.quality, one.size))]): one.rate for one in rates.images}
+    return kinds | {
+        "million images": rates.image or kinds.get("million images", 0),
+        "million characters": rates.character,
+        "1000 seconds of sound": rates.audio_ms,
+        "million searches": rates.query,
+    }
 
 
 def _named(rates: Rates, where: str) -> dict[str, int]:

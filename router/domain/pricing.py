@@ -1,4 +1,4 @@
-"""Turn tokens into money exactly: integer prices, tiers by input size, one rounding, upward."""
+"""Turn tokens and other units into money exactly: integer prices, tiers by input size, one rounding, upward."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from router.domain.money import NanoUsd
+from router.domain.units import NO_UNITS, Units
 from router.domain.usage import TokenUsage
 
 
@@ -21,6 +22,52 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRate:
+    """What images of one quality and size cost; None stands for any."""
+
+    quality: str | None
+    size: str | None
+    rate: int
+    """Nano-USD per million images."""
+
+    def may_be(self, quality: str | None, size: str | None) -> bool:
+        """Tell whether such an image may cost this, as far as its quality and size are known."""
+        return (None in (self.quality, quality) or self.quality == quality) and (
+            None in (self.size, size) or self.size == size
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitRates:
+    """Prices of units beside tokens, in nano-USD per million of them."""
+
+    image: int = 0
+    """Of an image that none of `images` is about; 0: as the dearest of them."""
+    images: tuple[ImageRate, ...] = ()
+    character: int = 0
+    audio_ms: int = 0
+    """Of milliseconds, so that prices by the second and by the minute are whole numbers."""
+    query: int = 0
+
+    def parts(self, units: Units) -> int:
+        """Price units, in millionths of a nano-USD. Never less for more of them, nor where less is known of images."""
+        return (
+            (units.images and units.images * self._image(units.image_quality, units.image_size))
+            + units.characters * self.character
+            + units.audio_ms * self.audio_ms
+            + units.queries * self.query
+        )
+
+    def _image(self, quality: str | None, size: str | None) -> int:
+        otherwise = self.image or max([one.rate for one in self.images], default=0)
+        found = [one.rate for one in self.images if one.may_be(quality, size)]
+        return max([*found, otherwise] if None in (quality, size) else found or [otherwise])
+
+
+_ONE_OF_EACH: Final = Units(images=1, characters=1, audio_ms=1, queries=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PriceCard:
     """What one deployment costs. `version` names where the prices came from and is kept in every row."""
 
@@ -30,6 +77,20 @@ class PriceCard:
     """(input tokens, rates): with more input than that, all tokens cost these rates. Ascending."""
     per_request: NanoUsd = NanoUsd(0)
     per_second: NanoUsd = NanoUsd(0)
+    units: UnitRates | None = None
+    """None: only tokens, requests and seconds have a price."""
+
+    @property
+    def charges_tokens(self) -> bool:
+        return any(max(*_dearest(rates)) for rates in (self.base, *(rates for _, rates in self.above)))
+
+    def covers(self, units: Units) -> bool:
+        """Tell whether a call that uses these has a price: not where only other units have one."""
+        rates = self.units
+        if rates is None or self.charges_tokens or self.per_request or self.per_second:
+            return True
+        asked = units.images or units.characters or units.audio_ms or units.queries
+        return not asked or rates.parts(units) > 0 or rates.parts(_ONE_OF_EACH) == 0
 
     def rates_for(self, input_tokens: int) -> Rates:
         chosen = self.base
@@ -39,7 +100,7 @@ class PriceCard:
         return chosen
 
 
-def bill(usage: TokenUsage, card: PriceCard, duration_ns: int = 0) -> NanoUsd:
+def bill(usage: TokenUsage, card: PriceCard, duration_ns: int = 0, units: Units | None = None) -> NanoUsd:
     """Price one attempt. `duration_ns` is how long the upstream worked, for deployments priced by the second."""
     rates = card.rates_for(usage.input)
     per_million = (
@@ -48,6 +109,8 @@ def bill(usage: TokenUsage, card: PriceCard, duration_ns: int = 0) -> NanoUsd:
         + usage.cache_write * rates.cache_write
         + usage.output * rates.output
     )
+    if units is not None and card.units is not None:
+        per_million += card.units.parts(units)
     total = -(-per_million // 1_000_000) + card.per_request
     if card.per_second:
         total += -(-duration_ns * card.per_second // 1_000_000_000)
@@ -58,7 +121,7 @@ class Ceiling(msgspec.Struct, frozen=True, gc=False):
     """What a call of a bounded input can cost at most, for each length of its output."""
 
     input_parts: int
-    """Of a nano-USD, a million of them."""
+    """Of a nano-USD, a million of them: the input, and units beside tokens."""
     output_rate: int
     """Nano-USD per million tokens."""
     fixed: int
@@ -77,8 +140,8 @@ class Ceiling(msgspec.Struct, frozen=True, gc=False):
 FREE: Final = Ceiling(0, 0, 0)
 
 
-def ceiling_of(card: PriceCard, input_tokens_max: int, duration_ns_max: int) -> Ceiling:
-    """Bound what `bill` can say: all input at the dearest rate, of all tiers that it can reach.
+def ceiling_of(card: PriceCard, input_tokens_max: int, duration_ns_max: int, units_max: Units = NO_UNITS) -> Ceiling:
+    """Bound what `bill` can say: all input at the dearest rate, of all tiers that it can reach, and all units.
 
     A higher tier need not be dearer, and the input may end in a lower one, so each rate is the highest of them all.
     """
@@ -89,7 +152,8 @@ def ceiling_of(card: PriceCard, input_tokens_max: int, duration_ns_max: int) -> 
     fixed: int = card.per_request
     if card.per_second:
         fixed += -(-duration_ns_max * card.per_second // 1_000_000_000)
-    return Ceiling(input_tokens_max * input_rate, output_rate, fixed)
+    unit_parts = 0 if card.units is None else card.units.parts(units_max)
+    return Ceiling(input_tokens_max * input_rate + unit_parts, output_rate, fixed)
 
 
 def _dearest(rates: Rates) -> tuple[int, int]:

@@ -24,6 +24,8 @@ class EventKind(IntEnum):
     """The stream ended as it should. `raw` is empty; the façade writes its own terminator."""
     ERROR = 4
     """The stream broke after the caller had begun to read it. `raw` is empty; the reply says why."""
+    BYTES = 5
+    """A piece of a reply that is neither JSON nor events, such as sound, however the network cut it."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):

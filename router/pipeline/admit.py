@@ -19,6 +19,7 @@ from router.domain.governance.rate import NOTHING as NO_COSTS
 from router.domain.governance.rate import Costs, RateLimit, RateLimited, Rates, Standing, enforced
 from router.domain.governance.refusals import refuse_exhausted, refuse_limited, refuse_saturated, refuse_too_large
 from router.domain.governance.sizing import NO_ACCOUNT, Room, Sized, Terms, size_call
+from router.domain.governance.unit_sizing import size_metered
 from router.domain.ids import CallId
 from router.domain.pricing import PriceCard
 from router.domain.principal import Mode
@@ -140,6 +141,14 @@ class Gate:
         estimate = self._estimates.estimate(admission.kind)
 
         def size_for(room: Room) -> Sized | Refusal:
+            if asked.grammar.metered:
+                return size_metered(
+                    asked,
+                    deployment,
+                    room=room,
+                    duration_ns_max=self._duration_ns_max(call, deployment),
+                    assumed_price=assumed,
+                )
             return size_call(
                 asked,
                 deployment,

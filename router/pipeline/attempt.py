@@ -14,6 +14,7 @@ from router.domain.planning.adaptive import Felt
 from router.domain.planning.load import Started
 from router.domain.pricing import PriceCard, bill
 from router.domain.settlement import AttemptRow
+from router.domain.units import Units
 from router.domain.usage import NO_USAGE, TokenUsage, estimate_usage
 from router.pipeline.flight import Flight
 
@@ -160,7 +161,7 @@ class Attempt:
             fault=None if self.failure is None else fault_of(self.failure),
             upstream_status=None if self.failure is None else self.failure.status,
             usage=usage,
-            cost_nano_usd=_cost(card, usage, duration_ns),
+            cost_nano_usd=_cost(card, usage, duration_ns, None if self.flight is None else self.flight.meter.units),
             price_version=None if card is None else card.version,
         )
         if self._ended is not None:
@@ -177,8 +178,8 @@ class Attempt:
         return meter.measured(input_bytes)
 
 
-def _cost(card: PriceCard | None, usage: TokenUsage, duration_ns: int) -> NanoUsd | None:
+def _cost(card: PriceCard | None, usage: TokenUsage, duration_ns: int, units: Units | None) -> NanoUsd | None:
     """Price what was used; nothing used costs nothing, also where a request has a price of its own."""
-    if card is None:
+    if card is None or (units is not None and not card.covers(units)):
         return None
-    return NanoUsd(0) if usage is NO_USAGE else bill(usage, card, duration_ns)
+    return NanoUsd(0) if usage is NO_USAGE else bill(usage, card, duration_ns, units)

@@ -1,8 +1,10 @@
 """Send one attempt to its deployment. Retries and fallbacks are further attempts of the same kind."""
 
+from router.domain.dialects.metered import guess_of
 from router.domain.dialects.meters import METERS
 from router.domain.dialects.request import Request, upstream_body
 from router.domain.dialects.translators import reply_translator
+from router.domain.dialects.unit_meter import UnitMeter
 from router.domain.ids import format_call_id
 from router.domain.instants import NS_PER_MS, NS_PER_S
 from router.pipeline.attempt import Attempt
@@ -24,6 +26,8 @@ async def dispatch(call: Call, attempt: Attempt, asked: Request, upstream: Upstr
     request = UpstreamRequest(
         deployment=attempt.deployment,
         dialect=dialect,
+        route=asked.grammar.route,
+        content_type=None if asked.form is None else asked.form.content_type,
         body=upstream_body(asked, attempt.deployment.upstream_model, limit),
         mode=call.request.mode,
         headers=headers,
@@ -31,10 +35,14 @@ async def dispatch(call: Call, attempt: Attempt, asked: Request, upstream: Upstr
     )
     stream = await upstream.open(request)
     tokens_max = None if admission is None else admission.sized.output_tokens_max
-    meter = METERS[dialect](
-        wants_usage=call.request.wants_usage,
-        tokens_max=tokens_max,
-        allow=None if admission is None or tokens_max is None else admission.allow,
+    meter = (
+        UnitMeter(guess=guess_of(asked))
+        if asked.grammar.metered
+        else METERS[dialect](
+            wants_usage=call.request.wants_usage,
+            tokens_max=tokens_max,
+            allow=None if admission is None or tokens_max is None else admission.allow,
+        )
     )
     attempt.dropped = asked.dropped
     if dialect is not call.request.grammar.dialect:

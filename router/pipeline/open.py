@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from types import TracebackType
 
+import msgspec
+
 from router.domain.catalog import Snapshot
 from router.domain.dialects.request import Request
 from router.domain.dispatch.breakers import Breakers
 from router.domain.faults import Refusal, RouterError
 from router.domain.ids import CallId, CallIds
 from router.domain.metadata import Metadata
+from router.domain.planning.plan import default_model
 from router.domain.principal import Principal
 from router.domain.settlement import Outcome
 from router.domain.stream import Event, ReplyMode
@@ -96,8 +99,13 @@ class Pipeline:
         arrived: int,
         passed_headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> Call:
-        """Make the call of a decoded request. `arrived`: monotonic time at which its head was here."""
+        """Make the call of a decoded request. `arrived`: monotonic time at which its head was here.
+
+        Raises `RouterError` where it names no model and none goes without saying.
+        """
         wall_ns = self.clock.wall_ns()
+        if not request.model:
+            request = named_by_default(request, principal, self._snapshots.current)
         return Call(
             id=self._ids.take(wall_ns),
             request_id=request_id,
@@ -141,6 +149,14 @@ class Pipeline:
         """End every open call now, saying why: the last act of a drain that ran out of patience."""
         for call_id in sorted(self.open_calls):
             self.open_calls[call_id].close(Outcome.INTERRUPTED, refusal)
+
+
+def named_by_default(request: Request, principal: Principal, snapshot: Snapshot) -> Request:
+    """Name the model of a request that names none. Raises `RouterError`."""
+    model = default_model(request.grammar.dialect, principal, snapshot)
+    if isinstance(model, Refusal):
+        raise RouterError(model)
+    return msgspec.structs.replace(request, model=model)
 
 
 class OpenCall:

@@ -18,6 +18,10 @@ class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     deployment: Deployment
     dialect: Dialect = Dialect.CHAT
     """In which `body` is written, and the reply is expected; one of the deployment's."""
+    route: str | None = None
+    """Where to ask, in a dialect that has several places for it; None: it has one."""
+    content_type: bytes | None = None
+    """Of a body that is no JSON."""
     body: bytes
     mode: ReplyMode
     headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -37,6 +41,8 @@ class UpstreamFailed(Exception):
 class LiveStream(Protocol):
     """A reply that is on its way. Exactly one reader at a time.
 
+    A reply to one that names a `route` is what its provider makes of it: COMPLETE, if it is JSON, or CHUNK events, or
+    BYTES of any other kind; `headers` say which.
     `headers` are the upstream's, lower case, empty until the first batch. `read` waits for at least one event
     and returns all that have arrived, in order; the last batch ends with COMPLETE or END, after which `read`
     must not be called. An error status is a failure of the first `read`.

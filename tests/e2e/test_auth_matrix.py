@@ -15,6 +15,7 @@ from router.admin.budgets import BudgetAdmin
 from router.admin.ledger import LedgerAdmin
 from router.admin.limits import LimitAdmin
 from router.admin.usage import UsageAdmin
+from router.domain.dialects.metered import METERED
 from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.admin.keys import KeyDesk
 from router.facades.http.admin.tenants import TenantDesk
@@ -62,6 +63,7 @@ def sections() -> dict[str, object]:
 
 OPEN = (200, 200, 200, 200)
 KEYED = (401, 200, 401, 200)
+NO_CHATS = ("completions", "responses", "embeddings", *[str(grammar.route).lstrip("/") for grammar in METERED])
 MATRIX = {
     # (no key, user, revoked, admin)
     "POST /v1/chat/completions": KEYED,
@@ -70,7 +72,7 @@ MATRIX = {
     **{
         f"POST {prefix}/{route}": (401, 400, 401, 400)  # what is sent is a chat
         for prefix in ("", "/v1")
-        for route in ("completions", "responses", "embeddings")
+        for route in NO_CHATS
     },
     "GET /v1/models": KEYED,
     "GET /models": KEYED,

@@ -10,8 +10,9 @@ from router.adapters.upstreams.http_upstream import HttpUpstream
 from router.doctor import SIDE_BY_SIDE_MAX, Doctor, Tools
 from router.domain.catalog import Deployment, Provider, ProviderKind
 from router.domain.diagnosis import Level, Reach, Report
+from router.domain.dialects.dialect import Dialect
 from router.domain.ids import DeploymentId, ProviderId
-from router.domain.pricing import PriceCard, Rates
+from router.domain.pricing import PriceCard, Rates, UnitRates
 from router.domain.stream import END_EVENT, Event, EventKind
 from router.ports.upstream import Upstream
 from tests.support import fake_upstream as fake
@@ -208,3 +209,18 @@ async def test_calls_are_made_side_by_side_within_a_bound() -> None:
     assert SIDE_BY_SIDE_MAX == ward.busy_max
     assert [f"fake/m{n}" for n in range(2 * SIDE_BY_SIDE_MAX)] == [report.target for report in reports]
     assert {Level.OK} == {report.level for report in reports}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"dialects": frozenset({Dialect.IMAGES, Dialect.MODERATIONS})},
+        {"price": replace(CARD, units=UnitRates(image=1))},
+    ],
+)
+async def test_nobody_is_asked_for_what_is_paid_for_by_the_piece(more: dict[str, object]) -> None:
+    async with FakeUpstream() as upstream:
+        (report,) = await Ward(upstream).examine(deployment(**more))
+
+    assert ("call", "ok") in checks(report)
+    assert ([], None) == (upstream.requests, report.answer)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from enum import Enum
 from functools import partial
 from typing import Final, Protocol
 
@@ -22,8 +23,22 @@ LINGER_S_MAX: Final = 1.0
 """From `[DONE]` to the end of the reply; a provider that takes longer loses its connection."""
 
 _DATA: Final = b"data: "
+_EVENT_STREAM: Final = b"text/event-stream"
+_JSON: Final = b"application/json"
+_PAGE: Final = b"text/html"
+_PROGRESS: Final = (EventKind.CHUNK, EventKind.BYTES)
 _ERROR_MEMBER: Final = b'"error"'
 _OPENS, _CLOSES = b"{}"
+
+
+class Shape(Enum):
+    """What a good reply may be, besides that its provider says so in `content-type`."""
+
+    JSON = "json"
+    EVENTS = "events"
+    JSON_OR_EVENTS = "json_or_events"
+    ANY = "any"
+    """JSON, events, or bytes of whatever kind, but no page."""
 
 
 class _Body(Protocol):
@@ -40,7 +55,7 @@ class _Body(Protocol):
 class ProviderReply:
     """The `LiveStream` port over an `HttpReply`."""
 
-    __slots__ = ("_body", "_clock", "_ended", "_errors", "_failure", "_mode", "_named", "_nudged", "_reply", "_watch")
+    __slots__ = ("_body", "_clock", "_ended", "_errors", "_failure", "_named", "_nudged", "_reply", "_shape", "_watch")
 
     def __init__(
         self,
@@ -48,6 +63,7 @@ class ProviderReply:
         *,
         mode: ReplyMode,
         named_events: bool = False,
+        shape: Shape | None = None,
         started_s: float,
         watches: Watches,
         total_ns: int,
@@ -55,7 +71,7 @@ class ProviderReply:
         clock: Clock,
     ) -> None:
         self._reply = reply
-        self._mode = mode
+        self._shape = shape or (Shape.EVENTS if mode is ReplyMode.STREAM else Shape.JSON)
         self._named = named_events
         self._errors = errors
         self._clock = clock
@@ -134,7 +150,7 @@ class ProviderReply:
             last = events[-1].kind
             if last is EventKind.END or last is EventKind.COMPLETE:
                 self._end()
-            elif last is EventKind.CHUNK or any(event.kind is EventKind.CHUNK for event in events):
+            elif last is EventKind.CHUNK or any(event.kind in _PROGRESS for event in events):
                 self._watch.progressed()
             if body.failure is not None:
                 self._fail(body.failure)
@@ -145,11 +161,17 @@ class ProviderReply:
         status, headers = self._reply.status, self._reply.headers
         if not 200 <= status < 300:
             return _Collected(ERROR_BYTES_MAX, self._conclude_refusal)
-        if self._mode is ReplyMode.UNARY:
+        shape = self._shape
+        if shape is Shape.JSON:
             return _Collected(REPLY_BYTES_MAX, partial(_conclude_whole, self._errors))
-        content_type = dict(headers).get(b"content-type", b"text/event-stream")
-        if content_type.lower().startswith(b"text/event-stream"):
+        usual = _EVENT_STREAM if shape is Shape.EVENTS else b""
+        content_type = dict(headers).get(b"content-type", usual).lower()
+        if content_type.startswith(_EVENT_STREAM):
             return _Stream(self._errors, named_events=self._named)
+        if shape is Shape.ANY and not content_type.startswith((_JSON, _PAGE)):
+            return _Passed()
+        if shape is not Shape.EVENTS:
+            return _Collected(REPLY_BYTES_MAX, partial(_conclude_whole, self._errors))
         return _Collected(ERROR_BYTES_MAX, partial(_conclude_not_a_stream, self._errors))
 
     def _conclude_refusal(self, body: bytes) -> Failure:
@@ -221,6 +243,19 @@ class _Stream:
             self._splitter.check()
         except Malformed as exc:
             raise UpstreamFailed(self._errors.own(FailureKind.MALFORMED, str(exc))) from exc
+        return [END_EVENT]
+
+
+class _Passed:
+    """Bytes as they come."""
+
+    __slots__ = ()
+    failure: Failure | None = None
+
+    def feed(self, data: bytes) -> list[Event]:
+        return [Event(EventKind.BYTES, data)]
+
+    def finish(self) -> list[Event]:
         return [END_EVENT]
 
 

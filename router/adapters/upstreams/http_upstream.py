@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 
 from router import VERSION
 from router.adapters.upstreams.error_body import ErrorReader, is_secret
-from router.adapters.upstreams.http_reply import ProviderReply
+from router.adapters.upstreams.http_reply import ProviderReply, Shape
 from router.adapters.upstreams.watch import Watches, timeout_words
 from router.domain.catalog import Credential, Provider, ProviderKind
 from router.domain.dialects.dialect import NAMED_EVENTS, Dialect
+from router.domain.dialects.metered import METERED
 from router.domain.dispatch.failure import FailureKind
 from router.domain.instants import NS_PER_S
 from router.domain.stream import ReplyMode
@@ -18,7 +19,9 @@ from router.ports.clock import Clock
 from router.ports.transport import HttpRequest, Transport, TransportFailed
 from router.ports.upstream import UpstreamFailed, UpstreamRequest
 
-_ACCEPT: Final = {ReplyMode.UNARY: "application/json", ReplyMode.STREAM: "text/event-stream"}
+_JSON: Final = "application/json"
+_ANYTHING: Final = "*/*"
+_ACCEPT: Final = {ReplyMode.UNARY: _JSON, ReplyMode.STREAM: "text/event-stream"}
 
 
 class _Manner(NamedTuple):
@@ -26,6 +29,8 @@ class _Manner(NamedTuple):
 
     paths: Mapping[Dialect, str]
     """After the provider's base URL."""
+    routes: tuple[str, ...] = ()
+    """Those that a request names itself, in dialects with several."""
     key_header: str = "authorization"
     key_prefix: str = "Bearer "
     headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -40,7 +45,8 @@ _MANNERS: Final = {
             Dialect.EMBEDDINGS: "/embeddings",
             Dialect.RESPONSES: "/responses",
             Dialect.MESSAGES: "/messages",
-        }
+        },
+        routes=tuple([str(grammar.route) for grammar in METERED]),
     ),
     ProviderKind.ANTHROPIC: _Manner(
         {Dialect.MESSAGES: "/messages"},
@@ -62,14 +68,18 @@ class HttpUpstream:
         url = urlsplit(provider.base_url)
         query = f"?{url.query}" if url.query else ""
         self._manner = _MANNERS[provider.kind]
-        self._targets = {
-            dialect: f"{url.path.rstrip('/')}{path}{query}".encode("ascii")
-            for dialect, path in self._manner.paths.items()
+        places = [*self._manner.paths.items(), *[(route, route) for route in self._manner.routes]]
+        self._targets: Mapping[str, bytes] = {
+            place: f"{url.path.rstrip('/')}{path}{query}".encode("ascii") for place, path in places
         }
         self._heads = {
-            (mode, credential.name): _head(provider, self._manner, credential, accept)
+            (mode, credential.name): _head(provider, self._manner, credential, accept, _JSON)
             for credential in provider.credentials
-            for mode, accept in _ACCEPT.items()
+            for mode, accept in (*_ACCEPT.items(), (None, _ANYTHING))
+        }
+        self._form_heads = {
+            credential.name: _head(provider, self._manner, credential, _ANYTHING, None)
+            for credential in provider.credentials
         }
         self._first = provider.credentials[0].name
         self._errors = ErrorReader(provider.id, _secrets(provider))
@@ -78,14 +88,13 @@ class HttpUpstream:
         """Connect, send and return at once. Raises `UpstreamFailed`."""
         started_s = asyncio.get_running_loop().time()
         total_ns = min(self._timeouts.total_ns, request.total_ns or self._timeouts.total_ns)
-        # A call that began before a reload may name a credential that is gone: then the first one speaks for it.
-        head = self._heads.get((request.mode, request.deployment.credential)) or self._heads[request.mode, self._first]
+        head = self._head_of(request)
         if request.headers:
             head += b"".join([b"%b: %b\r\n" % pair for pair in request.headers])
         for name, value in self._manner.headers:
             if name not in dict(request.headers):
                 head += b"%b: %b\r\n" % (name, value)
-        message = HttpRequest(target=self._targets[request.dialect], head=head, body=request.body)
+        message = HttpRequest(target=self._targets[request.route or request.dialect], head=head, body=request.body)
         try:
             if total_ns < self._timeouts.connect_ns:
                 async with asyncio.timeout(total_ns / NS_PER_S):
@@ -101,6 +110,7 @@ class HttpUpstream:
             reply,
             mode=request.mode,
             named_events=request.dialect in NAMED_EVENTS,
+            shape=_shape_of(request),
             started_s=started_s,
             watches=self._watches,
             total_ns=total_ns,
@@ -108,24 +118,44 @@ class HttpUpstream:
             clock=self._clock,
         )
 
+    def _head_of(self, request: UpstreamRequest) -> bytes:
+        # A call that began before a reload may name a credential that is gone: then the first one speaks for it.
+        credential = request.deployment.credential
+        if request.content_type is not None:
+            head = self._form_heads.get(credential) or self._form_heads[self._first]
+            return head + b"content-type: %b\r\n" % request.content_type
+        mode = request.mode if request.route is None else None
+        return self._heads.get((mode, credential)) or self._heads[mode, self._first]
+
     async def close(self) -> None:
         await self._transport.close()
 
 
-def _head(provider: Provider, manner: _Manner, credential: Credential, accept: str) -> bytes:
-    """Write the headers that never change. An operator's own header replaces ours of the same name."""
+def _shape_of(request: UpstreamRequest) -> Shape:
+    if request.route is None:
+        return Shape.EVENTS if request.mode is ReplyMode.STREAM else Shape.JSON
+    return Shape.ANY if request.dialect is Dialect.AUDIO else Shape.JSON_OR_EVENTS
+
+
+def _head(provider: Provider, manner: _Manner, credential: Credential, accept: str, content_type: str | None) -> bytes:
+    """Write the headers that never change. An operator's own header replaces ours of the same name.
+
+    `content_type`: None where each request has one of its own.
+    """
     url = urlsplit(provider.base_url)
     host = url.hostname or ""
     lines = {
         "host": (f"[{host}]" if ":" in host else host) + (f":{url.port}" if url.port else ""),
         "user-agent": f"checkrein/{VERSION}",
-        "content-type": "application/json",
+        "content-type": content_type or "",
         "accept": accept,
         "accept-encoding": "identity",
     }
     if credential.key is not None:
         lines[manner.key_header] = manner.key_prefix + credential.key.reveal()
     lines |= {name.lower(): value for name, value in provider.network.headers}
+    if content_type is None:
+        del lines["content-type"]
     for name, value in lines.items():
         if not (name.isascii() and value.isprintable() and name.isprintable()):
             raise ValueError(f"header {name!r} of provider {provider.id!r} has characters that HTTP does not carry")

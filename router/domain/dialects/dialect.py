@@ -1,7 +1,7 @@
 """Name the dialects in which callers ask and providers answer, and say what is common to all requests in one of them.
 
-All of them are JSON objects with a `model`. A `Grammar` is what else the router must know in order to bound, price,
-place and pass on a request without a model of its own for each member: nearly all members go by as bytes.
+All of them are JSON objects or forms with a `model`. A `Grammar` is what else the router must know in order to bound,
+price, place and pass on a request without a model of its own for each member: nearly all members go by as bytes.
 """
 
 from collections.abc import Collection
@@ -20,6 +20,13 @@ class Dialect(StrEnum):
     MESSAGES = "messages"
     """Anthropic's Messages."""
     EMBEDDINGS = "embeddings"
+    IMAGES = "images"
+    """OpenAI's routes that make and change images."""
+    AUDIO = "audio"
+    """OpenAI's routes that speak, and write down what is said."""
+    MODERATIONS = "moderations"
+    RERANK = "rerank"
+    """Cohere's and Jina's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +65,17 @@ class Grammar:
     streams: bool = True
     generates: bool = True
     """Its replies have output tokens."""
+    route: str | None = None
+    """Where it is asked, after a provider's address; None: its provider's kind knows. Such a route is metered by units
+    beside tokens, and its replies come as its provider likes: as JSON, as events or as bytes."""
+    form: bool = False
+    """Requests may come as multipart/form-data, with files."""
+    needs_model: bool = True
+
+    @property
+    def metered(self) -> bool:
+        """It is priced by units beside tokens."""
+        return self.route is not None
 
 
 _TUNING: Final = (
@@ -138,7 +156,7 @@ EMBEDDINGS: Final = Grammar(
     generates=False,
 )
 
-NAMED_EVENTS: Final = frozenset((Dialect.RESPONSES, Dialect.MESSAGES))
+NAMED_EVENTS: Final = frozenset((Dialect.RESPONSES, Dialect.MESSAGES, Dialect.IMAGES, Dialect.AUDIO))
 """Dialects whose streams say of each event what it is."""
 _TRANSLATED: Final = (Dialect.CHAT, Dialect.RESPONSES, Dialect.MESSAGES)
 """Between any two of these requests and replies are translated, most directly from or to the first."""

@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.stream import Event, EventKind
+from router.domain.units import Units
 from router.domain.usage import TokenUsage, estimate_usage
 
 ABSENT: Final = Raw()
@@ -78,6 +79,11 @@ class Meter(ABC):
         self.counted_tokens = 0
         self.usage: TokenUsage | None = None
         self.served_model: str | None = None
+
+    @property
+    def units(self) -> Units | None:
+        """What was used beside tokens; None where nothing else is paid for."""
+        return None
 
     @property
     def unfinished(self) -> frozenset[int]:

@@ -7,6 +7,7 @@ from router.domain.dialects.dialect import Dialect
 from router.domain.dialects.messages_meter import MessagesMeter
 from router.domain.dialects.meter import Meter
 from router.domain.dialects.responses_meter import ResponsesMeter
+from router.domain.dialects.unit_meter import UnitMeter
 
 METERS: Final[dict[Dialect, type[Meter]]] = {
     Dialect.CHAT: ChatMeter,
@@ -14,4 +15,8 @@ METERS: Final[dict[Dialect, type[Meter]]] = {
     Dialect.RESPONSES: ResponsesMeter,
     Dialect.MESSAGES: MessagesMeter,
     Dialect.EMBEDDINGS: ChatMeter,
+    Dialect.IMAGES: UnitMeter,
+    Dialect.AUDIO: UnitMeter,
+    Dialect.MODERATIONS: UnitMeter,
+    Dialect.RERANK: UnitMeter,
 }

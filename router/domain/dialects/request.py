@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Raw
 
 from router.domain.dialects.dialect import Grammar
+from router.domain.dialects.form import Form
 from router.domain.faults import Fault, Refusal
 from router.domain.stream import ReplyMode
 
@@ -33,7 +34,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     wants_usage: bool
     """The caller asked for the usage at the end of its stream, or its dialect always tells."""
     size: int
-    """Bytes of the body."""
+    """Bytes of the body; of a form without its files."""
+    form: Form | None = None
+    """What `fields` was read from, when it was no JSON: these bytes are sent on."""
     limit_is_ours: bool = False
     """The maximum of the reply was written for a caller that named none."""
     dropped: tuple[str, ...] = ()
@@ -48,6 +51,11 @@ def read_request(grammar: Grammar, body: bytes | bytearray) -> Request | Refusal
         return _invalid(f"The body must be a JSON object. Send an object with `model` and `{grammar.content}`.")
     except (msgspec.DecodeError, RecursionError) as exc:
         return _invalid(f"The body is not valid JSON ({_reason(exc)}). Send RFC 8259 JSON.")
+    return request_of(grammar, fields, size=len(body))
+
+
+def request_of(grammar: Grammar, fields: dict[str, Raw], *, size: int, form: Form | None = None) -> Request | Refusal:
+    """Make a request of its members, however they were written."""
     for name in DESTINATION_FIELDS:
         if name in fields:
             return Refusal(
@@ -56,7 +64,7 @@ def read_request(grammar: Grammar, body: bytes | bytearray) -> Request | Refusal
                 param=name,
             )
     model = _text(fields.get("model", _ABSENT))
-    if not model or len(model) > _MODEL_CHARS_MAX:
+    if (not model and (grammar.needs_model or "model" in fields)) or len(model) > _MODEL_CHARS_MAX:
         return _invalid("`model` must be a name. See GET /v1/models for yours.", "model")
     content = grammar.content
     if (content in fields or grammar.needs_content) and not _opens_with(
@@ -81,7 +89,8 @@ def read_request(grammar: Grammar, body: bytes | bytearray) -> Request | Refusal
         model=model,
         mode=ReplyMode.STREAM if stream else ReplyMode.UNARY,
         wants_usage=wants_usage,
-        size=len(body),
+        size=size,
+        form=form,
     )
 
 
@@ -91,6 +100,8 @@ def upstream_body(request: Request, upstream_model: str, write_max_tokens: tuple
     `write_max_tokens` is a member and its number; the one member stands for all in which the caller said as much.
     """
     grammar = request.grammar
+    if request.form is not None:
+        return request.form.named(upstream_model)
     fields = dict(request.fields)
     if write_max_tokens is not None:
         fields = _limit(grammar, fields, *write_max_tokens)

@@ -110,18 +110,16 @@ def size_call(
     is taken to cost `assumed_price` under an account in USD, or is refused.
     """
     room_usd, room_tokens, _ = room
-    price = deployment.price
-    if price is None and room_usd is not None:
-        price = assumed_price
-        if price is None:
-            return _refuse("The model has no price, and a budget in USD applies. Use a model that has one.")
+    price = price_within(room, deployment, assumed_price)
+    if isinstance(price, Refusal):
+        return price
     grammar, fields = request.grammar, request.fields
     input_tokens = bound_input(grammar, fields, deployment.part_maxima)
     if isinstance(input_tokens, Unbounded):
         if input_tokens.in_window and deployment.context_window is not None:
             input_tokens = deployment.context_window
         elif room.is_counted:
-            return _refuse(_unbounded(input_tokens))
+            return unbounded(input_tokens)
         else:
             input_tokens = sum(map(len, fields.values()))
     ceiling = FREE if price is None else ceiling_of(price, input_tokens, duration_ns_max)
@@ -147,6 +145,15 @@ def size_call(
         top_up=held < most,
         ceiling=ceiling,
     )
+
+
+def price_within(room: Room, deployment: Deployment, assumed_price: PriceCard | None) -> PriceCard | Refusal | None:
+    """Return what a deployment costs; None where nobody knows and no account in USD asks."""
+    if deployment.price is not None or room.usd is None:
+        return deployment.price
+    if assumed_price is not None:
+        return assumed_price
+    return refuse_unpriced("The model has no price, and a budget in USD applies. Use a model that has one.")
 
 
 def _maximum(
@@ -210,13 +217,16 @@ def _field_of(grammar: Grammar, fields: Mapping[str, Raw]) -> str:
     return next((name for name in grammar.max_tokens if name in fields), grammar.max_tokens[0])
 
 
-def _unbounded(by: Unbounded) -> str:
+def unbounded(by: Unbounded) -> Refusal:
+    """Refuse a request because nobody can say how much of it a model reads."""
     what = f"holds {_PARTS[part]}" if (part := by.part) in _PARTS else "holds what is neither text nor of a known kind"
-    return f"A budget applies, and the request {what}: nobody can bound its tokens at this model. Send text instead."
+    return refuse_unpriced(
+        f"A budget applies, and the request {what}: nobody can bound its tokens at this model. Send text instead."
+    )
 
 
 _PARTS: Final[Mapping[str, str]] = {PartKind.IMAGE: "an image", PartKind.AUDIO: "sound", PartKind.FILE: "a file"}
 
 
-def _refuse(message: str) -> Refusal:
+def refuse_unpriced(message: str) -> Refusal:
     return Refusal(fault=Fault.PRICE_UNKNOWN, message=message)

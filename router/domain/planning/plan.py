@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import msgspec
 
 from router.domain.catalog import Deployment, Model, Snapshot
+from router.domain.dialects.dialect import Dialect
 from router.domain.faults import Fault, Refusal
-from router.domain.ids import ProviderId, TargetId
+from router.domain.ids import ModelName, ProviderId, TargetId
 from router.domain.planning.affinity import Conversation
 from router.domain.planning.directives import NO_DIRECTIVES, Directives
 from router.domain.planning.eligibility import Dropped
@@ -55,3 +56,30 @@ def resolve_model(asked: str, principal: Principal, snapshot: Snapshot) -> Model
             param="model",
         )
     return model
+
+
+def default_model(dialect: Dialect, principal: Principal, snapshot: Snapshot) -> ModelName | Refusal:
+    """Choose the model of a call that names none: the only one that the key may use and that is made for its route.
+
+    A provider has a route for all of its models; which of them is made for it, the model's name says.
+    """
+    able = [
+        model
+        for name, model in sorted(snapshot.models.items())
+        if principal.may_use(name) and any(dialect in one.dialects for one in model.deployments)
+    ]
+    stem = dialect.value.rstrip("s")
+    made = [one for one in able if any(stem in name for name in (one.name, *_upstream_models(one)))]
+    found = made or able
+    if len(found) == 1:
+        return found[0].name
+    which = "several models could" if found else "no model of this key can"
+    return Refusal(
+        fault=Fault.INVALID_REQUEST,
+        message=f"The request names no `model`, and {which} serve it. Name one; see GET /v1/models for yours.",
+        param="model",
+    )
+
+
+def _upstream_models(model: Model) -> list[str]:
+    return [one.upstream_model for one in model.deployments]

@@ -140,7 +140,7 @@ def _describe(app: FastAPI, *schemas: Mapping[str, object]) -> None:
     def openapi() -> dict[str, object]:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, routes=app.routes)
-            document["paths"] |= {f"/v1{path}": path_item(voice.grammar) for path, voice in VOICES.items()}
+            document["paths"] |= {f"/v1{path}": path_item(path, voice.grammar) for path, voice in VOICES.items()}
             components = document.setdefault("components", {})
             known = components.setdefault("schemas", {})
             for one in (*schemas, {"Error": ERROR_SCHEMA}):

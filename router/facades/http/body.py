@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from typing import Final
 
+from router.domain.dialects.form import is_form
 from router.domain.faults import Fault, RouterError, refuse
 from router.facades.http.asgi import Receive
 
 _JSON: Final = b"application/json"
+_NO_JSON: Final = "The body must be JSON. Send `content-type: application/json`."
+_NO_FORM: Final = "The body must be a form or JSON. Send `content-type: multipart/form-data`, with its boundary."
 
 
 class CallerGone(Exception):
@@ -31,17 +34,21 @@ async def read_body(receive: Receive, *, max_bytes: int) -> bytes:
     return bytes(body)
 
 
-def check_body_headers(pairs: Iterable[tuple[bytes, bytes]], *, max_bytes: int) -> None:
-    """Raise `RouterError` for a body that by its headers is too large, or no JSON."""
+def check_body_headers(pairs: Iterable[tuple[bytes, bytes]], *, max_bytes: int, form: bool = False) -> bytes:
+    """Return what kind of body it is. Raises `RouterError` for one that by its headers is too large, or no JSON.
+
+    `form`: it may be one.
+    """
     headers = dict(pairs)
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > max_bytes:
         raise too_large(max_bytes)
     content_type = headers.get(b"content-type", _JSON)
-    if content_type != _JSON and not _is_json(content_type):
-        raise refuse(Fault.UNSUPPORTED_MEDIA_TYPE, "The body must be JSON. Send `content-type: application/json`.")
+    if content_type != _JSON and not _is_json(content_type) and not (form and is_form(content_type)):
+        raise refuse(Fault.UNSUPPORTED_MEDIA_TYPE, _NO_FORM if form else _NO_JSON)
     if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
         raise refuse(Fault.UNSUPPORTED_MEDIA_TYPE, "Compressed bodies are not accepted. Send it uncompressed.")
+    return content_type
 
 
 def _is_json(content_type: bytes) -> bool:

@@ -7,6 +7,7 @@ import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable
 
+from router.domain.dialects.metered import read_metered
 from router.domain.dialects.request import read_request
 from router.domain.faults import Fault, Refusal, RouterError, refuse
 from router.domain.metadata import Metadata, read_metadata
@@ -92,10 +93,15 @@ class Front:
         """Serve until the reply is written or nobody is there to read it."""
         watch = CallerWatch(connection, call)
         writer = ReplyWriter(outlet, call, voice)
+        metered = voice.grammar.metered
+        # What such a reply will be only its provider knows, so that no head can go out before.
+        ping_ns = None if metered else self._limits.stream_ping_ns
         try:
-            with watch, self._pipeline.open(call, ping_ns=self._limits.stream_ping_ns) as reply:
+            with watch, self._pipeline.open(call, ping_ns=ping_ns) as reply:
                 batch = await reply.read()
-                if call.request.mode is ReplyMode.UNARY:
+                if metered:
+                    writer.as_it_comes(batch, reply.upstream_headers)
+                elif call.request.mode is ReplyMode.UNARY:
                     writer.unary(batch[-1].raw, reply.upstream_headers)
                 else:
                     writer.begin_stream(reply.upstream_headers)
@@ -125,8 +131,10 @@ class Front:
         if isinstance(metadata, Refusal):
             raise RouterError(metadata)
         principal = self._pipeline.authenticate(metadata, peer_local=inbound.local)
-        check_body_headers(inbound.headers, max_bytes=self._limits.max_body)
-        request = read_request(voice.grammar, await inbound.body(max_bytes=self._limits.max_body))
+        grammar = voice.grammar
+        content_type = check_body_headers(inbound.headers, max_bytes=self._limits.max_body, form=grammar.form)
+        body = await inbound.body(max_bytes=self._limits.max_body)
+        request = read_metered(grammar, content_type, body) if grammar.metered else read_request(grammar, body)
         if isinstance(request, Refusal):
             raise RouterError(request)
         prefix = voice.passes

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from router.domain.dialects.dialect import Dialect, Grammar
+from router.domain.dialects.dialect import Grammar
 
 ERROR_SCHEMA: Final[dict[str, object]] = {
     "type": "object",
@@ -45,16 +45,32 @@ _HEADERS: Final[dict[str, object]] = {
 }
 
 _WORDS: Final = {
-    Dialect.CHAT: ("Create a chat completion, streamed or not.", "OpenAI's Chat Completions."),
-    Dialect.COMPLETIONS: ("Complete a text, streamed or not.", "OpenAI's completions."),
-    Dialect.RESPONSES: ("Create a response, streamed or not.", "OpenAI's Responses."),
-    Dialect.MESSAGES: ("Create a message, streamed or not.", "Anthropic's Messages, with errors in Anthropic's shape."),
-    Dialect.EMBEDDINGS: ("Embed texts.", "OpenAI's embeddings."),
+    "/chat/completions": ("Create a chat completion, streamed or not.", "OpenAI's Chat Completions."),
+    "/completions": ("Complete a text, streamed or not.", "OpenAI's completions."),
+    "/responses": ("Create a response, streamed or not.", "OpenAI's Responses."),
+    "/messages": ("Create a message, streamed or not.", "Anthropic's Messages, with errors in Anthropic's shape."),
+    "/embeddings": ("Embed texts.", "OpenAI's embeddings."),
+    "/images/generations": ("Make images of a text.", "OpenAI's images."),
+    "/images/edits": ("Change images as a text says.", "OpenAI's images."),
+    "/images/variations": ("Make variations of an image.", "OpenAI's images."),
+    "/audio/speech": ("Speak a text.", "OpenAI's audio; the reply is sound, as it comes, or events."),
+    "/audio/transcriptions": ("Write down what is said.", "OpenAI's audio."),
+    "/audio/translations": ("Write down in English what is said.", "OpenAI's audio."),
+    "/moderations": ("Judge texts and images.", "OpenAI's moderations."),
+    "/rerank": ("Put documents in the order of a query.", "Cohere's and Jina's rerank."),
 }
+"""What a route is for, and whose it is."""
+_KINDS: Final = ((b'"', "string"), (b"[", "array"), (b"{", "object"))
 _PASSES: Final = (
     "Every member not named here reaches a provider that speaks this dialect unchanged; `model` is replaced by the "
     "deployment's own name. Where the provider speaks another, request and reply are translated, and what cannot be "
     "said there is a 400 that names it."
+)
+
+
+_UNTOUCHED: Final = (
+    "It goes to a provider that has this route, with the deployment's own name for the model and nothing else changed, "
+    "and is paid for by the piece where the model has a price by the piece."
 )
 
 
@@ -65,18 +81,20 @@ def body_of(grammar: Grammar) -> dict[str, object]:
         properties["stream"] = {"type": ["boolean", "null"]}
     if grammar.asks_usage:
         properties["stream_options"] = {"type": ["object", "null"]}
+    needed = {"model": grammar.needs_model, grammar.content: grammar.needs_content}
     schema = {
         "type": "object",
-        "required": ["model", grammar.content] if grammar.needs_content else ["model"],
+        "required": [name for name, is_needed in needed.items() if is_needed],
         "additionalProperties": True,
         "properties": properties,
     }
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
+    kinds = ["application/json", *(["multipart/form-data"] if grammar.form else [])]
+    return {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}
 
 
-def path_item(grammar: Grammar) -> dict[str, object]:
-    """Describe the route of a dialect."""
-    summary, words = _WORDS[grammar.dialect]
+def path_item(path: str, grammar: Grammar) -> dict[str, object]:
+    """Describe the route of a dialect; `path` is without its version."""
+    summary, words = _WORDS[path]
     content: dict[str, object] = {"application/json": {"schema": {"type": "object"}}}
     if grammar.streams:
         content["text/event-stream"] = {"schema": {"type": "string"}}
@@ -85,7 +103,7 @@ def path_item(grammar: Grammar) -> dict[str, object]:
         "post": {
             "tags": ["inference"],
             "summary": summary,
-            "description": f"{words} {_PASSES}",
+            "description": f"{words} {_UNTOUCHED if grammar.metered else _PASSES}",
             "security": [{"bearer": []}],
             "requestBody": body_of(grammar),
             "responses": {"200": good, "default": _ERROR},
@@ -94,6 +112,7 @@ def path_item(grammar: Grammar) -> dict[str, object]:
 
 
 def _content(grammar: Grammar) -> dict[str, object]:
-    if grammar.content_openers == b"[":
+    kinds = [kind for opener, kind in _KINDS if opener in grammar.content_openers]
+    if kinds == ["array"]:
         return {"type": "array", "items": {"type": "object"}}
-    return {"type": ["string", "array"], "description": f"It must be {grammar.content_words}."}
+    return {"type": kinds[0] if len(kinds) == 1 else kinds, "description": f"It must be {grammar.content_words}."}

@@ -21,7 +21,10 @@ _CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 
 
 class Outlet(Protocol):
-    """One reply: either `whole`, or `begin`, any number of `more`, `end`. Writing never waits; `flush` does."""
+    """One reply: either `whole`, or `begin`, any number of `more`, and `end` or `cut`.
+
+    Writing never waits; `flush` does.
+    """
 
     def whole(self, status: int, headers: Headers, body: bytes) -> None: ...
 
@@ -32,6 +35,10 @@ class Outlet(Protocol):
         ...
 
     def end(self, data: bytes) -> None: ...
+
+    def cut(self) -> None:
+        """End a reply so that its reader sees that it is not whole."""
+        ...
 
     async def flush(self) -> None:
         """Wait until the reader has caught up."""
@@ -50,11 +57,12 @@ def outlet_for(scope: Scope, send: Send) -> Outlet:
 class AsgiOutlet:
     """Queues what is written until `flush` sends it: ASGI cannot be written to without waiting."""
 
-    __slots__ = ("_connection", "_messages", "_send")
+    __slots__ = ("_connection", "_cut", "_messages", "_send")
 
     def __init__(self, send: Send, connection: FrontProtocol | None) -> None:
         self._send = send
         self._connection = connection
+        self._cut = False
         self._messages: list[Message] = []  # bounded by one batch: a writer flushes while it is behind
 
     def whole(self, status: int, headers: Headers, body: bytes) -> None:
@@ -74,10 +82,16 @@ class AsgiOutlet:
     def end(self, data: bytes) -> None:
         self._messages.append({"type": "http.response.body", "body": data})
 
+    def cut(self) -> None:
+        """Leave the reply unfinished: a server that is not ours closes the connection of such a one by itself."""
+        self._cut = True
+
     async def flush(self) -> None:
         messages, self._messages = self._messages, []
         for message in messages:
             await self._send(message)
+        if self._cut and self._connection is not None:
+            self._connection.transport.close()
 
 
 class ConnectionOutlet:
@@ -109,15 +123,19 @@ class ConnectionOutlet:
             self._connection.transport.write(self._head(status, headers, _CHUNKED if self._in_chunks else b""))
 
     def more(self, data: bytes) -> bool:
-        if not self._cycle.disconnected:
+        if data and not self._cycle.disconnected:  # a chunk of no bytes would be the last
             self._connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._in_chunks else data)
         return not self._cycle.flow.write_paused
 
     def end(self, data: bytes) -> None:
         if not self._cycle.disconnected:
-            last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if self._in_chunks else data
-            self._connection.transport.write(last)
+            if self._in_chunks:
+                data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+            self._connection.transport.write(data)
             self._complete()
+
+    def cut(self) -> None:
+        self._connection.transport.close()
 
     async def flush(self) -> None:
         flow = self._cycle.flow

@@ -41,13 +41,15 @@ Pairs = Iterable[tuple[bytes, bytes]]
 class ReplyWriter:
     """Write one call's reply. Whatever goes wrong, `fail` still knows what can be said to the caller."""
 
-    __slots__ = ("_call", "_outlet", "_started", "_voice", "ended")
+    __slots__ = ("_call", "_in_bytes", "_outlet", "_started", "_voice", "ended")
 
     def __init__(self, outlet: Outlet, call: Call, voice: Voice) -> None:
         self._outlet = outlet
         self._call = call
         self._voice = voice
         self._started = False
+        self._in_bytes = False
+        """The reply is of a kind in which nothing can be said of what went wrong."""
         self.ended = False
 
     def unary(self, body: bytes, upstream_headers: Pairs) -> None:
@@ -58,18 +60,38 @@ class ReplyWriter:
         self._started = True
         self._outlet.begin(200, [*_SSE, *_call_headers(self._call, self._voice, upstream_headers)])
 
+    def as_it_comes(self, batch: Sequence[Event], upstream_headers: Pairs) -> None:
+        """Begin a reply that is what its provider says: whole, or events, or bytes."""
+        if batch[-1].kind is EventKind.COMPLETE:
+            self.unary(batch[-1].raw, upstream_headers)
+            return
+        said = dict(upstream_headers).get(b"content-type", b"")[:_SAID_CHARACTERS_MAX]
+        kind = (b"content-type", said or b"application/octet-stream")
+        self._in_bytes = any(event.kind is EventKind.BYTES for event in batch)
+        if self._in_bytes:
+            self._started = True
+            self._outlet.begin(200, [kind, *_call_headers(self._call, self._voice, upstream_headers)])
+        else:
+            self.begin_stream(upstream_headers)
+        self.take(batch)
+
     def take(self, batch: Sequence[Event]) -> bool:
         """Write a batch; tell whether more may follow at once: neither is it the last, nor is the reader behind.
 
-        A good end is what its dialect has for one, a broken one a single error event and nothing after it.
+        A good end is what its dialect has for one, a broken one a single error event and nothing after it; among bytes
+        it is that the connection ends before they do.
         """
         last = batch[-1].kind
-        if last is EventKind.CHUNK or last is EventKind.COMMENT:
+        if last is EventKind.CHUNK or last is EventKind.COMMENT or last is EventKind.BYTES:
             return self._outlet.more(batch[0].raw if len(batch) == 1 else b"".join([event.raw for event in batch]))
         self.ended = True
         parts = [event.raw for event in batch]
         if last is EventKind.END:
             parts.append(self._voice.done)
+        elif self._in_bytes:
+            self._outlet.more(b"".join(parts))
+            self._outlet.cut()
+            return False
         else:
             assert self._call.refusal is not None, "a broken reply says why"
             parts.append(self._voice.error_event(self._call.refusal, self._call.request_id))
@@ -81,7 +103,9 @@ class ReplyWriter:
         if self.ended:
             return
         self.ended = True
-        if self._started:
+        if self._started and self._in_bytes:
+            self._outlet.cut()
+        elif self._started:
             self._outlet.end(self._voice.error_event(refusal, self._call.request_id))
         else:
             more = ((b"x-checkrein-call", format_call_id(self._call.id).encode()), *_limit_headers(self._call))

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from router.domain.dialects.dialect import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, Dialect, Grammar
+from router.domain.dialects.metered import METERED
 from router.domain.faults import Refusal
 from router.facades.http.errors import error_body
 
@@ -93,6 +94,7 @@ VOICES: Final = {
     "/messages": Voice(
         MESSAGES, _anthropic_error, _anthropic_event, passes=b"anthropic-", request_id_header=b"request-id"
     ),
+    **{str(grammar.route): Voice(grammar, _openai_error, _openai_event) for grammar in METERED},
 }
 """By the path of the route, with or without `/v1` before it."""
 BY_PATH: Final = {prefix + path: voice for path, voice in VOICES.items() for prefix in ("", "/v1")}

@@ -17,7 +17,7 @@ from router.adapters.prices_litellm import (
     litellm_catalogue,
     read_price_file,
 )
-from router.domain.pricing import ModelFacts, PriceCard, PriceRefused, Rates, bill
+from router.domain.pricing import ImageRate, ModelFacts, PriceCard, PriceRefused, Rates, UnitRates, bill
 from router.domain.usage import TokenUsage
 
 CHAT = '"mode":"chat","input_cost_per_token":0.000002,"output_cost_per_token":1e-05'
@@ -48,6 +48,20 @@ FILE = (
     '"asked":{"litellm_provider":"perplexity","input_cost_per_request":0.005,' + CHAT + "},"
     '"embedder":{"litellm_provider":"openai","mode":"embedding","input_cost_per_token":2e-08},'
     '"painter":{"litellm_provider":"openai","mode":"image_generation","output_cost_per_image":0.04},'
+    '"openai/hd/1024-x-1792/painter":{"litellm_provider":"openai","input_cost_per_image":0.12},'
+    '"512-x-512/painter":{"litellm_provider":"openai","input_cost_per_pixel":1e-07,"output_cost_per_pixel":0.0},'
+    '"other/hd/512-x-512/painter":{"litellm_provider":"other","input_cost_per_image":9},'
+    '"hd/512-x-512/sketcher":{"litellm_provider":"openai","output_cost_per_image":0.5},'
+    '"hd/512-x-512/gpt-4o":{"litellm_provider":"openai","output_cost_per_image":0.5},'
+    '"speaker":{"litellm_provider":"openai","mode":"audio_speech","input_cost_per_character":1.5e-05},'
+    '"hearer":{"litellm_provider":"openai","mode":"audio_transcription","input_cost_per_second":3.083e-05,'
+    '"output_cost_per_second":0.0},'
+    '"ranker":{"litellm_provider":"openai","mode":"rerank","input_cost_per_query":0.002,'
+    '"input_cost_per_token":0.0,"output_cost_per_token":0.0},'
+    '"scribe":{"litellm_provider":"openai","mode":"audio_transcription","input_cost_per_second":0.0001,'
+    '"input_cost_per_token":1e-06,"input_cost_per_audio_token":2.5e-06,"output_cost_per_token":1e-05},'
+    '"talker":{"litellm_provider":"openai","mode":"chat","input_cost_per_audio_token":1,"output_cost_per_image":1,'
+    '"input_cost_per_token":1e-06,"output_cost_per_token":1e-05},'
     '"half":{"litellm_provider":"openai","mode":"chat","input_cost_per_token":1e-06},'
     '"odd":{"litellm_provider":"openai","mode":"chat","input_cost_per_token":"ask","output_cost_per_token":1}}'
 )
@@ -151,12 +165,58 @@ def test_an_embedding_has_no_output_to_price(catalogue: LitellmCatalogue) -> Non
     assert per_million("0.02", "0.02", "0.02", "0") == rates_of(catalogue, "openai/embedder")
 
 
-@pytest.mark.parametrize("name", ["openai/half", "openai/painter"])
-def test_a_model_without_both_token_prices_has_none(catalogue: LitellmCatalogue, name: str) -> None:
-    facts = catalogue(name)
+def test_a_model_without_both_token_prices_has_none(catalogue: LitellmCatalogue) -> None:
+    facts = catalogue("openai/half")
 
     assert facts is not None
     assert facts.price is None
+
+
+@pytest.mark.parametrize(
+    ("name", "units"),
+    [
+        (
+            "painter",
+            UnitRates(
+                image=40_000_000 * 10**6,
+                images=(
+                    ImageRate(quality="hd", size="1024x1792", rate=120_000_000 * 10**6),
+                    ImageRate(quality=None, size="512x512", rate=26_214_400 * 10**6),
+                ),
+            ),
+        ),
+        ("sketcher", UnitRates(images=(ImageRate(quality="hd", size="512x512", rate=500_000_000 * 10**6),))),
+        ("speaker", UnitRates(character=15_000 * 10**6)),
+        ("hearer", UnitRates(audio_ms=30_830_000)),
+        ("ranker", UnitRates(query=2_000_000 * 10**6)),
+    ],
+)
+def test_images_characters_sound_and_searches_have_their_price(
+    catalogue: LitellmCatalogue, name: str, units: UnitRates
+) -> None:
+    facts = catalogue(f"openai/{name}")
+
+    assert facts is not None
+    assert facts.price is not None
+    assert (units, False) == (facts.price.units, facts.price.charges_tokens)
+
+
+def test_sound_that_is_paid_for_in_tokens_is_not_paid_for_by_the_second_too(catalogue: LitellmCatalogue) -> None:
+    facts = catalogue("openai/scribe")
+
+    assert facts is not None
+    assert facts.price is not None
+    assert facts.price.units is None
+    assert per_million("2.5", "2.5", "2.5", "10") == rates_of(catalogue, "openai/scribe")
+
+
+def test_a_model_that_talks_has_no_prices_by_other_units(catalogue: LitellmCatalogue) -> None:
+    facts = catalogue("openai/talker")
+
+    assert facts is not None
+    assert facts.price is not None
+    assert facts.price.units is None
+    assert per_million("1", "1", "1", "10") == rates_of(catalogue, "openai/talker")
 
 
 def test_an_entry_that_is_not_understood_is_not_known(catalogue: LitellmCatalogue) -> None:

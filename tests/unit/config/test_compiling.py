@@ -22,7 +22,7 @@ from router.domain.events import EventType
 from router.domain.governance.input_bound import PartKind
 from router.domain.ids import ModelName, ProviderId
 from router.domain.money import NanoUsd
-from router.domain.pricing import ModelFacts, PriceCard, Rates
+from router.domain.pricing import ImageRate, ModelFacts, PriceCard, Rates, UnitRates
 from router.domain.principal import Mode, Permission
 from router.domain.secret import Secret
 from router.domain.webhook import Webhook
@@ -76,6 +76,28 @@ def test_prices_become_exact_integers_of_their_digits(load_text: Load) -> None:
         base=Rates(input=2_100_000_000, cached_input=100_000_001, cache_write=2_625_000_000, output=10_000_000_000),
         per_request=NanoUsd(10_000_000),
         per_second=NanoUsd(1),
+    )
+
+
+def test_prices_by_other_units_are_exact_and_leave_tokens_free(load_text: Load) -> None:
+    price = (
+        "per_image: 0.04, images: [{ quality: hd, size: 1024x1024, per_image: 0.08 }, { quality: hd, per_image: 1 }], "
+    )
+    price += "per_character: 0.000015, per_second_audio: 0.00003083, per_query: 0.002"
+    loaded = load_text(models(f"{{ provider: openai, model: x, price: {{ {price} }} }}"))
+    card = build(loaded).models[ModelName("m")].deployments[0].price
+
+    assert card is not None
+    assert not card.charges_tokens
+    assert card.units == UnitRates(
+        image=40_000_000 * 10**6,
+        images=(
+            ImageRate(quality="hd", size="1024x1024", rate=80_000_000 * 10**6),
+            ImageRate(quality="hd", size=None, rate=10**9 * 10**6),
+        ),
+        character=15_000 * 10**6,
+        audio_ms=30_830_000,
+        query=2_000_000 * 10**6,
     )
 
 
@@ -257,7 +279,7 @@ def test_what_a_provider_speaks_is_said_or_known_of_its_preset_or_kind(load_text
     spoken = {one.provider: one.dialects for model in snapshot.models.values() for one in model.deployments}
 
     assert {
-        "openai": OPENAI_DIALECTS | {Dialect.RESPONSES},
+        "openai": OPENAI_DIALECTS | {Dialect.RESPONSES, Dialect.IMAGES, Dialect.AUDIO, Dialect.MODERATIONS},
         "anthropic": {Dialect.MESSAGES},
         "mistral": OPENAI_DIALECTS,
         "own": {Dialect.CHAT},

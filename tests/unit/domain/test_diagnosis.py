@@ -21,7 +21,7 @@ from router.domain.diagnosis import (
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.ids import DeploymentId, ProviderId
 from router.domain.money import NanoUsd
-from router.domain.pricing import PriceCard, Rates
+from router.domain.pricing import PriceCard, Rates, UnitRates
 from router.domain.usage import TokenUsage
 
 DEPLOYMENT = Deployment(id=DeploymentId("up/m"), provider=ProviderId("up"), upstream_model="m")
@@ -45,6 +45,17 @@ def test_price_and_window_are_told_or_missed() -> None:
     assert (Level.OK, "1000 tokens") == (window.level, window.says)
     missed = check_facts(DEPLOYMENT)
     assert [(Level.WARN, True), (Level.WARN, True)] == [(check.level, bool(check.fix)) for check in missed]
+
+
+def test_prices_by_other_units_are_told_instead_of_tokens_that_cost_nothing() -> None:
+    free = Rates(input=0, cached_input=0, cache_write=0, output=0)
+    card = PriceCard(version="v1", base=free, units=UnitRates(character=15 * 10**9))
+    both = replace(card, base=replace(free, input=10**9))
+
+    assert "$15.00 per million characters (v1)" == check_facts(replace(DEPLOYMENT, price=card))[0].says
+    assert "$1.00 in, $0.00 out per million tokens, $15.00 per million characters (v1)" == (
+        check_facts(replace(DEPLOYMENT, price=both))[0].says
+    )
 
 
 @pytest.mark.parametrize(

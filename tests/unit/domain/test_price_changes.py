@@ -4,7 +4,7 @@ import pytest
 
 from router.domain.money import NanoUsd
 from router.domain.price_changes import ChangeKind, Figure, compare, figures_of
-from router.domain.pricing import PriceCard, Rates
+from router.domain.pricing import ImageRate, PriceCard, Rates, UnitRates
 
 
 def card(input_: int, output: int, *, version: str = "a", request: int = 0, above: int | None = None) -> PriceCard:
@@ -52,3 +52,19 @@ def test_more_than_ten_times_is_doubted(was: int, now: int, *, doubtful: bool) -
     assert change is not None
     assert (("output changes more than 10 times",) if doubtful else ()) == change.doubts
     assert Figure(name="x", was=0, now=0).percent is None
+
+
+def test_prices_of_other_units_are_figures_too() -> None:
+    free = Rates(input=0, cached_input=0, cache_write=0, output=0)
+    images = (ImageRate(quality="hd", size="1024x1024", rate=8), ImageRate(quality=None, size=None, rate=7))
+    units = UnitRates(image=2, images=images, character=3, audio_ms=4, query=5)
+    change = compare("m", PriceCard(version="a", base=free), PriceCard(version="a", base=free, units=units))
+
+    assert change is not None
+    assert {
+        "million images hd 1024x1024": 8,
+        "million images": 2,
+        "million characters": 3,
+        "1000 seconds of sound": 4,
+        "million searches": 5,
+    } == {figure.name: figure.now for figure in change.figures}

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.domain.money import NanoUsd
-from router.domain.pricing import FREE, Ceiling, PriceCard, Rates, bill, ceiling_of
+from router.domain.pricing import FREE, Ceiling, ImageRate, PriceCard, Rates, UnitRates, bill, ceiling_of
+from router.domain.units import NO_UNITS, Units
 from router.domain.usage import TokenUsage, read_usage
 
 MILLION = 1_000_000
@@ -221,3 +222,125 @@ def test_what_is_afforded_costs_no_more_and_a_token_longer_would(base: Rates, in
     assert longest is not None or ceiling.usd(10**9) <= usd
     assert longest is None or longest < 0 or ceiling.usd(longest) <= usd
     assert longest is None or ceiling.usd(max(longest + 1, 0)) > usd
+
+
+FREE_RATES = rates(0, 0, 0, 0)
+
+
+def by_unit(**prices: int) -> PriceCard:
+    """Prices of one unit each, in nano-USD per million."""
+    return PriceCard(version="test", base=FREE_RATES, units=UnitRates(**prices))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("expected", "units", "card"),
+    [
+        (80_000_000, Units(images=2), by_unit(image=40_000_000 * MILLION)),
+        (75_000, Units(characters=5), by_unit(character=15_000 * MILLION)),
+        (1_250_000, Units(audio_ms=12_500), by_unit(audio_ms=100 * MILLION)),
+        (31, Units(audio_ms=1), by_unit(audio_ms=30_830_000)),
+        (4_000_000, Units(queries=2), by_unit(query=2_000_000 * MILLION)),
+        (0, Units(queries=2), by_unit(image=7)),
+    ],
+)
+def test_each_unit_has_its_price(expected: int, units: Units, card: PriceCard) -> None:
+    assert expected == bill(TokenUsage(), card, 0, units)
+
+
+def test_tokens_and_units_are_rounded_together() -> None:
+    card = PriceCard(
+        version="test", base=Rates(input=1, cached_input=1, cache_write=1, output=1), units=UnitRates(character=1)
+    )
+
+    assert 1 == bill(TokenUsage(input=1), card, 0, Units(characters=MILLION - 1))
+    assert 2 == bill(TokenUsage(input=2), card, 0, Units(characters=MILLION - 1))
+
+
+HD = ImageRate(quality="hd", size=None, rate=8)
+LARGE = ImageRate(quality=None, size="large", rate=9)
+
+
+@pytest.mark.parametrize(
+    ("parts", "quality", "size"),
+    [(2, "", ""), (2, "standard", "small"), (8, "hd", "small"), (9, "hd", "large"), (8, None, ""), (9, None, None)],
+)
+def test_an_image_costs_what_its_kind_does_and_the_dearest_where_it_may_be_any(
+    parts: int, quality: str | None, size: str | None
+) -> None:
+    units = Units(images=1, image_quality=quality, image_size=size)
+
+    assert parts == UnitRates(image=2, images=(HD, LARGE)).parts(units)
+    assert 3 * parts == UnitRates(image=2, images=(HD, LARGE)).parts(
+        Units(images=3, image_quality=quality, image_size=size)
+    )
+
+
+@pytest.mark.parametrize(("quality", "size"), [(None, "small"), ("low", None), (None, None)])
+def test_an_image_that_may_be_of_a_kind_without_a_price_of_its_own_costs_as_much_as_that(
+    quality: str | None, size: str | None
+) -> None:
+    assert 9 == UnitRates(image=9, images=(HD,)).parts(Units(images=1, image_quality=quality, image_size=size))
+
+
+def test_an_image_of_a_kind_without_a_price_costs_as_much_as_the_dearest() -> None:
+    assert 9 == UnitRates(images=(HD, LARGE)).parts(Units(images=1, image_quality="low", image_size="small"))
+
+
+def test_who_charges_for_other_units_alone_has_no_price_for_these() -> None:
+    speech = by_unit(character=1)
+
+    assert [True, False, True] == [speech.covers(one) for one in (Units(characters=1), Units(images=1), NO_UNITS)]
+    assert by_unit().covers(Units(images=1)), "what is free is free"
+    assert PriceCard(version="test", base=rates(0, 0, 0, 1), units=UnitRates(character=1)).covers(Units(images=1))
+
+
+KINDS = st.sampled_from([None, "", "a", "b"])
+SAID = st.sampled_from(["", "a", "b"])
+IMAGE_RATES = st.builds(ImageRate, quality=KINDS, size=KINDS, rate=RATE)
+UNIT_RATES = st.builds(
+    UnitRates,
+    image=RATE,
+    images=st.lists(IMAGE_RATES, max_size=3).map(tuple),
+    character=RATE,
+    audio_ms=RATE,
+    query=RATE,
+)
+SMALL = st.integers(0, 10**6)
+
+
+@given(UNIT_RATES, CARDS, usages(), SAID, SAID, st.booleans(), st.booleans(), *[SMALL] * 4, SMALL, SMALL)
+def test_what_is_held_for_units_is_never_less_than_what_is_billed(
+    unit_rates: UnitRates,
+    card: PriceCard,
+    usage: TokenUsage,
+    quality: str,
+    size: str,
+    any_quality: bool,
+    any_size: bool,
+    images: int,
+    characters: int,
+    audio_ms: int,
+    queries: int,
+    more: int,
+    duration: int,
+) -> None:
+    card = PriceCard(version="test", base=card.base, per_request=card.per_request, units=unit_rates)
+    used = Units(
+        images=images,
+        image_quality=quality,
+        image_size=size,
+        characters=characters,
+        audio_ms=audio_ms,
+        queries=queries,
+    )
+    most = Units(
+        images=images + more,
+        image_quality=None if any_quality else quality,
+        image_size=None if any_size else size,
+        characters=characters + more,
+        audio_ms=audio_ms + more,
+        queries=queries + more,
+    )
+    ceiling = ceiling_of(card, usage.input + more, duration, most)
+
+    assert bill(usage, card, duration, used) <= ceiling.usd(usage.output)

@@ -1,16 +1,25 @@
 """How one dispatch is recorded and priced."""
 
+from dataclasses import replace
+
 import pytest
 
 from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.metered import Guess
+from router.domain.dialects.unit_meter import UnitMeter
 from router.domain.dispatch.breaker import BreakerTerms
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import Fault
+from router.domain.pricing import Rates, UnitRates
+from router.domain.stream import Event, EventKind
+from router.domain.units import Units
 from router.domain.usage import NO_USAGE, TokenUsage
 from router.pipeline.attempt import PATIENCE_NS, Attempt
 from router.pipeline.flight import Flight
 from tests.support.attempts import attempt as begun_attempt
 from tests.support.fakes import PRICE, SECOND, FedStream, breakers, chunk, deployment, usage_chunk
+
+FREE = Rates(input=0, cached_input=0, cache_write=0, output=0)
 
 
 def attempt(*, priced: bool = True) -> Attempt:
@@ -58,6 +67,23 @@ def test_a_caller_with_no_patience_makes_nobody_slow() -> None:
     begun_attempt(begun=0, fleet=fleet).leave(2 * SECOND)
 
     assert (0, 0) == (fleet.states(0)[0].calls, fleet.states(0)[0].slow)
+
+
+def metered(units: UnitRates | None) -> Attempt:
+    made = begun_attempt(card=replace(PRICE, base=FREE, units=units), started_ns=5, begun=100)
+    meter = UnitMeter(guess=Guess(Units(characters=7), 0))
+    meter.take([Event(EventKind.BYTES, b"a")])
+    made.flight = Flight(FedStream(), meter)
+    return made
+
+
+def test_units_are_paid_for_beside_tokens() -> None:
+    assert 21 == metered(UnitRates(character=3_000_000)).row(150, input_bytes=9).cost_nano_usd
+
+
+def test_units_without_a_price_cost_nobody_knows_what() -> None:
+    assert metered(UnitRates(image=1)).row(150, input_bytes=9).cost_nano_usd is None
+    assert 0 == metered(None).row(150, input_bytes=9).cost_nano_usd
 
 
 def test_without_a_price_the_cost_is_unknown_not_zero() -> None:

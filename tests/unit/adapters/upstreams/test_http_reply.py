@@ -7,7 +7,7 @@ import pytest
 
 from router.adapters.upstreams import http_reply
 from router.adapters.upstreams.error_body import ErrorReader
-from router.adapters.upstreams.http_reply import ProviderReply
+from router.adapters.upstreams.http_reply import ProviderReply, Shape
 from router.adapters.upstreams.watch import Watches
 from router.domain.dispatch.failure import FailureKind
 from router.domain.ids import ProviderId
@@ -149,3 +149,71 @@ async def test_a_reply_that_is_complete_does_not_expire_while_its_reader_is_late
     await passed.wait()
 
     assert (FailureKind.EMPTY, "up answered with an empty body") == await failed(reply)
+
+
+def shaped(reply: PlayedReply, shape: Shape, mode: ReplyMode = ReplyMode.UNARY) -> ProviderReply:
+    return ProviderReply(
+        reply,
+        mode=mode,
+        named_events=True,
+        shape=shape,
+        started_s=asyncio.get_running_loop().time(),
+        watches=Watches(TIMEOUTS),
+        total_ns=60 * SECOND,
+        errors=ErrorReader("up", ()),
+        clock=FakeClock(),
+    )
+
+
+async def heard(reply: ProviderReply) -> list[tuple[EventKind, bytes]]:
+    events: list[Event] = []
+    while not events or events[-1].kind not in (EventKind.END, EventKind.COMPLETE):
+        events += await reply.read()
+    return [(event.kind, event.raw) for event in events]
+
+
+END = (EventKind.END, b"")
+NAMED = b'event: a.done\ndata: {"type":"a.done"}\n\n'
+
+
+@pytest.mark.parametrize("mode", ReplyMode)
+@pytest.mark.parametrize("shape", [Shape.ANY, Shape.JSON_OR_EVENTS])
+@pytest.mark.parametrize(
+    ("content_type", "body", "events"),
+    [
+        (b"application/json", b'{"a":1}', [(EventKind.COMPLETE, b'{"a":1}')]),
+        (b"Application/JSON; charset=utf-8", b'{"a":1}', [(EventKind.COMPLETE, b'{"a":1}')]),
+        (b"text/event-stream", NAMED, [(EventKind.CHUNK, NAMED), END]),
+    ],
+)
+async def test_a_reply_is_what_its_content_type_says(
+    mode: ReplyMode, shape: Shape, content_type: bytes, body: bytes, events: list[tuple[EventKind, bytes]]
+) -> None:
+    assert events == await heard(shaped(PlayedReply(b"", body, b"", content_type=content_type), shape, mode))
+
+
+@pytest.mark.parametrize(
+    "content_type", [b"audio/mpeg", b"text/plain; charset=utf-8", b"application/octet-stream", b""]
+)
+async def test_bytes_of_any_other_kind_pass_where_they_may_come(content_type: bytes) -> None:
+    pieces = [b'{"error":1}', b"data: x\n\n", b"\x00"]
+    reply = shaped(PlayedReply(b"", *pieces, b"", content_type=content_type), Shape.ANY)
+
+    assert [*((EventKind.BYTES, piece) for piece in pieces), END] == await heard(reply)
+
+
+@pytest.mark.parametrize(
+    ("shape", "content_type"), [(Shape.JSON_OR_EVENTS, b"audio/mpeg"), (Shape.ANY, b"text/html"), (Shape.JSON, b"")]
+)
+async def test_a_page_or_bytes_that_nobody_asked_for_are_no_reply(shape: Shape, content_type: bytes) -> None:
+    kind, _ = await failed(shaped(PlayedReply(b"", b"<html>", b"", content_type=content_type), shape))
+
+    assert FailureKind.MALFORMED is kind
+
+
+async def test_after_the_first_bytes_a_silence_is_as_long_as_one_in_a_stream() -> None:
+    reply = shaped(PlayedReply(b"", b"a", b"b", b"", content_type=b"audio/mpeg"), Shape.ANY)
+    before = reply._watch.due_s
+    await reply.read()
+
+    assert reply._watch.due_s < before

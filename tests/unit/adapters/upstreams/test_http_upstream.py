@@ -126,6 +126,31 @@ def test_each_dialect_has_its_route(dialect: Dialect, target: bytes) -> None:
     assert target == written(provider(), dialect=dialect)[0].target
 
 
+@pytest.mark.parametrize(
+    ("content_type", "sent"),
+    [(None, b"application/json"), (b"multipart/form-data; boundary=x", b"multipart/form-data; boundary=x")],
+)
+def test_a_route_of_its_own_is_asked_there_for_whatever_it_answers(content_type: bytes | None, sent: bytes) -> None:
+    transport = RefusingTransport()
+    request = UpstreamRequest(
+        deployment=Deployment(id=DeploymentId("d"), provider=ProviderId("up"), upstream_model="m"),
+        dialect=Dialect.AUDIO,
+        route="/audio/speech",
+        content_type=content_type,
+        body=b"{}",
+        mode=ReplyMode.STREAM,
+    )
+    settings = provider(api_key="k", headers=(("content-type", "text/plain"),) if content_type else ())
+    with pytest.raises(UpstreamFailed):
+        asyncio.run(open_and_fail(HttpUpstream(settings, transport, FakeClock()), request))
+
+    assert b"/v1/audio/speech" == transport.requests[0].target
+    head = transport.requests[0].head
+    assert (1, 1) == (head.count(b"content-type: " + sent + b"\r\n"), head.count(b"content-type"))
+    assert b"\r\naccept: */*\r\n" in head
+    assert b"\r\nauthorization: Bearer k\r\n" in head
+
+
 def anthropic(*headers: tuple[bytes, bytes]) -> bytes:
     settings = dataclasses.replace(provider(api_key="k"), kind=ProviderKind.ANTHROPIC)
     return written(settings, dialect=Dialect.MESSAGES, headers=headers)[0].head

@@ -4,7 +4,7 @@ import pytest
 
 from router.domain.dialects.dialect import Dialect, spoken_for
 
-CHAT, COMPLETIONS, RESPONSES, MESSAGES, EMBEDDINGS = Dialect
+CHAT, COMPLETIONS, RESPONSES, MESSAGES, EMBEDDINGS, IMAGES, *_ = Dialect
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,8 @@ CHAT, COMPLETIONS, RESPONSES, MESSAGES, EMBEDDINGS = Dialect
         (EMBEDDINGS, {CHAT}, None),
         (COMPLETIONS, {CHAT}, None),
         (COMPLETIONS, {COMPLETIONS}, COMPLETIONS),
+        (IMAGES, {CHAT, EMBEDDINGS}, None),
+        (IMAGES, {CHAT, IMAGES}, IMAGES),
     ],
 )
 def test_the_callers_own_dialect_goes_before_chat_and_chat_before_the_others(

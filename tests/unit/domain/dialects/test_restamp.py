@@ -38,3 +38,9 @@ def test_events_that_name_no_model_are_the_same_bytes() -> None:
     raw = b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"\\"model\\""}}\n\n'
 
     assert raw == restamp(Dialect.MESSAGES, Event(EventKind.CHUNK, raw), "small").raw
+
+
+def test_bytes_are_nobodys_text_whatever_they_look_like() -> None:
+    piece = Event(EventKind.BYTES, b'data: {"model":"up"}\n\n')
+
+    assert piece is restamp(Dialect.AUDIO, piece, "small")

@@ -64,3 +64,17 @@ async def test_a_caller_that_leaves_before_the_end_is_gone() -> None:
     for exchange in (whole, half):
         with pytest.raises(CallerGone):
             await read(exchange)
+
+
+FORM = b"multipart/form-data; boundary=x"
+
+
+def test_a_form_is_taken_only_where_it_may_be_one() -> None:
+    headers = [(b"content-type", FORM)]
+
+    assert FORM == check_body_headers(headers, max_bytes=1, form=True)
+    assert b"application/json" == check_body_headers([], max_bytes=1, form=True)
+    for pairs, form in ((headers, False), ([(b"content-type", b"application/x-www-form-urlencoded")], True)):
+        with pytest.raises(RouterError) as caught:
+            check_body_headers(pairs, max_bytes=1, form=form)
+        assert Fault.UNSUPPORTED_MEDIA_TYPE is caught.value.refusal.fault

@@ -90,6 +90,46 @@ class Served:
         await turns(5)
 
 
+class Streaming(Served):
+    """Its hot replies are streams of these parts, the last of which ends it."""
+
+    def __init__(self, *parts: bytes) -> None:
+        super().__init__()
+        self.parts = parts
+        self.parts_end = True
+
+    async def answer(self, exchange: Exchange) -> None:
+        outlet = ConnectionOutlet(exchange.connection, exchange, in_chunks=True)
+        outlet.begin(200, [])
+        for part in self.parts[:-1]:
+            outlet.more(part)
+        if self.parts_end:
+            outlet.end(self.parts[-1])
+        else:
+            outlet.more(self.parts[-1])
+            outlet.cut()
+
+
+@pytest.mark.parametrize("parts", [(b"a", b""), (b"", b"a"), (b"a", b"", b"")])
+async def test_a_part_of_no_bytes_does_not_end_a_stream_and_an_end_of_none_ends_it_once(
+    parts: tuple[bytes, ...],
+) -> None:
+    served = Streaming(*parts)
+    await served.feed(HOT)
+
+    _, body = served.transport.written.split(b"\r\n\r\n", 1)
+    assert b"1\r\na\r\n0\r\n\r\n" == body
+
+
+async def test_a_stream_that_is_cut_is_not_ended_but_closed() -> None:
+    served = Streaming(b"a", b"b")
+    served.parts_end = False
+    await served.feed(HOT)
+
+    _, body = served.transport.written.split(b"\r\n\r\n", 1)
+    assert (b"1\r\na\r\n1\r\nb\r\n", "closed") == (body, served.transport.ended)
+
+
 async def test_a_request_knows_its_connection() -> None:
     served = Served()
     await served.feed(GET % 1)

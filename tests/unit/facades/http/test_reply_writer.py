@@ -15,7 +15,7 @@ from router.domain.settlement import Outcome
 from router.domain.stream import END_EVENT, ERROR_EVENT, Event, EventKind
 from router.facades.http.outlet import AsgiOutlet
 from router.facades.http.reply_writer import ReplyWriter, write_refusal
-from router.facades.http.voice import CHAT_VOICE
+from router.facades.http.voice import BY_PATH, CHAT_VOICE
 from router.pipeline.call import Call
 from router.pipeline.flight import Flight
 from tests.support.asgi import Exchange
@@ -206,3 +206,52 @@ async def test_all_notices_are_one_header() -> None:
         "would_refuse=rate_limit_exceeded; priority=batch; upstream_model=another"
         == exchange.headers["x-checkrein-notice"]
     )
+
+
+def metered_reply() -> tuple[Exchange, ReplyWriter, AsgiOutlet, Call]:
+    exchange, _, outlet, call = started()
+    return exchange, ReplyWriter(outlet, call, BY_PATH["/v1/audio/speech"]), outlet, call
+
+
+SOUND = [Event(EventKind.BYTES, b"ab"), Event(EventKind.BYTES, b"c")]
+
+
+async def test_bytes_go_out_under_the_type_that_their_provider_gives_them() -> None:
+    exchange, writer, outlet, _ = metered_reply()
+    writer.as_it_comes(SOUND, [(b"content-type", b"audio/mpeg")])
+    writer.take([END_EVENT])
+    await outlet.flush()
+
+    assert (200, "audio/mpeg", b"abc") == (exchange.status, exchange.headers["content-type"], exchange.body)
+    assert (True, False) == (writer.ended, exchange.sent[-1].get("more_body", False))
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_bytes_that_break_off_are_never_ended(at_once: bool) -> None:
+    exchange, writer, outlet, call = metered_reply()
+    call.close(Outcome.INTERRUPTED, BROKEN)
+    if at_once:
+        writer.as_it_comes([*SOUND, ERROR_EVENT], [])
+    else:
+        writer.as_it_comes(SOUND, [])
+        writer.fail(BROKEN)
+    await outlet.flush()
+
+    assert "application/octet-stream" == exchange.headers["content-type"]
+    assert (True, {True}) == (writer.ended, {one["more_body"] for one in exchange.sent[1:]})
+    assert b"error" not in exchange.body
+
+
+async def test_a_whole_reply_is_json_whatever_it_is_called_and_events_end_in_an_error() -> None:
+    exchange, writer, outlet, _ = metered_reply()
+    writer.as_it_comes([Event(EventKind.COMPLETE, b"{}")], [(b"content-type", b"text/html")])
+    await outlet.flush()
+    assert ("application/json", b"{}") == (exchange.headers["content-type"], exchange.body)
+
+    exchange, writer, outlet, call = metered_reply()
+    writer.as_it_comes([chunk("a")], [(b"content-type", b"text/event-stream")])
+    call.close(Outcome.INTERRUPTED, BROKEN)
+    writer.take([ERROR_EVENT])
+    await outlet.flush()
+    assert exchange.headers["content-type"].startswith("text/event-stream")
+    assert "it was cut" == json.loads(exchange.body.split(b"data: ")[-1])["error"]["message"]
