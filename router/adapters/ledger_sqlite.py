@@ -49,7 +49,7 @@ from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
 from router.domain.settlement import Outcome, Reservation, Settlement
 from router.ports.clock import Clock
-from router.ports.ledger import CallRecord, LedgerUnavailable
+from router.ports.ledger import CallRecord, LedgerUnavailable, StoredRecord
 from router.ports.telemetry import Anomaly, Telemetry
 
 COMMIT_EVERY_S: Final = 0.1
@@ -218,6 +218,9 @@ class SqliteLedger:
 
     async def read_call(self, call_id: CallId) -> CallRecord | None:
         return await self.history.read_call(call_id)
+
+    async def read_stored(self, reply_id: str) -> StoredRecord | None:
+        return await self.history.read_stored(reply_id)
 
     async def close(self) -> None:
         """Commit what is left, close the file, give up the lock. Raises `LedgerUnavailable` if rows were left."""

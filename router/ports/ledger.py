@@ -9,7 +9,7 @@ from router.domain.governance.account import AccountKey
 from router.domain.governance.budget import Amounts, Budget, Crossed, Exhausted, Stale, Standing
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
-from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlement
+from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlement, StoredReply
 
 
 class LedgerUnavailable(Exception):
@@ -57,11 +57,24 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[AttemptRow, ...] = ()
 
 
+class StoredRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A reply that its provider keeps, and whose it is."""
+
+    key_id: str
+    started_ns: int
+    """Of its call, in Unix nanoseconds."""
+    reply: StoredReply
+
+
 class CallHistory(Protocol):
     """What is on record. Sees every settlement made before."""
 
     async def read_call(self, call_id: CallId) -> CallRecord | None:
         """Raises `LedgerUnavailable`."""
+        ...
+
+    async def read_stored(self, reply_id: str) -> StoredRecord | None:
+        """Find the latest settled call whose reply is kept under this id. Raises `LedgerUnavailable`."""
         ...
 
 

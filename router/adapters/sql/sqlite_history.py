@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from router.adapters.sql.sqlite_reader import SqliteReader
 from router.domain.ids import CallId
-from router.ports.ledger import CallRecord
+from router.ports.ledger import CallRecord, StoredRecord
 from router.ports.ledger_pages import AttemptPlace, AttemptRecord, CallFilter
 from router.ports.usage import UsageQuery, UsageReport
 
@@ -20,6 +20,10 @@ class SqliteHistory:
     async def read_call(self, call_id: CallId) -> CallRecord | None:
         await self._catch_up()
         return await self._reader.read_call(call_id)
+
+    async def read_stored(self, reply_id: str) -> StoredRecord | None:
+        await self._catch_up()
+        return await self._reader.read_stored(reply_id)
 
     async def read_calls(self, sought: CallFilter, before: CallId, limit: int) -> Sequence[CallRecord]:
         await self._catch_up()
