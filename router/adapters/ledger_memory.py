@@ -14,9 +14,9 @@ from router.domain.governance.ledger import hold, post, room_of
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
 from router.domain.instants import NS_PER_S
-from router.domain.settlement import Outcome, Reservation, Settlement, tag_values
+from router.domain.settlement import Outcome, Reservation, Settlement, StoredRecord, tag_values
 from router.domain.stream import ReplyMode
-from router.ports.ledger import CallRecord, LedgerUnavailable, StoredRecord
+from router.ports.ledger import CallRecord, LedgerUnavailable
 from router.ports.usage import UsageGroup, UsageQuery, UsageReport, UsageTotal
 
 _VALUES: Final[dict[UsageGroup, Callable[[CallRecord], Sequence[str]]]] = {

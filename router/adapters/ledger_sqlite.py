@@ -47,9 +47,9 @@ from router.domain.governance.budget import Amounts, Budget, BudgetId, Crossed, 
 from router.domain.governance.ledger import hold, post, room_of
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
-from router.domain.settlement import Outcome, Reservation, Settlement
+from router.domain.settlement import Outcome, Reservation, Settlement, StoredRecord
 from router.ports.clock import Clock
-from router.ports.ledger import CallRecord, LedgerUnavailable, StoredRecord
+from router.ports.ledger import CallRecord, LedgerUnavailable
 from router.ports.telemetry import Anomaly, Telemetry
 
 COMMIT_EVERY_S: Final = 0.1

@@ -106,6 +106,15 @@ class StoredReply(NamedTuple):
     """Its name; with the provider's it says whose store it is."""
 
 
+class StoredRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A reply that its provider keeps, and whose it is."""
+
+    key_id: str
+    started_ns: int
+    """Of its call, in Unix nanoseconds."""
+    reply: StoredReply
+
+
 class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything that is known of a call once it has ended; the source of its row, log line and metrics."""
 

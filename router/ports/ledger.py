@@ -9,7 +9,7 @@ from router.domain.governance.account import AccountKey
 from router.domain.governance.budget import Amounts, Budget, Crossed, Exhausted, Stale, Standing
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
-from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlement, StoredReply
+from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlement, StoredRecord
 
 
 class LedgerUnavailable(Exception):
@@ -55,15 +55,6 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     substituted: str | None = None
     """`asked->served;reason`; None: the model that was asked for served, or nobody."""
     attempts: tuple[AttemptRow, ...] = ()
-
-
-class StoredRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A reply that its provider keeps, and whose it is."""
-
-    key_id: str
-    started_ns: int
-    """Of its call, in Unix nanoseconds."""
-    reply: StoredReply
 
 
 class CallHistory(Protocol):

@@ -27,9 +27,9 @@ from router.domain.governance.budget import (
 )
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, DeploymentId, Epoch, ProviderId
-from router.domain.settlement import Outcome, StoredReply, Substituted
+from router.domain.settlement import Outcome, StoredRecord, StoredReply, Substituted
 from router.ports.account_states import AccountStates
-from router.ports.ledger import Ledger, LedgerUnavailable, StoredRecord
+from router.ports.ledger import Ledger, LedgerUnavailable
 from tests.support.fakes import FakeClock, RecordingTelemetry
 from tests.support.ledger_facts import (
     STARTED_NS,

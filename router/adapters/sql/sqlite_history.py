@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from router.adapters.sql.sqlite_reader import SqliteReader
 from router.domain.ids import CallId
-from router.ports.ledger import CallRecord, StoredRecord
+from router.domain.settlement import StoredRecord
+from router.ports.ledger import CallRecord
 from router.ports.ledger_pages import AttemptPlace, AttemptRecord, CallFilter
 from router.ports.usage import UsageQuery, UsageReport
 

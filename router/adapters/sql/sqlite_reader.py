@@ -22,7 +22,8 @@ from router.adapters.sql.sqlite_store import (
 )
 from router.adapters.sql.sqlite_usage import read_usage_report
 from router.domain.ids import CallId
-from router.ports.ledger import CallRecord, LedgerUnavailable, StoredRecord
+from router.domain.settlement import StoredRecord
+from router.ports.ledger import CallRecord, LedgerUnavailable
 from router.ports.ledger_pages import AttemptPlace, AttemptRecord, CallFilter
 from router.ports.observed import ObservedGroup, ObservedTotal
 from router.ports.usage import UsageQuery, UsageReport

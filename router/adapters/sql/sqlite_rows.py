@@ -12,10 +12,10 @@ from router.domain.governance.account import Booking, Bucket
 from router.domain.governance.budget import NOTHING, Amounts
 from router.domain.ids import CallId, DeploymentId, Epoch, ProviderId
 from router.domain.money import NanoUsd
-from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlement, StoredReply
+from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlement, StoredRecord, StoredReply
 from router.domain.stream import ReplyMode
 from router.domain.usage import TokenUsage
-from router.ports.ledger import CallRecord, StoredRecord
+from router.ports.ledger import CallRecord
 from router.ports.ledger_pages import AttemptPlace, AttemptRecord, CallFilter
 from router.ports.observed import ObservedGroup, ObservedTotal
 
