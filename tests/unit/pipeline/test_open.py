@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
+from router.domain.dialects.dialect import RESPONSES
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import Fault, Refusal, RouterError
 from router.domain.governance.budget import Crossed, Exhausted
 from router.domain.ids import Epoch
 from router.domain.metadata import Metadata
-from router.domain.settlement import Labels, Outcome, Reservation
+from router.domain.settlement import Labels, Outcome, Reservation, StoredRecord
 from router.domain.stream import END_EVENT, ERROR_EVENT, Event, EventKind
 from router.domain.usage import TokenUsage
 from router.pipeline.admit import Gate
@@ -258,3 +259,44 @@ def test_a_request_id_is_the_callers_own_or_a_new_one() -> None:
 
     assert "mine" == rig.pipeline.request_id(Metadata(request_id="mine", labels=Labels()))
     assert rig.pipeline.request_id(Metadata(labels=Labels())) != rig.pipeline.request_id(Metadata(labels=Labels()))
+
+
+class SlowHistory(BreakableLedger):
+    """Says what is stored when a test allows it."""
+
+    def __init__(self) -> None:
+        super().__init__(epoch=Epoch(1))
+        self.asked, self.told = asyncio.Event(), asyncio.Event()
+
+    async def read_stored(self, reply_id: str) -> StoredRecord | None:
+        self.asked.set()
+        await self.told.wait()
+        return await super().read_stored(reply_id)
+
+
+@pytest.mark.parametrize("how", ["drain", "caller"])
+async def test_a_call_that_ends_while_it_looks_for_what_it_builds_on_is_sent_nowhere(how: str) -> None:
+    ledger = SlowHistory()
+    rig = Rig(ledger=ledger)
+    call = rig.call('{"model":"small","input":"hi","previous_response_id":"resp_1"}', grammar=RESPONSES)
+
+    async def serve() -> None:
+        with rig.pipeline.open(call) as reply:
+            await reply.read()
+
+    serving = asyncio.create_task(serve())
+    await ledger.asked.wait()
+    if how == "drain":
+        rig.pipeline.interrupt_all(Refusal(fault=Fault.OVERLOADED, message="It stops."))
+        ledger.told.set()
+        with pytest.raises(RouterError, match="It stops"):
+            await serving
+    else:
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+    record = await ledger.read_call(call.id)
+    assert record is not None
+    assert ("interrupted" if how == "drain" else "client_cancelled") == record.outcome
+    assert [] == rig.upstreams.requests
