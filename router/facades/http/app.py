@@ -94,12 +94,11 @@ def build_app(
             raise refuse(Fault.NOT_FOUND, _NO_CALL)
         return view_call(record)
 
+    routes = [explain_routes(pipeline, principal, max_body=max_body), *admin.routes(principal)]
     if asides is not None:
-        app.include_router(stored_routes(pipeline, asides, principal))
-        app.include_router(count_routes(pipeline, asides, max_body=max_body))
-    app.include_router(explain_routes(pipeline, principal, max_body=max_body))
-    for routes in admin.routes(principal):
-        app.include_router(routes)
+        routes += stored_routes(pipeline, asides, principal), count_routes(pipeline, asides, max_body=max_body)
+    for one in routes:
+        app.include_router(one)
     return app
 
 
