@@ -11,7 +11,6 @@ from router.domain.settlement import Labels
 from router.domain.stream import ReplyMode
 from router.facades.http.body import CallerGone, check_body_headers, read_body
 from router.facades.http.errors import Headers, error_headers
-from router.facades.http.openapi import MESSAGES_BODY
 from router.facades.http.peer import is_local
 from router.facades.http.voice import BY_PATH
 from router.pipeline.count import count_tokens
@@ -21,6 +20,22 @@ from router.ports.aside import Asides
 _VOICE: Final = BY_PATH["/v1/messages"]
 _ROUTE: Final = "count_tokens"
 _JSON: Final = (b"content-type", b"application/json")
+_BODY: Final[dict[str, object]] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["model", "messages"],
+                "additionalProperties": True,
+                "properties": {
+                    "model": {"type": "string"},
+                    "messages": {"type": "array", "items": {"type": "object"}},
+                },
+            }
+        }
+    },
+}
 _TOLD: Final[dict[int | str, dict[str, object]]] = {
     200: {
         "description": "How many input tokens the request has.",
@@ -55,7 +70,7 @@ def count_routes(pipeline: Pipeline, asides: Asides, *, max_body: int) -> APIRou
     @routes.post(
         "/v1/messages/count_tokens",
         summary="Count the input tokens of a message, or estimate them.",
-        openapi_extra={"requestBody": MESSAGES_BODY, "security": [{"bearer": []}]},
+        openapi_extra={"requestBody": _BODY, "security": [{"bearer": []}]},
     )
     @routes.post("/messages/count_tokens", include_in_schema=False)
     async def count(request: Request) -> Response:

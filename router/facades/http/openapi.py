@@ -25,9 +25,6 @@ _ERROR: Final = {
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
 }
 
-ERRORS: Final[dict[int | str, dict[str, object]]] = {"default": dict(_ERROR)}
-"""What FastAPI's routes say of theirs."""
-
 CHAT_BODY: Final[dict[str, object]] = {
     "required": True,
     "content": {
@@ -41,23 +38,6 @@ CHAT_BODY: Final[dict[str, object]] = {
                     "messages": {"type": "array", "items": {"type": "object"}},
                     "stream": {"type": ["boolean", "null"]},
                     "stream_options": {"type": ["object", "null"]},
-                },
-            }
-        }
-    },
-}
-
-MESSAGES_BODY: Final[dict[str, object]] = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "required": ["model", "messages"],
-                "additionalProperties": True,
-                "properties": {
-                    "model": {"type": "string"},
-                    "messages": {"type": "array", "items": {"type": "object"}},
                 },
             }
         }

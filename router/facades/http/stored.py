@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Request, Response
 from router.domain.faults import Fault, RouterError, refuse
 from router.domain.metadata import Metadata, read_metadata
 from router.domain.principal import Principal
-from router.facades.http.openapi import ERRORS
 from router.pipeline.aside import StoredDesk
 from router.pipeline.open import Pipeline
 from router.ports.aside import Asides, Method
@@ -17,7 +16,10 @@ _QUERY_PARTS_MAX: Final = 32
 _YES: Final = ("true", "1")
 _TOLD: Final[dict[int | str, dict[str, object]]] = {
     200: {"description": "The provider's own answer.", "content": {"application/json": {"schema": {"type": "object"}}}},
-    **ERRORS,
+    "default": {
+        "description": "Any failure, in the one error shape; also the provider's.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    },
 }
 _ID: Final = "{response_id}"
 
