@@ -65,7 +65,10 @@ class CallHistory(Protocol):
         ...
 
     async def read_stored(self, reply_id: str) -> StoredRecord | None:
-        """Find the latest settled call whose reply is kept under this id. Raises `LedgerUnavailable`."""
+        """Find the latest settled call whose reply is kept under this id. Raises `LedgerUnavailable`.
+
+        What was settled a moment ago may be missing, as what is not committed yet: `Recall` remembers it meanwhile.
+        """
         ...
 
 

@@ -480,6 +480,7 @@ async def test_a_reply_that_its_provider_keeps_is_found_by_its_id(open_ledger: O
         for number, stored in ((7, kept), (8, None), (9, kept._replace(id="resp_9"))):
             await ledger.reserve(reservation(number), STARTED_NS)
             ledger.settle(msgspec.structs.replace(settlement(number, key="k7"), stored=stored))
+        await ledger.read_call(CallId(7))  # what was settled is committed then
 
         found = await ledger.read_stored("resp_\u00e9")
         assert StoredRecord(key_id="k7", started_ns=STARTED_NS + 7, reply=kept) == found
@@ -492,6 +493,7 @@ async def test_of_two_replies_of_one_id_the_later_is_found(open_ledger: OpenLedg
         for number, key in ((7, "k7"), (8, "k8")):
             await ledger.reserve(reservation(number), STARTED_NS)
             ledger.settle(msgspec.structs.replace(settlement(number, key=key), stored=kept))
+        await ledger.read_call(CallId(7))
         found = await ledger.read_stored("resp_1")
 
         assert found is not None

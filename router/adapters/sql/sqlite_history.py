@@ -11,7 +11,7 @@ from router.ports.usage import UsageQuery, UsageReport
 
 
 class SqliteHistory:
-    """Waits before each reading until what was settled before it is committed."""
+    """Waits before each reading but one until what was settled before it is committed."""
 
     def __init__(self, reader: SqliteReader, catch_up: Callable[[], Awaitable[None]]) -> None:
         """`catch_up` raises `LedgerUnavailable` while the ledger cannot commit."""
@@ -23,7 +23,7 @@ class SqliteHistory:
         return await self._reader.read_call(call_id)
 
     async def read_stored(self, reply_id: str) -> StoredRecord | None:
-        await self._catch_up()
+        """Without waiting, for ids are looked up before limits are: nobody is to hurry the commits by naming some."""
         return await self._reader.read_stored(reply_id)
 
     async def read_calls(self, sought: CallFilter, before: CallId, limit: int) -> Sequence[CallRecord]:
