@@ -106,7 +106,8 @@ async def test_what_is_no_answer_is_a_failure(
 async def test_it_takes_no_longer_than_it_may(fake: FakeUpstream, aside: Aside) -> None:
     never = asyncio.Event()
     fake.script(fake_upstream.silence(never))
-    failure = await failure_of(aside, msgspec.structs.replace(CANCEL, total_ns=50 * MS))
+    async with asyncio.timeout(10):
+        failure = await failure_of(aside, msgspec.structs.replace(CANCEL, total_ns=50 * MS))
 
     assert FailureKind.TOTAL_TIMEOUT == failure.kind
     await fake.requests[0].closed.wait()

@@ -9,10 +9,11 @@ from router.domain.catalog import Deployment, Model, Snapshot
 from router.domain.dialects.dialect import MESSAGES, Dialect
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import Fault, RouterError
+from router.domain.governance.rate import RateLimit, Unit
 from router.domain.ids import DeploymentId, ModelName
 from router.pipeline.count import COUNT_NS_MAX, count_tokens
 from tests.support.asides import FedAsides
-from tests.support.fakes import deployment, principal, snapshot
+from tests.support.fakes import SECOND, deployment, principal, snapshot
 from tests.support.pipeline import Rig
 
 BODY = '{"model":"small","messages":[{"role":"user","content":"hello there"}]}'
@@ -100,3 +101,16 @@ async def test_what_a_call_would_be_refused_for_it_is_refused_here(who: object, 
         await count_tokens(call, pipeline=rig.pipeline, asides=FedAsides())
 
     assert fault == refused.value.refusal.fault
+
+
+async def test_it_is_one_request_of_the_keys_limits() -> None:
+    rate = RateLimit(
+        id="key/requests", scope_kind="key", scope_value="ci", unit=Unit.REQUESTS, limit=1, period_ns=60 * SECOND
+    )
+    rig, asides = Rig(routed(SPEAKS)), FedAsides()
+    calls = [rig.call(BODY, who=replace(principal("*"), rate_limits=(rate,)), grammar=MESSAGES) for _ in range(2)]
+    await count_tokens(calls[0], pipeline=rig.pipeline, asides=asides)
+    with pytest.raises(RouterError) as refused:
+        await count_tokens(calls[1], pipeline=rig.pipeline, asides=asides)
+
+    assert (Fault.RATE_LIMITED, 1) == (refused.value.refusal.fault, len(asides.asked))

@@ -12,7 +12,7 @@ from router.domain.dialects.dialect import RESPONSES
 from router.domain.dialects.responses_meter import ResponsesMeter
 from router.domain.dialects.responses_reply_to_chat import ResponsesToChat
 from router.domain.faults import Fault
-from router.domain.ids import DeploymentId, KeyId, ModelName
+from router.domain.ids import DeploymentId, Epoch, KeyId, ModelName
 from router.domain.money import NanoUsd
 from router.domain.settlement import Outcome, Settlement, StoredReply, Substituted
 from router.domain.stream import Event, EventKind
@@ -23,7 +23,7 @@ from router.ports.telemetry import Anomaly
 from tests.support.attempts import attempt as begun_attempt
 from tests.support.dialects import response
 from tests.support.fakes import PRICE, FedStream, chunk, deployment, usage_chunk
-from tests.support.pipeline import Rig
+from tests.support.pipeline import BreakableLedger, Rig
 
 
 def attempted(call: Call, *events: Event, priced: bool = True, at: Deployment | None = None) -> None:
@@ -151,8 +151,15 @@ def answered(rig: Rig, **fields: object) -> Settlement:
     return call.settlement
 
 
+class Forgetful(BreakableLedger):
+    """Has committed nothing yet."""
+
+    async def read_stored(self, reply_id: str) -> None:
+        del reply_id
+
+
 async def test_a_reply_that_is_stored_is_recalled_by_its_key() -> None:
-    rig = Rig()
+    rig = Rig(ledger=Forgetful(Epoch(1)))
     stored = answered(rig).stored
 
     assert StoredReply("resp_1", deployment().id, deployment().provider, "second") == stored

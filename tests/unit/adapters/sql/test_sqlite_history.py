@@ -1,4 +1,4 @@
-"""All readings of the server's own ledger but one wait for what was settled; what they read is in the contract suites."""
+"""All readings of the server's own ledger but one wait for what was settled. What they read: the contract suites."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
