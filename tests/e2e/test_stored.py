@@ -1,5 +1,6 @@
 """Replies that a provider stores, over sockets: whoever builds on one is sent to its holder, and only its key may."""
 
+import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from tests.support.dialects import response, response_events, streamed, whole
 from tests.support.fake_upstream import Handler, Reply, Request
 from tests.support.methods import only_posts
 from tests.support.pool import RICH_KEYS, Pool, at, pool, served_by
+from tests.support.waiting import until
 from tests.support.wire import Answer, post, wire
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -254,3 +256,14 @@ async def test_openais_sdk_reads_and_deletes_a_reply(live: Pool) -> None:
 
     assert "Hello there" == shown.output_text
     assert ["POST", "GET", "GET", "DELETE"] == [asked.method for asked in live.upstreams[holder].requests]
+
+
+async def test_a_caller_that_leaves_closes_the_holder(live: Pool) -> None:
+    reply_id, holder = await first(live)
+    live.script(**{holder: fake.silence(asyncio.Event())})
+    async with wire(live.router.http_port) as caller:
+        await caller.send(post(body={}, target=f"/v1/responses/{reply_id}/cancel"))
+        asked = await live.upstreams[holder].received(1)
+    async with asyncio.timeout(5):
+        await asked.closed.wait()
+    await until(lambda: not live.router.lifecycle._pipeline.gate.permits.gauges(), within_s=5)

@@ -10,10 +10,11 @@ from router.domain.metadata import Metadata, read_metadata
 from router.domain.settlement import Labels
 from router.domain.stream import ReplyMode
 from router.facades.http.body import CallerGone, check_body_headers, read_body
+from router.facades.http.disconnect import while_there
 from router.facades.http.errors import Headers, error_headers
 from router.facades.http.peer import is_local
 from router.facades.http.voice import BY_PATH
-from router.pipeline.count import count_tokens
+from router.pipeline.count import Counted, count_tokens
 from router.pipeline.open import Pipeline
 from router.ports.aside import Asides
 
@@ -81,7 +82,7 @@ def count_routes(pipeline: Pipeline, asides: Asides, *, max_body: int) -> APIRou
         except RouterError as exc:
             refusal = exc.refusal
         except CallerGone:
-            refusal = Refusal(fault=Fault.CLIENT_CLOSED, message="The request was not sent whole.")
+            refusal = Refusal(fault=Fault.CLIENT_CLOSED, message="The caller left before its answer was there.")
         pipeline.telemetry.request_rejected(refusal.fault)
         return _response(refusal.status, _VOICE.error(refusal, request_id), error_headers(refusal), request_id)
 
@@ -108,7 +109,11 @@ def count_routes(pipeline: Pipeline, asides: Asides, *, max_body: int) -> APIRou
             arrived=arrived,
             passed_headers=tuple([pair for pair in headers if pair[0].startswith(prefix)]),
         )
-        counted = await count_tokens(call, pipeline=pipeline, asides=asides)
+
+        async def count_it() -> Counted:
+            return await count_tokens(call, pipeline=pipeline, asides=asides)
+
+        counted = await while_there(request.receive, count_it)
         more: Headers = [_JSON, (b"x-checkrein-notice", b"estimated")]
         if counted.by is not None:
             more = [_JSON, (b"x-checkrein-deployment", "".join(filter(str.isprintable, counted.by.id)).encode())]

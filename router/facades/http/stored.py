@@ -8,6 +8,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from router.domain.faults import Fault, RouterError, refuse
 from router.domain.metadata import Metadata, read_metadata
 from router.domain.principal import Principal
+from router.facades.http.body import CallerGone
+from router.facades.http.disconnect import while_there
 from router.pipeline.aside import StoredDesk
 from router.pipeline.open import Pipeline
 from router.ports.aside import Asides, Method
@@ -45,7 +47,14 @@ def stored_routes(pipeline: Pipeline, asides: Asides, principal: Callable[[Reque
         headers: tuple[tuple[bytes, bytes], ...] = ((b"x-request-id", request_id.encode()),)
         if metadata.traceparent is not None:
             headers += ((b"traceparent", metadata.traceparent.encode("latin-1")),)
-        body = await desk.ask(caller, *below, method=method, query=query, headers=headers)
+
+        async def asked() -> bytes:
+            return await desk.ask(caller, *below, method=method, query=query, headers=headers)
+
+        try:
+            body = await while_there(request.receive, asked)
+        except CallerGone:
+            raise refuse(Fault.CLIENT_CLOSED, "The caller left before its answer was there.") from None
         return Response(body, media_type="application/json", headers={"x-request-id": request_id})
 
     @routes.get(f"/v1/responses/{_ID}", summary="Show a reply that its provider stores.")
