@@ -48,6 +48,7 @@ from router.pipeline.authenticate import authenticate
 from router.pipeline.call import Call
 from router.pipeline.flight import Flight
 from router.pipeline.plan import Planner
+from router.pipeline.recall import Recall
 from router.pipeline.settle import Settler, settlement_of
 from router.pipeline.upstream_limit_book import UpstreamLimitBook
 
@@ -230,7 +231,8 @@ def main() -> None:
     ledger = MemoryLedger(epoch=Epoch(1))
     gate = Gate(clock=Clock(), ledger=ledger, telemetry=prometheus)
     book = UpstreamLimitBook(Clock())
-    settler = Settler(clock=Clock(), ledger=ledger, gate=gate, telemetry=prometheus, book=book)
+    recall = Recall(clock=Clock(), history=ledger)
+    settler = Settler(clock=Clock(), ledger=ledger, gate=gate, telemetry=prometheus, book=book, recall=recall)
     governed = Governed(request, deployment)
     dispatched = Dispatched(deployment)
     planner = Planner(clock=Clock(), draw=Draw(), ledger=ledger, gate=gate, breakers=dispatched.breakers, book=book)

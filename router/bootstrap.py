@@ -245,7 +245,9 @@ class Router:
             usage=UsageAdmin(ledger.history),
             ledger=LedgerAdmin(ledger.history),
         )
-        rest = build_app(pipeline=pipeline, health=self._phase, admin=admin, max_body=http.max_body)
+        rest = build_app(
+            pipeline=pipeline, health=self._phase, admin=admin, max_body=http.max_body, asides=self._registry
+        )
         inference = Front(pipeline=pipeline, rest=rest, limits=limits)
         app: App = inference
         hot: HotRoutes | None = inference.hot_routes

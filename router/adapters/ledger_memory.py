@@ -14,7 +14,7 @@ from router.domain.governance.ledger import hold, is_held, post, room_of
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
 from router.domain.instants import NS_PER_S
-from router.domain.settlement import Outcome, Reservation, Settlement, tag_values
+from router.domain.settlement import Outcome, Reservation, Settlement, StoredRecord, tag_values
 from router.domain.stream import ReplyMode
 from router.ports.ledger import CallRecord, LedgerUnavailable
 from router.ports.usage import UsageGroup, UsageQuery, UsageReport, UsageTotal
@@ -40,6 +40,7 @@ class MemoryLedger:
     def __init__(self, epoch: Epoch) -> None:
         self._epoch = epoch
         self._calls: dict[CallId, CallRecord] = {}
+        self._stored: dict[str, StoredRecord] = {}
         self._accounts = Accounts()
         self._closed = False
 
@@ -70,6 +71,10 @@ class MemoryLedger:
             return ()
         hold_nano_usd = self._accounts.pending(settlement.id).amounts.usd
         self._calls[settlement.id] = _settled_record(settlement, hold_nano_usd)
+        if settlement.stored is not None:
+            self._stored[settlement.stored.id] = StoredRecord(
+                key_id=settlement.key_id, started_ns=settlement.started_ns, reply=settlement.stored
+            )
         return post(self._accounts, settlement)
 
     def room(self, path: Sequence[AccountKey], wall_ns: int, *, observed: bool = False) -> Room:
@@ -89,6 +94,9 @@ class MemoryLedger:
 
     async def read_call(self, call_id: CallId) -> CallRecord | None:
         return self._calls.get(call_id)
+
+    async def read_stored(self, reply_id: str) -> StoredRecord | None:
+        return self._stored.get(reply_id)
 
     async def usage(self, asked: UsageQuery) -> UsageReport:
         groups: dict[tuple[str, ...], list[CallRecord]] = {}

@@ -47,7 +47,7 @@ from router.domain.governance.budget import Amounts, Budget, BudgetId, Crossed, 
 from router.domain.governance.ledger import hold, is_held, post, room_of
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
-from router.domain.settlement import Outcome, Reservation, Settlement
+from router.domain.settlement import Outcome, Reservation, Settlement, StoredRecord
 from router.ports.clock import Clock
 from router.ports.ledger import CallRecord, LedgerUnavailable
 from router.ports.telemetry import Anomaly, Telemetry
@@ -218,6 +218,9 @@ class SqliteLedger:
 
     async def read_call(self, call_id: CallId) -> CallRecord | None:
         return await self.history.read_call(call_id)
+
+    async def read_stored(self, reply_id: str) -> StoredRecord | None:
+        return await self.history.read_stored(reply_id)
 
     async def close(self) -> None:
         """Commit what is left, close the file, give up the lock. Raises `LedgerUnavailable` if rows were left."""

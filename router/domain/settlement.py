@@ -96,6 +96,25 @@ class Substituted(NamedTuple):
         return f"{self.asked}->{self.served};{self.reason}"
 
 
+class StoredReply(NamedTuple):
+    """A reply that its provider keeps, under the id that the caller was given, and where that is."""
+
+    id: str
+    deployment: DeploymentId
+    provider: ProviderId
+    credential: str
+    """Its name; with the provider's it says whose store it is."""
+
+
+class StoredRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A reply that its provider keeps, and whose it is."""
+
+    key_id: str
+    started_ns: int
+    """Of its call, in Unix nanoseconds."""
+    reply: StoredReply
+
+
 class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything that is known of a call once it has ended; the source of its row, log line and metrics."""
 
@@ -133,3 +152,5 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why it went where it went, as `domain/planning/explanation.py` writes it; None: there was no choice."""
     substituted: Substituted | None = None
     """The other model that served; None: the one that was asked for, or nobody."""
+    stored: StoredReply | None = None
+    """Where its reply is kept, if calls to come may build on it."""

@@ -16,13 +16,14 @@ from router.domain.principal import Principal
 from router.domain.settlement import Outcome
 from router.domain.stream import Event, ReplyMode
 from router.pipeline.admit import Gate
-from router.pipeline.attempts import INTERNAL, Attempts, Means
+from router.pipeline.attempts import INTERNAL, Attempts, Means, go_on
 from router.pipeline.authenticate import authenticate
 from router.pipeline.call import Call
 from router.pipeline.explain import Explanation, explain
 from router.pipeline.lookup import lookup
 from router.pipeline.plan import Planner
 from router.pipeline.prioritize import prioritize
+from router.pipeline.recall import Recall
 from router.pipeline.relay import Relay
 from router.pipeline.screen import count_for_user, screen
 from router.pipeline.settle import Settler
@@ -64,8 +65,14 @@ class Pipeline:
         self.means = Means(
             clock=clock, draw=draw, gate=self.gate, planner=self.planner, breakers=breakers, upstreams=upstreams
         )
+        self.recall = Recall(clock=clock, history=ledger)
         self._settler = Settler(
-            clock=clock, ledger=ledger, gate=self.gate, telemetry=telemetry, book=self.upstream_limits
+            clock=clock,
+            ledger=ledger,
+            gate=self.gate,
+            telemetry=telemetry,
+            book=self.upstream_limits,
+            recall=self.recall,
         )
         self.open_calls: dict[CallId, Call] = {}
         """The calls being served. Bounded by the connections of the listeners."""
@@ -216,7 +223,11 @@ class OpenCall:
     async def _begin(self) -> Relay:
         pipeline, call = self._pipeline, self._call
         pipeline.prepare(call)
-        plan = pipeline.planner.plan(call)
+        basis = None
+        if call.request.grammar.stored:
+            basis = await pipeline.recall.basis_of(call)
+            go_on(call)
+        plan = pipeline.planner.plan(call, basis)
         if isinstance(plan, Refusal):
             raise RouterError(plan)
         call.plan = plan

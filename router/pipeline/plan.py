@@ -4,6 +4,7 @@ The decisions are in `domain/planning`; this is where they meet what is known of
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from router.domain.catalog import Deployment, Model, Snapshot, Strategy
@@ -17,13 +18,14 @@ from router.domain.governance.budget import ThresholdAction
 from router.domain.ids import ModelName, ProviderId, TargetId
 from router.domain.planning.adaptive import AdaptiveLimit, Felt
 from router.domain.planning.affinity import Affinities, Conversation, conversation_of
-from router.domain.planning.directives import FIELDS, NO_DIRECTIVES, read_directives
+from router.domain.planning.directives import FIELDS, NO_DIRECTIVES, Directives, read_directives
 from router.domain.planning.eligibility import DropReason, Sifted, free_at, set_back, sift
 from router.domain.planning.load import Loads, Started, watched
 from router.domain.planning.needs import NO_NEEDS, Needs, needs_of
 from router.domain.planning.plan import RoutePlan, resolve_model
 from router.domain.planning.prefix import Chain, Prefixes, chain_of
 from router.domain.planning.ranking import Ask, Known, figure, rank
+from router.domain.planning.stored import Basis, who_stores
 from router.domain.planning.substitution import Circumstances, Reason, may_change, stand_in
 from router.domain.usage import estimate_tokens
 from router.pipeline.admit import Gate
@@ -65,8 +67,8 @@ class Planner:
         self._watched: frozenset[TargetId] = frozenset()
         """Targets of which the load decides something."""
 
-    def plan(self, call: Call) -> RoutePlan | Refusal:
-        """Decide before anything is sent. Changes nothing but what the plan says."""
+    def plan(self, call: Call, basis: Basis | None = None) -> RoutePlan | Refusal:
+        """Decide before anything is sent. Changes nothing but what the plan says. `basis`: what the call builds on."""
         request, snapshot = call.request, call.snapshot
         asked = resolve_model(request.model, call.principal, snapshot)
         if isinstance(asked, Refusal):
@@ -77,6 +79,8 @@ class Planner:
             if isinstance(read, Refusal):
                 return read
             directives = read
+        if basis is not None:
+            return self._where_stored(call, asked, basis, directives)
         model, reason = self._stand_in(call, asked) if asked.substitutes else (asked, None)
         only = model.deployments[0] if len(model.deployments) == 1 else None
         if only is not None and _takes_all(only, request) and not model.context_window_fallbacks:
@@ -105,6 +109,24 @@ class Planner:
             directives=directives,
             conversation=conversation,
             chain=chain,
+        )
+
+    def _where_stored(self, call: Call, model: Model, basis: Basis, directives: Directives) -> RoutePlan | Refusal:
+        """Send the call where that is on which it builds, and nowhere else."""
+        holders = who_stores(basis, model)
+        if isinstance(holders, Refusal):
+            return holders
+        sifted = self._order(call, replace(model, deployments=tuple(holders)), None, None, (), keep_one=True)
+        return RoutePlan(
+            asked=model,
+            model=model,
+            candidates=sifted.kept,
+            dropped=sifted.dropped,
+            spared=sifted.spared,
+            home=holders[0].provider,
+            pinned=holders[0].target if len(holders) == 1 else None,
+            stored=True,
+            directives=directives,
         )
 
     def dispatch_of(self, call: Call, plan: RoutePlan) -> Dispatch:
@@ -267,7 +289,7 @@ class Planner:
 
     def fallbacks(self, call: Call, plan: RoutePlan, kind: Fallback) -> Sequence[ModelName]:
         """Name the models to try: the caller's own, which it wants, or the operator's, where its key lets them."""
-        if plan.directives.disabled:
+        if plan.directives.disabled or plan.stored:
             return ()
         if plan.directives.fallbacks is not None:
             return plan.directives.fallbacks

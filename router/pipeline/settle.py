@@ -6,10 +6,12 @@ from router.domain.instants import NS_PER_S
 from router.domain.money import NanoUsd
 from router.domain.planning.directives import NO_DIRECTIVES
 from router.domain.planning.explanation import explain, substituted_by
-from router.domain.settlement import AttemptRow, Outcome, Settlement
+from router.domain.settlement import AttemptRow, Outcome, Settlement, StoredReply
 from router.domain.usage import NO_USAGE, TokenUsage
 from router.pipeline.admit import Gate
+from router.pipeline.attempt import Attempt
 from router.pipeline.call import Call
+from router.pipeline.recall import Recall
 from router.pipeline.upstream_limit_book import UpstreamLimitBook
 from router.ports.clock import Clock
 from router.ports.ledger import Ledger
@@ -19,11 +21,19 @@ from router.ports.telemetry import Anomaly, Telemetry
 class Settler:
     """Called once by every call as it closes; all it does is hand values over."""
 
-    __slots__ = ("_book", "_clock", "_gate", "_ledger", "_telemetry")
+    __slots__ = ("_book", "_clock", "_gate", "_ledger", "_recall", "_telemetry")
 
     def __init__(
-        self, *, clock: Clock, ledger: Ledger, gate: Gate, telemetry: Telemetry, book: UpstreamLimitBook
+        self,
+        *,
+        clock: Clock,
+        ledger: Ledger,
+        gate: Gate,
+        telemetry: Telemetry,
+        book: UpstreamLimitBook,
+        recall: Recall,
     ) -> None:
+        self._recall = recall
         self._book = book
         self._clock = clock
         self._gate = gate
@@ -35,6 +45,8 @@ class Settler:
         self._gate.leave(call, settlement)  # first: whatever the sinks do, no place stays taken
         for crossed in self._ledger.settle(settlement):
             self._telemetry.budget_crossed(crossed)
+        if settlement.stored is not None:
+            self._recall.remember(settlement, settlement.stored)
         self._telemetry.call_settled(settlement)
         self._notice(call, settlement)
         return settlement
@@ -105,7 +117,17 @@ def settlement_of(call: Call, now: int) -> Settlement:
         priority=None if call.priority is None else call.priority.name,
         decision=decision,
         substituted=substituted,
+        stored=None if last is None or flight is None or flight.meter.reply_id is None else _stored(call, last),
     )
+
+
+def _stored(call: Call, last: Attempt) -> StoredReply | None:
+    """Say where the reply is kept whose id the caller has; None: its id is ours, or the caller wanted none kept."""
+    reply_id = None if last.flight is None else last.flight.meter.reply_id
+    if reply_id is None or last.translator is not None or bytes(call.request.fields.get("store", b"")) == b"false":
+        return None
+    at = last.deployment
+    return StoredReply(reply_id, at.id, at.provider, at.credential)
 
 
 def _spent(attempts: tuple[AttemptRow, ...], usage: TokenUsage, cost: NanoUsd | None) -> Amounts:

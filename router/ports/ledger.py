@@ -9,7 +9,7 @@ from router.domain.governance.account import AccountKey
 from router.domain.governance.budget import Amounts, Budget, Crossed, Exhausted, Stale, Standing
 from router.domain.governance.sizing import Room
 from router.domain.ids import CallId, Epoch
-from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlement
+from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlement, StoredRecord
 
 
 class LedgerUnavailable(Exception):
@@ -64,6 +64,13 @@ class CallHistory(Protocol):
 
     async def read_call(self, call_id: CallId) -> CallRecord | None:
         """Raises `LedgerUnavailable`."""
+        ...
+
+    async def read_stored(self, reply_id: str) -> StoredRecord | None:
+        """Find the latest settled call whose reply is kept under this id. Raises `LedgerUnavailable`.
+
+        What was settled a moment ago may be missing, as what is not committed yet: `Recall` remembers it meanwhile.
+        """
         ...
 
 

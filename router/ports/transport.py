@@ -9,8 +9,9 @@ from router.domain.dispatch.failure import FailureKind
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A POST. `head` is everything between the request line and what frames the body, each line ended by CRLF."""
+    """`head` is everything between the request line and what frames the body, each line ended by CRLF."""
 
+    method: bytes = b"POST"
     target: bytes
     head: bytes
     body: bytes | AsyncIterator[bytes]

@@ -27,8 +27,8 @@ from router.domain.governance.budget import (
     Unit,
 )
 from router.domain.governance.sizing import Room
-from router.domain.ids import CallId, Epoch
-from router.domain.settlement import Outcome, Substituted
+from router.domain.ids import CallId, DeploymentId, Epoch, ProviderId
+from router.domain.settlement import Outcome, StoredRecord, StoredReply, Substituted
 from router.ports.account_states import AccountStates
 from router.ports.ledger import Ledger, LedgerUnavailable
 from tests.support.fakes import FakeClock, RecordingTelemetry
@@ -523,3 +523,29 @@ async def test_why_a_call_went_where_it_went_is_on_record(open_ledger: OpenLedge
         assert usual is not None
         assert ("batch", '{"a":"small"}', "small->large;down") == (chosen.priority, chosen.decision, chosen.substituted)
         assert (None, None, None) == (usual.priority, usual.decision, usual.substituted)
+
+
+async def test_a_reply_that_its_provider_keeps_is_found_by_its_id(open_ledger: OpenLedger) -> None:
+    kept = StoredReply("resp_\u00e9", DeploymentId("o/gpt"), ProviderId("o"), "second")
+    async with open_ledger() as ledger:
+        for number, stored in ((7, kept), (8, None), (9, kept._replace(id="resp_9"))):
+            await ledger.reserve(reservation(number), STARTED_NS)
+            ledger.settle(msgspec.structs.replace(settlement(number, key="k7"), stored=stored))
+        await ledger.read_call(CallId(7))  # what was settled is committed then
+
+        found = await ledger.read_stored("resp_\u00e9")
+        assert StoredRecord(key_id="k7", started_ns=STARTED_NS + 7, reply=kept) == found
+        assert await ledger.read_stored("resp_8") is None
+
+
+async def test_of_two_replies_of_one_id_the_later_is_found(open_ledger: OpenLedger) -> None:
+    kept = StoredReply("resp_1", DeploymentId("o/gpt"), ProviderId("o"), "")
+    async with open_ledger() as ledger:
+        for number, key in ((7, "k7"), (8, "k8")):
+            await ledger.reserve(reservation(number), STARTED_NS)
+            ledger.settle(msgspec.structs.replace(settlement(number, key=key), stored=kept))
+        await ledger.read_call(CallId(7))
+        found = await ledger.read_stored("resp_1")
+
+        assert found is not None
+        assert "k8" == found.key_id

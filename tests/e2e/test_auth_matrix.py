@@ -23,6 +23,7 @@ from router.facades.http.app import build_app
 from router.facades.http.voice import BY_PATH
 from router.lifecycle import Phase
 from router.pipeline.open import Pipeline
+from tests.support.asides import FedAsides
 from tests.support.fakes import (
     FakeClock,
     FakeDraw,
@@ -80,6 +81,12 @@ MATRIX = {
     "GET /models/{model_id:path}": KEYED,
     "GET /checkrein/v1/calls/{call_id}": (401, 404, 401, 404),  # no such call
     "POST /checkrein/v1/route/explain": KEYED,
+    **{f"POST {prefix}/messages/count_tokens": KEYED for prefix in ("", "/v1")},
+    **{
+        f"{method} {prefix}/responses/{{response_id}}{rest}": (401, 404, 401, 404)  # no such reply
+        for prefix in ("", "/v1")
+        for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/input_items"), ("POST", "/cancel"))
+    },
     "GET /admin/v1/keys": (401, 403, 401, 200),
     "POST /admin/v1/keys": (401, 403, 401, 400),  # a chat is no key
     "GET /admin/v1/keys/{key}": (401, 403, 401, 404),  # no such key
@@ -153,7 +160,7 @@ def routes_of_the_app() -> set[str]:
     admin = AdminDesks(
         keys=keys, tenants=tenants, budgets=budgets, limits=limits, breakers=health, usage=usage, ledger=ledger
     )
-    app = build_app(pipeline=pipeline, health=Phase(), admin=admin)
+    app = build_app(pipeline=pipeline, health=Phase(), admin=admin, asides=FedAsides())
     pending = list(app.routes)
     while pending:
         route = pending.pop()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 from router.facades.http.asgi import App, Message, Scope
 
@@ -14,6 +15,7 @@ class Exchange:
         path: str = "/v1/chat/completions",
         *parts: bytes,
         method: str = "POST",
+        query: str = "",
         headers: dict[str, str] | None = None,
         client: tuple[str, int] | None = ("127.0.0.1", 1),
     ) -> None:
@@ -26,7 +28,7 @@ class Exchange:
             "scheme": "http",
             "path": path,
             "raw_path": path.encode(),
-            "query_string": b"",
+            "query_string": query.encode(),
             "root_path": "",
             "headers": [(name.encode(), value.encode()) for name, value in fields.items()],
             "client": client,
@@ -63,6 +65,10 @@ class Exchange:
     @property
     def body(self) -> bytes:
         return b"".join([message["body"] for message in self.sent[1:]])
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
 
     @property
     def error(self) -> dict[str, object]:

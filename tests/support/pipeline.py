@@ -2,7 +2,7 @@
 
 from router.adapters.ledger_memory import MemoryLedger
 from router.domain.catalog import Snapshot
-from router.domain.dialects.dialect import CHAT
+from router.domain.dialects.dialect import CHAT, Grammar
 from router.domain.dialects.request import Request, read_request
 from router.domain.governance.budget import Crossed, Exhausted
 from router.domain.ids import Epoch
@@ -29,9 +29,9 @@ class BreakableLedger(MemoryLedger):
 class Rig:
     """Everything that a test of the pipeline wants to hold."""
 
-    def __init__(self, snapshot: Snapshot | None = None) -> None:
+    def __init__(self, snapshot: Snapshot | None = None, *, ledger: BreakableLedger | None = None) -> None:
         self.clock = fakes.FakeClock()
-        self.ledger = BreakableLedger(epoch=Epoch(1))
+        self.ledger = ledger or BreakableLedger(epoch=Epoch(1))
         self.telemetry = fakes.RecordingTelemetry()
         self.upstreams = fakes.FedUpstreams()
         self.snapshots = fakes.FixedSnapshots(snapshot or fakes.snapshot())
@@ -53,9 +53,13 @@ class Rig:
         return stream
 
     def call(
-        self, body: str = '{"model":"small","messages":[],"stream":true}', *, who: Principal | None = None
+        self,
+        body: str = '{"model":"small","messages":[],"stream":true}',
+        *,
+        who: Principal | None = None,
+        grammar: Grammar = CHAT,
     ) -> Call:
-        request = read_request(CHAT, body.encode())
+        request = read_request(grammar, body.encode())
         assert isinstance(request, Request), request
         return self.pipeline.call(
             request,

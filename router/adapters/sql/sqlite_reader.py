@@ -10,6 +10,7 @@ from router.adapters.sql.sqlite_rows import (
     read_call,
     read_calls_page,
     read_observed_totals,
+    read_stored,
 )
 from router.adapters.sql.sqlite_store import (
     SqliteThread,
@@ -21,6 +22,7 @@ from router.adapters.sql.sqlite_store import (
 )
 from router.adapters.sql.sqlite_usage import read_usage_report
 from router.domain.ids import CallId
+from router.domain.settlement import StoredRecord
 from router.ports.ledger import CallRecord, LedgerUnavailable
 from router.ports.ledger_pages import AttemptPlace, AttemptRecord, CallFilter
 from router.ports.observed import ObservedGroup, ObservedTotal
@@ -40,6 +42,9 @@ class SqliteReader:
 
     async def read_call(self, call_id: CallId) -> CallRecord | None:
         return await self._read(read_call, call_id)
+
+    async def read_stored(self, reply_id: str) -> StoredRecord | None:
+        return await self._read(read_stored, reply_id)
 
     async def read_calls(self, sought: CallFilter, before: CallId, limit: int) -> Sequence[CallRecord]:
         return await self._read(read_calls_page, sought, before, limit)

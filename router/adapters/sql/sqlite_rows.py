@@ -12,7 +12,7 @@ from router.domain.governance.account import Booking, Bucket
 from router.domain.governance.budget import NOTHING, Amounts
 from router.domain.ids import CallId, DeploymentId, Epoch, ProviderId
 from router.domain.money import NanoUsd
-from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlement
+from router.domain.settlement import AttemptRow, Outcome, Reservation, Settlement, StoredRecord, StoredReply
 from router.domain.stream import ReplyMode
 from router.domain.usage import TokenUsage
 from router.ports.ledger import CallRecord
@@ -53,6 +53,7 @@ _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(list[StoredAttempt])
 _bookings: Final = msgspec.json.Decoder(list[Booking])
 _amounts: Final = msgspec.json.Decoder(Amounts)
+_stored_reply: Final = msgspec.json.Decoder(StoredReply)
 
 
 def open_row(reservation: Reservation, epoch: Epoch, booked: str | None) -> Row:
@@ -161,6 +162,7 @@ def settled_row(settlement: Settlement, epoch: Epoch, hold_nano_usd: int, booked
         settlement.priority,
         settlement.decision,
         (None if settlement.substituted is None else settlement.substituted.text),
+        (None if settlement.stored is None else text_of(settlement.stored)),
         hold_nano_usd,
         booked,
         None if booked is None else text_of(settlement.spent),
@@ -170,6 +172,14 @@ def settled_row(settlement: Settlement, epoch: Epoch, hold_nano_usd: int, booked
 def read_call(connection: sqlite3.Connection, call_id: CallId) -> CallRecord | None:
     records = _records(connection.execute(sql.READ_CALL, (call_id,)))
     return records[0] if records else None
+
+
+def read_stored(connection: sqlite3.Connection, reply_id: str) -> StoredRecord | None:
+    row = connection.execute(sql.READ_STORED, (reply_id,)).fetchone()
+    if row is None:
+        return None
+    key_id, started_ns, stored = row
+    return StoredRecord(key_id=key_id, started_ns=started_ns, reply=_stored_reply.decode(stored))
 
 
 def read_calls_page(connection: sqlite3.Connection, sought: CallFilter, before: CallId, limit: int) -> list[CallRecord]:

@@ -35,11 +35,11 @@ INSERT INTO calls (
     id, epoch, request_id, key_id, organization, team, user, workflow_id, parent_call_id, agent, tags,
     route, stream, asked_model, served_deployment, served_model, started_ns, duration_ns, first_token_ns,
     outcome, fault, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
-    usage_estimated, cost_nano_usd, price_version, attempts, would_refuse, priority, decision, substituted,
+    usage_estimated, cost_nano_usd, price_version, attempts, would_refuse, priority, decision, substituted, stored,
     hold_nano_usd, booked, spent
 ) VALUES {} ON CONFLICT (id) DO NOTHING
 """
-_SETTLED: Final = f"({', '.join('?' * 37)})"
+_SETTLED: Final = f"({', '.join('?' * 38)})"
 SETTLE_CALLS: Final = {rows: _SETTLE.format(", ".join([_SETTLED] * rows)) for rows in ROWS}
 
 # What the provider used is unknown, so a hold is posted in full; without a hold the cost is unknown too.
@@ -99,6 +99,12 @@ FROM open_calls
 
 # One statement, so that a call which is settled meanwhile is seen once, open or settled.
 READ_CALL: Final = f"{_SETTLED_CALLS} WHERE id = ?1 UNION ALL {_OPEN_CALLS} WHERE id = ?1"
+
+# As the index has it: with another condition each row would be read.
+READ_STORED: Final = """
+SELECT key_id, started_ns, stored FROM calls
+WHERE stored IS NOT NULL AND json_extract(stored, '$[0]') = ? ORDER BY id DESC LIMIT 1
+"""
 
 # A filter that is NULL lets every call pass. What an open call does not know yet, no filter finds.
 _ASKED: Final = """

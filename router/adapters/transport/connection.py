@@ -81,7 +81,8 @@ class Connection(asyncio.Protocol):
         self._headers = []
         self._fed_bytes = 0
         self._transport.write(
-            b"POST %b HTTP/1.1\r\n%bcontent-length: %d\r\n\r\n%b" % (request.target, request.head, len(body), body)
+            b"%b %b HTTP/1.1\r\n%bcontent-length: %d\r\n\r\n%b"
+            % (request.method, request.target, request.head, len(body), body)
         )
         return reply
 
@@ -92,7 +93,8 @@ class Connection(asyncio.Protocol):
         self._headers = []
         self._fed_bytes = 0
         self._uploading = True
-        self._write(b"POST %b HTTP/1.1\r\n%btransfer-encoding: chunked\r\n\r\n" % (request.target, request.head))
+        line = b"%b %b HTTP/1.1\r\n" % (request.method, request.target)
+        self._write(line + request.head + b"transfer-encoding: chunked\r\n\r\n")
         return reply
 
     async def writable(self) -> None:

@@ -211,6 +211,17 @@ class ProviderReply:
             asyncio.get_running_loop().call_later(LINGER_S_MAX, self._reply.abort)
 
 
+class StoredAnswer(ProviderReply):
+    """A whole answer that is not a reply of a model, but may tell of one: an `error` in it is what it tells."""
+
+    __slots__ = ()
+
+    def _choose_body(self) -> "_Body":
+        if not 200 <= self._reply.status < 300:
+            return super()._choose_body()
+        return _Collected(REPLY_BYTES_MAX, partial(_conclude_object, self._errors))
+
+
 class _Stream:
     """Events as they come. An error event is a failure, not an event."""
 
@@ -284,6 +295,13 @@ class _Collected:
 
 
 def _conclude_whole(errors: ErrorReader, body: bytes) -> Event | Failure:
+    found = _conclude_object(errors, body)
+    if isinstance(found, Event) and _ERROR_MEMBER in body:
+        return errors.from_success(body.strip()) or found
+    return found
+
+
+def _conclude_object(errors: ErrorReader, body: bytes) -> Event | Failure:
     if len(body) > REPLY_BYTES_MAX:
         return errors.own(FailureKind.MALFORMED, f"answered with more than {REPLY_BYTES_MAX} bytes")
     text = body.strip()
@@ -291,8 +309,6 @@ def _conclude_whole(errors: ErrorReader, body: bytes) -> Event | Failure:
         return errors.own(FailureKind.EMPTY, "answered with an empty body")
     if text[0] != _OPENS or text[-1] != _CLOSES:  # a page of some proxy, or a reply that ended with its connection
         return errors.own(FailureKind.MALFORMED, "did not answer with a whole JSON object")
-    if _ERROR_MEMBER in text:
-        return errors.from_success(text) or Event(EventKind.COMPLETE, body)
     return Event(EventKind.COMPLETE, body)
 
 

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Mapping
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from router import VERSION
 from router.adapters.upstreams.error_body import ErrorReader, is_secret
-from router.adapters.upstreams.http_reply import ProviderReply, Shape
+from router.adapters.upstreams.http_reply import ProviderReply, Shape, StoredAnswer
 from router.adapters.upstreams.watch import Watches, timeout_words
 from router.domain.catalog import Credential, Provider, ProviderKind
 from router.domain.dialects.dialect import NAMED_EVENTS, Dialect
@@ -15,8 +15,9 @@ from router.domain.dialects.metered import METERED
 from router.domain.dispatch.failure import FailureKind
 from router.domain.instants import NS_PER_S
 from router.domain.stream import ReplyMode
+from router.ports.aside import AsideRequest
 from router.ports.clock import Clock
-from router.ports.transport import HttpRequest, Transport, TransportFailed
+from router.ports.transport import HttpReply, HttpRequest, Transport, TransportFailed
 from router.ports.upstream import UpstreamFailed, UpstreamRequest
 
 _JSON: Final = "application/json"
@@ -68,6 +69,8 @@ class HttpUpstream:
         url = urlsplit(provider.base_url)
         query = f"?{url.query}" if url.query else ""
         self._manner = _MANNERS[provider.kind]
+        self._query = url.query
+        self._paths = {dialect: f"{url.path.rstrip('/')}{path}" for dialect, path in self._manner.paths.items()}
         places = [*self._manner.paths.items(), *[(route, route) for route in self._manner.routes]]
         self._targets: Mapping[str, bytes] = {
             place: f"{url.path.rstrip('/')}{path}{query}".encode("ascii") for place, path in places
@@ -88,24 +91,9 @@ class HttpUpstream:
         """Connect, send and return at once. Raises `UpstreamFailed`."""
         started_s = asyncio.get_running_loop().time()
         total_ns = min(self._timeouts.total_ns, request.total_ns or self._timeouts.total_ns)
-        head = self._head_of(request)
-        if request.headers:
-            head += b"".join([b"%b: %b\r\n" % pair for pair in request.headers])
-        for name, value in self._manner.headers:
-            if name not in dict(request.headers):
-                head += b"%b: %b\r\n" % (name, value)
+        head = self._with(request.headers, self._head_of(request))
         message = HttpRequest(target=self._targets[request.route or request.dialect], head=head, body=request.body)
-        try:
-            if total_ns < self._timeouts.connect_ns:
-                async with asyncio.timeout(total_ns / NS_PER_S):
-                    reply = await self._transport.send(message)
-            else:
-                reply = await self._transport.send(message)
-        except TransportFailed as exc:
-            raise UpstreamFailed(self._errors.own(exc.kind, str(exc))) from exc
-        except TimeoutError as exc:
-            words = timeout_words(FailureKind.TOTAL_TIMEOUT, total_ns)
-            raise UpstreamFailed(self._errors.own(FailureKind.CONNECT_TIMEOUT, words)) from exc
+        reply = await self._send(message, total_ns)
         return ProviderReply(
             reply,
             mode=request.mode,
@@ -127,8 +115,62 @@ class HttpUpstream:
         mode = request.mode if request.route is None else None
         return self._heads.get((mode, credential)) or self._heads[mode, self._first]
 
+    async def ask(self, request: AsideRequest) -> bytes:
+        """Ask something beside inference, and return the whole answer. Raises `UpstreamFailed`.
+
+        No other credential speaks for one that is gone: what one of them stores, another does not know.
+        """
+        head = self._heads.get((ReplyMode.UNARY, request.credential))
+        if head is None:
+            raise UpstreamFailed(self._errors.own(FailureKind.CONNECT, "is not asked with this credential any more"))
+        started_s = asyncio.get_running_loop().time()
+        total_ns = min(self._timeouts.total_ns, request.total_ns)
+        query = "&".join(part for part in (self._query, urlencode(request.query)) if part)
+        path = "/".join((self._paths[request.dialect], *[quote(piece, safe="") for piece in request.below]))
+        message = HttpRequest(
+            method=request.method.encode(),
+            target=f"{path}{'?' if query else ''}{query}".encode("ascii"),
+            head=self._with(request.headers, head),
+            body=request.body,
+        )
+        reply = await self._send(message, total_ns)
+        answer = StoredAnswer(
+            reply,
+            mode=ReplyMode.UNARY,
+            started_s=started_s,
+            watches=self._watches,
+            total_ns=total_ns,
+            errors=self._errors,
+            clock=self._clock,
+        )
+        try:
+            return (await answer.read())[-1].raw
+        finally:
+            answer.abort()  # nothing happens where it is whole
+
     async def close(self) -> None:
         await self._transport.close()
+
+    def _with(self, headers: tuple[tuple[bytes, bytes], ...], head: bytes) -> bytes:
+        if headers:
+            head += b"".join([b"%b: %b\r\n" % pair for pair in headers])
+        for name, value in self._manner.headers:
+            if name not in dict(headers):
+                head += b"%b: %b\r\n" % (name, value)
+        return head
+
+    async def _send(self, message: HttpRequest, total_ns: int) -> HttpReply:
+        """Raises `UpstreamFailed`."""
+        try:
+            if total_ns < self._timeouts.connect_ns:
+                async with asyncio.timeout(total_ns / NS_PER_S):
+                    return await self._transport.send(message)
+            return await self._transport.send(message)
+        except TransportFailed as exc:
+            raise UpstreamFailed(self._errors.own(exc.kind, str(exc))) from exc
+        except TimeoutError as exc:
+            words = timeout_words(FailureKind.TOTAL_TIMEOUT, total_ns)
+            raise UpstreamFailed(self._errors.own(FailureKind.CONNECT_TIMEOUT, words)) from exc
 
 
 def _shape_of(request: UpstreamRequest) -> Shape:

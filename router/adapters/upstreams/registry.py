@@ -31,6 +31,11 @@ class UpstreamRegistry:
     def find(self, provider: ProviderId) -> Upstream:
         return self._upstreams.get(provider) or self._retired[provider]
 
+    def find_aside(self, provider: ProviderId) -> HttpUpstream | None:
+        """The `Asides` port: of those in force, for what a retired one stores nobody answers any more."""
+        upstream = self._upstreams.get(provider)
+        return upstream if isinstance(upstream, HttpUpstream) else None
+
     async def apply(self, snapshot: Snapshot) -> None:
         """Follow a reload. New upstreams are built first: ValueError or OSError then changes nothing."""
         built = {

@@ -5,7 +5,7 @@ price, place and pass on a request without a model of its own for each member: n
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -71,11 +71,11 @@ class Grammar:
     form: bool = False
     """Requests may come as multipart/form-data, with files."""
     needs_model: bool = True
+    metered: bool = field(init=False)
+    """It is priced by units beside tokens."""
 
-    @property
-    def metered(self) -> bool:
-        """It is priced by units beside tokens."""
-        return self.route is not None
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metered", self.route is not None)
 
 
 _TUNING: Final = (

@@ -54,6 +54,9 @@ class Meter(ABC):
         "wants_usage",
     )
 
+    reply_id: str | None = None
+    """Under which the provider keeps the reply, in dialects whose later requests may name it."""
+
     def __init__(
         self,
         *,

@@ -10,6 +10,8 @@ from router.domain.dialects.meter import ABSENT, Meter, decode, failure_of, payl
 from router.domain.stream import Event, EventKind
 from router.domain.usage import estimate_tokens, read_usage
 
+REPLY_ID_CHARS_MAX: Final = 256
+"""A longer id is passed on, and not remembered."""
 _ONLY_CHOICE: Final = 0
 _ENDS: Final = ("response.completed", "response.incomplete")
 _FAILS: Final = ("response.failed", "error")
@@ -30,6 +32,7 @@ class _Event(msgspec.Struct, gc=False):
 
 
 class _Response(msgspec.Struct, gc=False):
+    id: Raw = ABSENT
     usage: Raw = ABSENT
     error: Raw = ABSENT
     model: Raw = ABSENT
@@ -44,7 +47,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class ResponsesMeter(Meter):
-    __slots__ = ("_begun", "_items", "_sequence")
+    __slots__ = ("_begun", "_items", "_sequence", "reply_id")
 
     def __init__(
         self, *, wants_usage: bool, tokens_max: int | None = None, allow: Callable[[int], int] | None = None
@@ -55,6 +58,7 @@ class ResponsesMeter(Meter):
         self._items: list[Raw] = []
         """Those that are whole: kept only where the stream may have to be cut."""
         self._sequence = 0
+        self.reply_id: str | None = None
 
     def cut(self) -> list[Event]:
         """End it as incomplete, with the items that were whole; what is half said, the caller has seen."""
@@ -92,7 +96,9 @@ class ResponsesMeter(Meter):
             return False
         elif kind == "response.created" and something(event.response):
             self._begun = event.response
-            self.served_model = read_text(decode(_response, event.response).model)
+            begun = decode(_response, event.response)
+            self.served_model = read_text(begun.model)
+            self._name(begun)
         return True
 
     def _complete(self, raw: bytes) -> None:
@@ -107,9 +113,15 @@ class ResponsesMeter(Meter):
             return
         reply = decode(_response, response)
         self.served_model = read_text(reply.model) or self.served_model
+        self._name(reply)
         self.usage = read_usage(reply.usage) if something(reply.usage) else None
         if self.usage is None and not self.counted_tokens:
             self.counted_tokens = estimate_tokens(len(reply.output))
+
+    def _name(self, reply: _Response) -> None:
+        name = read_text(reply.id)
+        if name and len(name) <= REPLY_ID_CHARS_MAX:
+            self.reply_id = name
 
     def _adds(self) -> None:
         self.started = True

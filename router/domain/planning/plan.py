@@ -35,6 +35,8 @@ class RoutePlan(msgspec.Struct, frozen=True, kw_only=True):
     """Whose the conversation is, as far as we know: what it wrote for itself is not sent to another provider."""
     pinned: TargetId | None = None
     """Where its conversation was, if it is known to go on."""
+    stored: bool = False
+    """It builds on what is stored at its candidates: no other model can go on from there."""
     directives: Directives = NO_DIRECTIVES
     conversation: Conversation | None = None
     chain: Chain = ()

@@ -1,4 +1,5 @@
-"""Serve everything that is not an inference route: models, calls, health, documentation. FastAPI: time matters less."""
+"""Serve everything that is not a hot route: models, calls, stored replies, health, documentation. FastAPI: time matters
+less."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
@@ -15,14 +16,17 @@ from router.domain.metadata import Metadata, read_metadata
 from router.domain.principal import Permission, Principal
 from router.domain.settlement import Labels
 from router.facades.http.admin.desks import AdminDesks
+from router.facades.http.count_tokens import count_routes
 from router.facades.http.errors import error_body, error_headers
 from router.facades.http.explain import explain_routes
 from router.facades.http.health import health_router
 from router.facades.http.openapi import ERROR_SCHEMA, path_item
 from router.facades.http.peer import is_local
 from router.facades.http.schema import CallView, ModelList, ModelView, view_call
+from router.facades.http.stored import stored_routes
 from router.facades.http.voice import VOICES
 from router.pipeline.open import INTERNAL, Pipeline
+from router.ports.aside import Asides
 from router.ports.health import Health
 from router.ports.ledger import LedgerUnavailable
 
@@ -38,9 +42,17 @@ _NO_CALL: Final = "No call of this key has this id. Take it from the `x-checkrei
 
 
 def build_app(
-    *, pipeline: Pipeline, health: Health, max_body: int = _BODY_BYTES_MAX, admin: AdminDesks = _NOTHING_TO_ADMINISTER
+    *,
+    pipeline: Pipeline,
+    health: Health,
+    max_body: int = _BODY_BYTES_MAX,
+    admin: AdminDesks = _NOTHING_TO_ADMINISTER,
+    asides: Asides | None = None,
 ) -> FastAPI:
-    """Build the application behind the hot routes. Every route but health and documentation needs a key."""
+    """Build the application behind the hot routes. Every route but health and documentation needs a key.
+
+    `asides`: whom to ask beside inference; None: nobody, and there are no routes for it.
+    """
     app = FastAPI(title="Checkrein", version=VERSION, redoc_url=None, redirect_slashes=False)
     _describe(app, *admin.schemas())
     _answer_errors(app, pipeline)
@@ -83,9 +95,11 @@ def build_app(
             raise refuse(Fault.NOT_FOUND, _NO_CALL)
         return view_call(record)
 
-    app.include_router(explain_routes(pipeline, principal, max_body=max_body))
-    for routes in admin.routes(principal):
-        app.include_router(routes)
+    routes = [explain_routes(pipeline, principal, max_body=max_body), *admin.routes(principal)]
+    if asides is not None:
+        routes += stored_routes(pipeline, asides, principal), count_routes(pipeline, asides, max_body=max_body)
+    for one in routes:
+        app.include_router(one)
     return app
 
 

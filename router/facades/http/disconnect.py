@@ -1,14 +1,19 @@
 """Notice that the caller is gone: at once and at no cost under our own listener, by a watching task elsewhere."""
 
-from asyncio import Task, TaskGroup, current_task
-from collections.abc import AsyncIterator, Callable
+from asyncio import CancelledError, Task, TaskGroup, current_task
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
+from typing import TypeVar
 
+from router.domain.faults import RouterError
 from router.domain.settlement import Outcome
 from router.facades.http.asgi import Receive
+from router.facades.http.body import CallerGone
 from router.facades.http.protocol import FrontProtocol
 from router.pipeline.call import Call
+
+T = TypeVar("T")
 
 
 class Polled:
@@ -41,6 +46,36 @@ async def polled(receive: Receive) -> AsyncIterator[Polled]:
             yield connection
         finally:
             watcher.cancel()
+
+
+async def while_there(receive: Receive, work: Callable[[], Awaitable[T]]) -> T:
+    """Return what `work` does, for a request that is no call. Raises its `RouterError`, or `CallerGone` once it is
+    cancelled.
+
+    Begin it after the body was read, as `polled`.
+    """
+    task, gone = current_task(), False
+    refused: RouterError | None = None
+    assert task is not None, "a request has a task"
+
+    def leave() -> None:
+        nonlocal gone
+        gone = True
+        task.cancel()
+
+    async with polled(receive) as connection:
+        connection.on_gone = leave
+        try:
+            return await work()
+        except RouterError as exc:
+            refused = exc  # which the group of tasks would wrap
+        except CancelledError:
+            if not gone:
+                raise
+            task.uncancel()
+        finally:
+            connection.on_gone = None
+    raise CallerGone if refused is None else refused
 
 
 class CallerWatch:

@@ -1,14 +1,16 @@
 """What a server that was killed had promised is there at the next start, once, whatever it had committed."""
 
 import asyncio
+import shutil
 import sqlite3
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from router.domain.ids import CallId, Epoch
-from router.domain.settlement import Outcome
+from router.domain.ids import CallId, DeploymentId, Epoch, ProviderId
+from router.domain.settlement import Outcome, StoredRecord, StoredReply
 from router.ports.ledger import CallRecord
 from router.ports.telemetry import Anomaly
 from tests.support.fakes import RecordingTelemetry
@@ -185,3 +187,16 @@ async def test_a_replayed_row_that_no_store_can_hold_is_counted(path: Path) -> N
     async with opened(path, telemetry) as ledger:
         assert recovered_record(1, hold=70) == await ledger.read_call(CallId(1))
     assert [(Anomaly.LEDGER_ROW_DROPPED, 1)] == telemetry.anomalies
+
+
+async def test_where_a_reply_is_stored_is_known_though_its_row_was_never_committed(path: Path, tmp_path: Path) -> None:
+    kept = StoredReply("resp_1", DeploymentId("o/gpt"), ProviderId("o"), "second")
+    after = tmp_path / "after"
+    async with opened(path) as ledger:
+        await ledger.reserve(reservation(7), STARTED_NS)
+        ledger.settle(msgspec.structs.replace(settlement(7), stored=kept))
+        shutil.copytree(tmp_path, after, ignore=lambda *_: ["after"])  # as the disk is when the process is killed
+        assert await ledger.read_stored("resp_1") is None
+
+    async with opened(after / path.name) as ledger:
+        assert StoredRecord(key_id="ci", started_ns=STARTED_NS + 7, reply=kept) == await ledger.read_stored("resp_1")

@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from router.domain.catalog import Model
+from router.domain.dialects.dialect import RESPONSES, Dialect
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import Fault, Refusal, RouterError
 from router.domain.governance.budget import Crossed, Exhausted
-from router.domain.ids import Epoch
+from router.domain.ids import Epoch, ModelName
 from router.domain.metadata import Metadata
-from router.domain.settlement import Labels, Outcome, Reservation
+from router.domain.settlement import Labels, Outcome, Reservation, StoredRecord
 from router.domain.stream import END_EVENT, ERROR_EVENT, Event, EventKind
 from router.domain.usage import TokenUsage
 from router.pipeline.admit import Gate
-from tests.support.fakes import chunk, principal, usage_chunk
+from tests.support.fakes import chunk, deployment, principal, snapshot, usage_chunk
 from tests.support.pipeline import BreakableLedger, Rig
 from tests.support.waiting import turns
 
@@ -258,3 +261,49 @@ def test_a_request_id_is_the_callers_own_or_a_new_one() -> None:
 
     assert "mine" == rig.pipeline.request_id(Metadata(request_id="mine", labels=Labels()))
     assert rig.pipeline.request_id(Metadata(labels=Labels())) != rig.pipeline.request_id(Metadata(labels=Labels()))
+
+
+class SlowHistory(BreakableLedger):
+    """Says what is stored when a test allows it."""
+
+    def __init__(self) -> None:
+        super().__init__(epoch=Epoch(1))
+        self.asked, self.told = asyncio.Event(), asyncio.Event()
+
+    async def read_stored(self, reply_id: str) -> StoredRecord | None:
+        self.asked.set()
+        await self.told.wait()
+        return await super().read_stored(reply_id)
+
+
+@pytest.mark.parametrize("how", ["drain", "caller"])
+async def test_a_call_that_ends_while_it_looks_for_what_it_builds_on_is_sent_nowhere(how: str) -> None:
+    ledger = SlowHistory()
+    speaks = replace(deployment(), dialects=frozenset({Dialect.RESPONSES}))
+    small = Model(name=ModelName("small"), deployments=(speaks,))
+    rig = Rig(replace(snapshot(), models={small.name: small}), ledger=ledger)
+    rig.upstream()
+    call = rig.call('{"model":"small","input":"hi","previous_response_id":"resp_1"}', grammar=RESPONSES)
+    said: list[str] = []
+
+    async def serve() -> None:
+        try:
+            with rig.pipeline.open(call) as reply:
+                await reply.read()
+        except RouterError as exc:
+            said.append(exc.refusal.message)
+
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(serve())
+        await ledger.asked.wait()
+        if how == "drain":
+            rig.pipeline.interrupt_all(Refusal(fault=Fault.OVERLOADED, message="It stops."))
+            ledger.told.set()
+        else:
+            serving.cancel()
+
+    assert (["It stops."] if how == "drain" else []) == said
+    record = await ledger.read_call(call.id)
+    assert record is not None
+    assert ("interrupted" if how == "drain" else "client_cancelled") == record.outcome
+    assert [] == rig.upstreams.requests

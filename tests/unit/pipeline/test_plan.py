@@ -6,9 +6,10 @@ import pytest
 
 from router.domain.catalog import Deployment, Model, Snapshot, Strategy, Substitute
 from router.domain.dialects.chat_meter import ChatMeter
-from router.domain.dialects.dialect import EMBEDDINGS, Dialect
+from router.domain.dialects.dialect import EMBEDDINGS, RESPONSES, Dialect
 from router.domain.dialects.request import Request, read_request
-from router.domain.dispatch.failure import Fallback
+from router.domain.dispatch.breakers import Passage
+from router.domain.dispatch.failure import Fallback, Verdict
 from router.domain.dispatch.machine import Widen
 from router.domain.faults import Fault, Refusal
 from router.domain.governance.priority import Classed
@@ -16,8 +17,10 @@ from router.domain.governance.rate import RateLimit, Unit, costs_of
 from router.domain.ids import DeploymentId, ModelName, ProviderId
 from router.domain.planning.eligibility import DropReason
 from router.domain.planning.plan import RoutePlan
+from router.domain.planning.stored import Basis
 from router.domain.planning.substitution import Reason
 from router.domain.principal import Principal
+from router.domain.settlement import StoredReply
 from router.pipeline.flight import Flight
 from tests.support.attempts import attempt as begun_attempt
 from tests.support.fakes import SECOND, FedStream, deployment, eject, principal, snapshot
@@ -391,3 +394,55 @@ def test_what_a_reload_adds_is_counted_from_the_next_call_on() -> None:
 
     assert before is None
     assert rig.pipeline.planner.started(only, 1, 1) is not None
+
+
+BUILT = '{"model":"small","input":"hi","previous_response_id":"resp_1"}'
+SPEAKS = frozenset({Dialect.CHAT, Dialect.RESPONSES})
+
+
+def built_on(rig: Rig, basis: Basis, body: str = BUILT) -> RoutePlan:
+    call = rig.call(body, grammar=RESPONSES)
+    plan = rig.pipeline.planner.plan(call, basis)
+    assert isinstance(plan, RoutePlan), plan
+    return plan
+
+
+def stored_at(one: Deployment) -> Basis:
+    return Basis("previous_response_id", StoredReply("resp_1", one.id, one.provider, one.credential))
+
+
+def test_a_call_goes_where_that_is_stored_on_which_it_builds_and_nowhere_else() -> None:
+    places = [place(name, dialects=SPEAKS) for name in "abc"]
+    rig = Rig(routed(*places, fallbacks=(ModelName("other"),)))
+    plan = built_on(rig, stored_at(places[2]))
+    named = built_on(rig, stored_at(places[2]), BUILT[:-1] + ',"fallbacks":["other"]}')
+
+    assert ["c"] == order(plan) == order(named)
+    assert ("c", True, ProviderId("up")) == (plan.pinned, plan.stored, plan.home)
+    call = rig.call(BUILT, grammar=RESPONSES)
+    assert [(), ()] == [rig.pipeline.planner.fallbacks(call, one, Fallback.ANY) for one in (plan, named)]
+
+
+def test_a_holder_that_rests_has_no_stand_in() -> None:
+    places = [place(name, dialects=SPEAKS) for name in "abc"]
+    rig = Rig(routed(*places))
+    now = rig.clock.monotonic_ns()
+    for _ in range(20):
+        passage = rig.pipeline.means.breakers.enter(places[1], now)
+        if isinstance(passage, Passage):
+            passage.failed(Verdict(fault=Fault.UPSTREAM_ERROR, counts=True), now=now)
+    plan = built_on(rig, stored_at(places[1]))
+
+    assert ([], [("b", DropReason.RESTING)]) == (
+        order(plan),
+        [(one.deployment.id, one.reason) for one in plan.dropped],
+    )
+
+
+def test_what_nobody_can_have_stored_is_refused_before_anybody_is_asked() -> None:
+    rig = Rig(routed(*(place(name, dialects=SPEAKS) for name in "ab")))
+    call = rig.call(BUILT, grammar=RESPONSES)
+    refusal = rig.pipeline.planner.plan(call, Basis("previous_response_id", None))
+
+    assert isinstance(refusal, Refusal)
+    assert (Fault.NOT_FOUND, "previous_response_id") == (refusal.fault, refusal.param)

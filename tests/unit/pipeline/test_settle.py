@@ -1,5 +1,6 @@
 """What a closed call adds up to, and who is told."""
 
+import json
 from dataclasses import replace
 
 import msgspec
@@ -7,18 +8,22 @@ import pytest
 
 from router.domain.catalog import Deployment
 from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.dialect import RESPONSES
+from router.domain.dialects.responses_meter import ResponsesMeter
+from router.domain.dialects.responses_reply_to_chat import ResponsesToChat
 from router.domain.faults import Fault
-from router.domain.ids import DeploymentId, ModelName
+from router.domain.ids import DeploymentId, Epoch, KeyId, ModelName
 from router.domain.money import NanoUsd
-from router.domain.settlement import Outcome, Settlement, Substituted
+from router.domain.settlement import Outcome, Settlement, StoredReply, Substituted
 from router.domain.stream import Event, EventKind
 from router.pipeline.call import Call
 from router.pipeline.flight import Flight
 from router.pipeline.settle import settlement_of
 from router.ports.telemetry import Anomaly
 from tests.support.attempts import attempt as begun_attempt
+from tests.support.dialects import response
 from tests.support.fakes import PRICE, FedStream, chunk, deployment, usage_chunk
-from tests.support.pipeline import Rig
+from tests.support.pipeline import BreakableLedger, Rig
 
 
 def attempted(call: Call, *events: Event, priced: bool = True, at: Deployment | None = None) -> None:
@@ -132,3 +137,50 @@ def test_nobody_is_a_substitute_who_served_nothing() -> None:
 
     assert found.substituted is None
     assert found.decision is not None
+
+
+def answered(rig: Rig, **fields: object) -> Settlement:
+    body = json.dumps({"model": "small", "input": "hi", **fields})
+    call = rig.call(body, grammar=RESPONSES)
+    attempt = begun_attempt(1, replace(deployment(), credential="second"), card=PRICE)
+    attempt.flight = Flight(FedStream(), ResponsesMeter(wants_usage=True))
+    attempt.flight.meter.take([Event(EventKind.COMPLETE, json.dumps(response()).encode())])
+    call.attempts.append(attempt)
+    call.close(Outcome.COMPLETED)
+    assert call.settlement is not None
+    return call.settlement
+
+
+class Forgetful(BreakableLedger):
+    """Has committed nothing yet."""
+
+    async def read_stored(self, reply_id: str) -> None:
+        del reply_id
+
+
+async def test_a_reply_that_is_stored_is_recalled_by_its_key() -> None:
+    rig = Rig(ledger=Forgetful(Epoch(1)))
+    stored = answered(rig).stored
+
+    assert StoredReply("resp_1", deployment().id, deployment().provider, "second") == stored
+    assert stored == await rig.pipeline.recall.find("resp_1", KeyId("ci"))
+    assert await rig.pipeline.recall.find("resp_1", KeyId("other")) is None
+
+
+def test_a_reply_that_its_caller_wants_not_stored_is_not_recalled() -> None:
+    assert [None, "resp_1"] == [
+        None if one is None else one.id for one in (answered(Rig(), store=store).stored for store in (False, True))
+    ]
+
+
+def test_a_translated_reply_is_stored_nowhere() -> None:
+    call = Rig().call()
+    attempted(call, chunk("a"), usage_chunk(1, 1))
+    (attempt,) = call.attempts
+    assert attempt.flight is not None
+    attempt.flight = Flight(FedStream(), ResponsesMeter(wants_usage=True))
+    attempt.flight.meter.take([Event(EventKind.COMPLETE, json.dumps(response()).encode())])
+    attempt.translator = ResponsesToChat(reply_id="c", created_s=1, wants_usage=True)
+    call.outcome = Outcome.COMPLETED
+
+    assert settlement_of(call, call.arrived).stored is None

@@ -1,4 +1,4 @@
-"""Every reading of the server's own ledger waits for what was settled; what it reads is in the contract suites."""
+"""All readings of the server's own ledger but one wait for what was settled. What they read: the contract suites."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -34,3 +34,10 @@ async def test_a_ledger_that_cannot_catch_up_is_not_read(reader: SqliteReader) -
         await history.read_attempts(CallFilter(), (CallId(1), 1), 1)
     with pytest.raises(LedgerUnavailable):
         await history.usage(UsageQuery(by=("key",)))
+
+
+async def test_where_a_reply_is_stored_is_read_without_waiting(reader: SqliteReader) -> None:
+    async def fail() -> None:
+        raise LedgerUnavailable("nobody is to ask for this")
+
+    assert await SqliteHistory(reader, fail).read_stored("resp_1") is None

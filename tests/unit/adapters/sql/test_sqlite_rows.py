@@ -15,13 +15,14 @@ from router.adapters.sql.sqlite_rows import (
     read_booking,
     read_call,
     read_observed_totals,
+    read_stored,
     settled_row,
 )
 from router.domain.faults import Fault
 from router.domain.governance.accounts import Accounts
 from router.domain.governance.budget import NOTHING, Amounts, BudgetId
-from router.domain.ids import CallId, Epoch
-from router.domain.settlement import Reservation
+from router.domain.ids import CallId, DeploymentId, Epoch, ProviderId
+from router.domain.settlement import Reservation, StoredRecord, StoredReply
 from tests.support.ledger_facts import (
     STARTED_NS,
     attempt,
@@ -171,3 +172,16 @@ def test_what_observing_let_pass_is_added_up(connection: sqlite3.Connection) -> 
     assert [("ci", 1)] == [
         (total.group, total.calls) for total in read_observed_totals(connection, "key", STARTED_NS + 3)
     ]
+
+
+def test_a_stored_reply_is_found_by_its_index_and_nothing_else_is_in_there(connection: sqlite3.Connection) -> None:
+    steps = connection.execute(f"EXPLAIN QUERY PLAN {sql.READ_STORED}", ("resp_1",)).fetchall()
+    kept = StoredReply("resp_1", DeploymentId("o/gpt"), ProviderId("o"), "")
+    for number, stored in ((7, None), (8, kept)):
+        settled = msgspec.structs.replace(settlement(number), stored=stored)
+        connection.execute(sql.SETTLE_CALLS[1], settled_row(settled, EPOCH, 0, None))
+
+    assert ["SEARCH calls USING INDEX calls_by_stored_id (<expr>=?)"] == [step[3] for step in steps]
+    found = read_stored(connection, "resp_1")
+    assert found == StoredRecord(key_id="ci", started_ns=STARTED_NS + 8, reply=kept)
+    assert read_stored(connection, "resp_2") is None

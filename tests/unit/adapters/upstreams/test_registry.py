@@ -135,3 +135,14 @@ async def test_close_closes_all() -> None:
     await stage.registry.close()
 
     assert [1, 1] == [transport.closed for transport in stage.transports]
+
+
+async def test_only_who_is_in_force_and_has_routes_for_it_is_asked_beside_inference() -> None:
+    stage = Stage()
+    scripted = replace(openai("b"), kind=ProviderKind.SCRIPTED)
+    await stage.apply(openai("a"), scripted)
+    known = stage.registry.find_aside(ProviderId("a"))
+    await stage.apply(scripted)
+
+    assert isinstance(known, HttpUpstream)
+    assert [None, None] == [stage.registry.find_aside(ProviderId(name)) for name in "ab"]

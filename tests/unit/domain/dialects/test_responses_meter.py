@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from router.domain.dialects.responses_meter import ResponsesMeter
+from router.domain.dialects.responses_meter import REPLY_ID_CHARS_MAX, ResponsesMeter
 from router.domain.dispatch.failure import FailureKind
 from router.domain.stream import END_EVENT, Event, EventKind
 from router.domain.usage import TokenUsage
@@ -94,3 +94,19 @@ def test_a_stream_that_grew_too_long_ends_as_incomplete_with_what_was_whole() ->
         said["response"]["incomplete_details"],
     )
     assert ["item_1"] == [item["id"] for item in said["response"]["output"]]
+
+
+def test_the_id_of_a_reply_is_known_from_its_beginning_on() -> None:
+    streamed, whole = ResponsesMeter(wants_usage=True), ResponsesMeter(wants_usage=True)
+    streamed.take(chunks(*response_events()[:1]))
+    whole.take([Event(EventKind.COMPLETE, json.dumps(response()).encode())])
+
+    assert ("resp_1", "resp_1") == (streamed.reply_id, whole.reply_id)
+
+
+@pytest.mark.parametrize("name", ["", None, 7, "r" * (REPLY_ID_CHARS_MAX + 1)])
+def test_what_no_later_request_could_name_is_no_id(name: object) -> None:
+    meter = ResponsesMeter(wants_usage=True)
+    meter.take([Event(EventKind.COMPLETE, json.dumps({**response(), "id": name}).encode())])
+
+    assert (None, True) == (meter.reply_id, meter.finished)
