@@ -20,7 +20,7 @@ from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.adapters.upstreams.sse import SseSplitter
 from router.domain.catalog import Deployment, Model, Provider, ProviderKind, Snapshot, Strategy, Timeouts
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.dialects.dialect import CHAT
 from router.domain.dialects.request import Request, read_request, upstream_body
 from router.domain.governance.accounts import Accounts

@@ -10,7 +10,7 @@ import pytest
 from router.adapters.upstreams.error_body import ErrorReader
 from router.adapters.upstreams.litellm_bridge import DROPPED_HEADER, LitellmBridge
 from router.adapters.upstreams.litellm_reply import BUFFER_BYTES_MAX
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.dispatch.failure import FailureKind, verdict_of
 from router.domain.faults import Fault
 from router.domain.stream import Event, EventKind, ReplyMode

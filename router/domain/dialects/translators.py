@@ -9,13 +9,14 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from router.domain.dialects import messages_request, responses_request
 from router.domain.dialects.dialect import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, Dialect
-from router.domain.dialects.messages_reply_from_chat import ChatToMessages
-from router.domain.dialects.messages_reply_to_chat import MessagesToChat
+from router.domain.dialects.messages import request as messages_request
+from router.domain.dialects.messages.reply_from_chat import ChatToMessages
+from router.domain.dialects.messages.reply_to_chat import MessagesToChat
 from router.domain.dialects.request import Request
-from router.domain.dialects.responses_reply_from_chat import ChatToResponses
-from router.domain.dialects.responses_reply_to_chat import ResponsesToChat
+from router.domain.dialects.responses import request as responses_request
+from router.domain.dialects.responses.reply_from_chat import ChatToResponses
+from router.domain.dialects.responses.reply_to_chat import ResponsesToChat
 from router.domain.dialects.translation import ReplyTranslator, Translated, Untranslatable
 from router.domain.stream import Event
 from router.domain.usage import estimate_tokens

@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.dispatch.breaker import BreakerTerms
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import Fault

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from router.domain.catalog import Deployment
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.faults import Fault
 from router.domain.ids import DeploymentId, ModelName
 from router.domain.money import NanoUsd
