@@ -6,7 +6,9 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from router.domain.dialects.meter import ABSENT, Meter, decode, failure_of, joined, read_text, something
+from router.domain.dialects.meter import Meter, failure_of, read_text, something
+from router.domain.dialects.raw_json import ABSENT
+from router.domain.dialects.sse_payload import payload_of, read
 from router.domain.stream import Event, EventKind
 from router.domain.usage import estimate_tokens, read_usage
 
@@ -57,7 +59,7 @@ class ChatMeter(Meter):
         return [_length_event(b"chat.completion.chunk", b'"delta":{}', self._unfinished)]
 
     def _chunk(self, raw: bytes) -> bool:
-        chunk = decode(_reply, memoryview(raw)[_DATA:] if raw.find(b"\n") == len(raw) - 2 else joined(raw))
+        chunk = read(_reply, memoryview(raw)[_DATA:] if raw.find(b"\n") == len(raw) - 2 else payload_of(raw))
         if chunk.error is not ABSENT and something(chunk.error):
             self.failure = failure_of(chunk.error)
             return False
@@ -79,7 +81,7 @@ class ChatMeter(Meter):
         return True
 
     def _complete(self, raw: bytes) -> None:
-        reply = decode(_whole, raw)
+        reply = read(_whole, raw)
         if something(reply.error):
             self.failure = failure_of(reply.error)
             return
@@ -106,7 +108,7 @@ def _length_event(kind: bytes, nothing: bytes, choices: Iterable[int]) -> Event:
 def _text_size(raw: bytes) -> int:
     """Count the bytes that a unary reply says, in all its choices."""
     try:
-        choices = decode(_reply, raw).choices or ()
+        choices = read(_reply, raw).choices or ()
     except (msgspec.DecodeError, RecursionError):
         return 0
     return sum(len(bytes(choice.message.content if choice.message else choice.text)) for choice in choices)

@@ -79,7 +79,7 @@ def history_from_chat(messages: Raw, losses: Losses) -> tuple[Raw | None, Raw]:
         members = _MEMBERS.get(role)
         if members is None:
             raise Unsayable(f"{where}.role", f"Messages has no messages of the role `{role}`.")
-        losses.lose_unknown(message, members, where, "Messages")
+        losses.lose_unknown(message, members, where)
         if role == "system" or role == "developer":
             _say(system, message, where, losses)
             continue
@@ -156,7 +156,7 @@ def _thought(part: Fields, where: str) -> Block | None:
 
 
 def _call(call: Fields, where: str, losses: Losses) -> Block:
-    losses.lose_unknown(call, _TOOL_CALL, where, "Messages")
+    losses.lose_unknown(call, _TOOL_CALL, where)
     if "type" in call and (kind := read_type(call, where)) != "function":
         # It cannot be left out: its answer would then answer nothing.
         raise Unsayable(f"{where}.type", f"Messages has no tool calls of type `{kind}`. Use functions.")

@@ -47,7 +47,7 @@ def history_to_chat(system: Raw | None, messages: Raw, losses: Losses) -> Raw:
             written.append({"role": _ROLES["system"], "content": content})
     for position, message in enumerate(read_objects(messages, "messages")):
         where = f"messages[{position}]"
-        losses.lose_unknown(message, _MESSAGE, where, "Chat Completions")
+        losses.lose_unknown(message, _MESSAGE, where)
         role = read_member(message, "role", where)
         content_at = f"{where}.content"
         raw = message.get("content", NULL)
@@ -123,7 +123,7 @@ class _User:
             self._written.append({"role": _ROLES["user"], "content": _short(parts)})
 
     def _answer(self, block: Fields, where: str) -> None:
-        self._losses.lose_unknown(block, _TOOL_RESULT, where, "Chat Completions")
+        self._losses.lose_unknown(block, _TOOL_RESULT, where)
         call_id = read_member(block, "tool_use_id", where)
         message = {"role": _ROLES["tool"], "tool_call_id": encode(call_id)}
         raw = block.get("content", NULL)
@@ -182,7 +182,7 @@ def _assistant(blocks: list[dict[str, Raw]], where: str, losses: Losses) -> Mess
 
 
 def _call(block: Fields, where: str, losses: Losses) -> Message:
-    losses.lose_unknown(block, _TOOL_USE, where, "Chat Completions", _TOOL_USE_DEFAULTS)
+    losses.lose_unknown(block, _TOOL_USE, where, _TOOL_USE_DEFAULTS)
     try:
         arguments = quoted(block.get("input", Raw(b"{}")))
     except UnicodeDecodeError:

@@ -6,7 +6,9 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from router.domain.dialects.meter import ABSENT, Meter, decode, failure_of, payload, read_text, something
+from router.domain.dialects.meter import Meter, failure_of, read_text, something
+from router.domain.dialects.raw_json import ABSENT
+from router.domain.dialects.sse_payload import payload_of, read
 from router.domain.stream import Event, EventKind
 from router.domain.usage import TokenUsage, estimate_tokens, fit, read_usage
 
@@ -89,7 +91,7 @@ class MessagesMeter(Meter):
         ]
 
     def _chunk(self, raw: bytes) -> bool:
-        event = decode(_event, payload(raw))
+        event = read(_event, payload_of(raw))
         kind = event.type
         if kind == "content_block_delta":
             self._adds(event.delta)
@@ -117,7 +119,7 @@ class MessagesMeter(Meter):
         return True
 
     def _complete(self, raw: bytes) -> None:
-        reply = decode(_whole, raw)
+        reply = read(_whole, raw)
         if something(reply.error):
             self.failure = failure_of(reply.error)
             return

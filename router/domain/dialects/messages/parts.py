@@ -55,17 +55,17 @@ def part_from_chat(part: Fields, where: str, losses: Losses) -> dict[str, Raw] |
     kind = read_type(part, where)
     cache_control = present(part, "cache_control")
     if kind == "text":
-        losses.lose_unknown(part, _TEXT_PART, where, "Messages")
+        losses.lose_unknown(part, _TEXT_PART, where)
         text = part.get("text", NULL)
         return text_block(text, cache_control) if _says(text, f"{where}.text") else None
     if kind == "refusal":
         text = part.get("refusal", NULL)
         return text_block(text) if _says(text, f"{where}.refusal") else None
     if kind == "image_url":
-        losses.lose_unknown(part, _IMAGE_PART, where, "Messages")
+        losses.lose_unknown(part, _IMAGE_PART, where)
         block = _image_from_chat(part, f"{where}.image_url", losses)
     elif kind == "file":
-        losses.lose_unknown(part, _FILE_PART, where, "Messages")
+        losses.lose_unknown(part, _FILE_PART, where)
         block = _file_from_chat(part, f"{where}.file", losses)
     else:
         losses.lose(f"{where}.type", f"Messages has no parts of type `{kind}`. Use text, image_url or file.")
@@ -79,13 +79,13 @@ def part_to_chat(block: Fields, where: str, losses: Losses) -> dict[str, Raw] | 
     """Return the part that a block of text, an image or a document is; None if it was left out."""
     kind = read_type(block, where)
     if kind == "text":
-        losses.lose_unknown(block, _TEXT_BLOCK, where, "Chat Completions", _DEFAULTS)
+        losses.lose_unknown(block, _TEXT_BLOCK, where, _DEFAULTS)
         part: dict[str, Raw] | None = text_block(block.get("text", NULL))
     elif kind == "image":
-        losses.lose_unknown(block, _IMAGE_BLOCK, where, "Chat Completions", _DEFAULTS)
+        losses.lose_unknown(block, _IMAGE_BLOCK, where, _DEFAULTS)
         part = _image_to_chat(block, f"{where}.source", losses)
     elif kind == "document":
-        losses.lose_unknown(block, _DOCUMENT_BLOCK, where, "Chat Completions", _DEFAULTS)
+        losses.lose_unknown(block, _DOCUMENT_BLOCK, where, _DEFAULTS)
         part = _document_to_chat(block, f"{where}.source", losses)
     else:
         losses.lose(f"{where}.type", f"Chat Completions has no parts of type `{kind}`. Remove it.")
@@ -106,7 +106,7 @@ def _says(text: Raw, where: str) -> bool:
 def _image_from_chat(part: Fields, where: str, losses: Losses) -> dict[str, Raw] | None:
     raw = part.get("image_url", NULL)
     image = {"url": raw} if is_text(raw) else read_object(raw, where)
-    losses.lose_unknown(image, _IMAGE_URL, where, "Messages")
+    losses.lose_unknown(image, _IMAGE_URL, where)
     detail = present(image, "detail")
     if detail is not None and read_text(detail, f"{where}.detail") not in _AS_CLOSE:
         losses.lose(f"{where}.detail", "Messages looks at every image closely. Leave `detail` out, or say `auto`.")
@@ -119,7 +119,7 @@ def _image_from_chat(part: Fields, where: str, losses: Losses) -> dict[str, Raw]
 
 def _file_from_chat(part: Fields, where: str, losses: Losses) -> dict[str, Raw] | None:
     file = read_object(part.get("file", NULL), where)
-    losses.lose_unknown(file, _FILE, where, "Messages")
+    losses.lose_unknown(file, _FILE, where)
     name = present(file, "filename")
     if present(file, "file_data") is not None:
         data = read_text(file["file_data"], f"{where}.file_data")

@@ -15,40 +15,38 @@ from msgspec import Raw
 from router.domain.dialects.messages.blocks import Blocks
 from router.domain.dialects.messages.calls import input_of
 from router.domain.dialects.messages.ends import stop_of, usage_for_messages
-from router.domain.dialects.raw_json import NO_TEXT, encode, is_text, quoted
-from router.domain.dialects.sse_payload import payload_of, read_json
+from router.domain.dialects.raw_json import HALF_MARK, NO_TEXT, NULL, UNREADABLE, encode, is_text, quoted, unmarked
+from router.domain.dialects.sse_payload import payload_of, read, read_reply
 from router.domain.stream import Event, EventKind
 from router.domain.usage import TokenUsage, estimate_tokens, read_usage
 
-_ABSENT: Final = Raw(b"null")
-
 
 class _Function(msgspec.Struct, gc=False):
-    name: Raw = _ABSENT
-    arguments: Raw = _ABSENT
+    name: Raw = NULL
+    arguments: Raw = NULL
 
 
 class _ToolCall(msgspec.Struct, gc=False):
     index: int | None = None
-    id: Raw = _ABSENT
+    id: Raw = NULL
     function: _Function | None = None
 
 
 class _Thought(msgspec.Struct, gc=False):
     type: str = "thinking"
     index: int | None = None
-    thinking: Raw = _ABSENT
-    signature: Raw = _ABSENT
-    data: Raw = _ABSENT
+    thinking: Raw = NULL
+    signature: Raw = NULL
+    data: Raw = NULL
 
 
 class _Said(msgspec.Struct, gc=False):
     """A message, or a piece of one."""
 
-    content: Raw = _ABSENT
-    refusal: Raw = _ABSENT
-    reasoning_content: Raw = _ABSENT
-    reasoning: Raw = _ABSENT
+    content: Raw = NULL
+    refusal: Raw = NULL
+    reasoning_content: Raw = NULL
+    reasoning: Raw = NULL
     thinking_blocks: list[_Thought] | None = None
     tool_calls: list[_ToolCall] | None = None
 
@@ -62,8 +60,8 @@ class _Choice(msgspec.Struct, gc=False):
 
 class _Reply(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
-    usage: Raw = _ABSENT
-    error: Raw = _ABSENT
+    usage: Raw = NULL
+    error: Raw = NULL
 
 
 class _Error(msgspec.Struct, gc=False):
@@ -74,6 +72,7 @@ class _Error(msgspec.Struct, gc=False):
 _reply: Final = msgspec.json.Decoder(_Reply)
 _error: Final = msgspec.json.Decoder(_Error)
 _text: Final = msgspec.json.Decoder(str)
+_HALF: Final = msgspec.json.decode(b'"%b"' % HALF_MARK, type=str).encode()
 
 _ERROR_TYPES: Final = frozenset(
     {"invalid_request_error", "authentication_error", "permission_error", "not_found_error", "rate_limit_error"}
@@ -124,8 +123,8 @@ class ChatToMessages:
 
     def _chunk(self, raw: bytes, said: list[Event]) -> None:
         # What cannot be read, whoever meters the reply has counted, and shows it to nobody.
-        with suppress(ValueError):
-            self._say(read_json(_reply, payload_of(raw)), said)
+        with suppress(*UNREADABLE):
+            self._say(read(_reply, payload_of(raw)), said)
 
     def _say(self, chunk: _Reply, said: list[Event]) -> None:
         if len(memoryview(chunk.error)) > len(b"null"):
@@ -134,7 +133,7 @@ class ChatToMessages:
         if not self._started:
             self._started = True
             said.append(self._start())
-        if chunk.usage != _ABSENT:
+        if chunk.usage != NULL:
             self._usage = read_usage(chunk.usage) or self._usage
         for choice in chunk.choices or ():
             if choice.index != 0:
@@ -193,12 +192,12 @@ class ChatToMessages:
         self._finish = None
 
     def _whole(self, raw: bytes) -> bytes:
-        reply = read_json(_reply, raw)
+        reply = read_reply(_reply, raw)
         choice = reply.choices[0] if reply.choices else None
         if choice is None or choice.message is None:
             raise ValueError("not a completion")
         said = choice.message
-        if said.content != _ABSENT and not is_text(said.content):
+        if said.content != NULL and not is_text(said.content):
             raise ValueError("not the content of a completion")
         content = [*_thoughts(said)]
         content += [b'{"type":"text","text":%b}' % text for text in (said.content, said.refusal) if _says(text)]
@@ -213,7 +212,7 @@ class ChatToMessages:
         ) % (
             self._reply_id,
             self._model,
-            b",".join(content + calls),
+            unmarked(b",".join(content + calls)),
             stop.encode(),
             usage_for_messages(usage),
         )
@@ -224,7 +223,7 @@ class ChatToMessages:
         return b'{"type":"tool_use","id":%b,"name":%b,"input":%b}' % (
             _or_none(call.id) or self._blocks.made_up_id(number),
             _or_none(function.name) or NO_TEXT,
-            input_of("" if arguments is None else read_json(_text, bytes(arguments))),
+            bytes(input_of("" if arguments is None else read_reply(_text, bytes(arguments)))).replace(_HALF, b"\\u"),
         )
 
 
@@ -257,7 +256,7 @@ def _arguments(raw: Raw) -> Raw | None:
 
 
 def _event(name: bytes, members: bytes) -> Event:
-    return Event(EventKind.CHUNK, b'event: %b\ndata: {"type":"%b",%b}\n\n' % (name, name, members))
+    return Event(EventKind.CHUNK, b'event: %b\ndata: {"type":"%b",%b}\n\n' % (name, name, unmarked(members)))
 
 
 def _error_of(raw: Raw) -> bytes:

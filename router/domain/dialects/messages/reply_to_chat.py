@@ -13,11 +13,10 @@ import msgspec
 from msgspec import Raw
 
 from router.domain.dialects.messages.ends import MessagesUsage, finish_of
-from router.domain.dialects.raw_json import NO_TEXT, encode, is_text, joined, quoted
-from router.domain.dialects.sse_payload import payload_of, read_json
+from router.domain.dialects.raw_json import NO_TEXT, NULL, UNREADABLE, encode, is_text, joined, quoted, unmarked
+from router.domain.dialects.sse_payload import payload_of, read, read_reply
 from router.domain.stream import KEEP_ALIVE, Event, EventKind
 
-_ABSENT: Final = Raw(b"null")
 _NO_INPUT: Final = Raw(b"{}")
 _MALFORMED: Final = Event(EventKind.CHUNK, b"data: not an event of Messages\n\n")
 """Whoever meters the reply counts it, and shows it to nobody."""
@@ -25,14 +24,14 @@ _MALFORMED: Final = Event(EventKind.CHUNK, b"data: not an event of Messages\n\n"
 
 class _Block(msgspec.Struct, gc=False):
     type: str = ""
-    text: Raw = _ABSENT
-    thinking: Raw = _ABSENT
-    signature: Raw = _ABSENT
-    data: Raw = _ABSENT
-    id: Raw = _ABSENT
-    name: Raw = _ABSENT
+    text: Raw = NULL
+    thinking: Raw = NULL
+    signature: Raw = NULL
+    data: Raw = NULL
+    id: Raw = NULL
+    name: Raw = NULL
     input: Raw = _NO_INPUT
-    partial_json: Raw = _ABSENT
+    partial_json: Raw = NULL
 
 
 class _StopDetails(msgspec.Struct, gc=False):
@@ -50,7 +49,7 @@ class _Message(msgspec.Struct, gc=False):
     content: list[_Block] = []
     stop_reason: str | None = None
     stop_details: _StopDetails | None = None
-    usage: Raw = _ABSENT
+    usage: Raw = NULL
 
 
 class _StreamEvent(msgspec.Struct, gc=False):
@@ -59,8 +58,8 @@ class _StreamEvent(msgspec.Struct, gc=False):
     delta: _Delta | None = None
     content_block: _Block | None = None
     message: _Message | None = None
-    usage: Raw = _ABSENT
-    error: Raw = _ABSENT
+    usage: Raw = NULL
+    error: Raw = NULL
 
 
 class _Error(msgspec.Struct, gc=False):
@@ -128,8 +127,8 @@ class MessagesToChat:
 
     def _chunk(self, raw: bytes, said: list[Event]) -> None:
         try:
-            self._event(read_json(_event, payload_of(raw)), said)
-        except ValueError:
+            self._event(read(_event, payload_of(raw)), said)
+        except UNREADABLE:
             said.append(_MALFORMED)
 
     def _event(self, event: _StreamEvent, said: list[Event]) -> None:
@@ -232,10 +231,10 @@ class MessagesToChat:
 
     def _say(self, delta: bytes, finish: bytes = b"null") -> Event:
         choices = b'"choices":[{"index":0,"delta":%b,"logprobs":null,"finish_reason":%b}]}\n\n' % (delta, finish)
-        return Event(EventKind.CHUNK, b"data: " + self._head + choices)
+        return Event(EventKind.CHUNK, b"data: " + self._head + unmarked(choices))
 
     def _whole(self, raw: bytes) -> bytes:
-        reply = read_json(_message, raw)
+        reply = read_reply(_message, raw)
         if reply.type != "message":
             raise ValueError("not a message")
         message = _said_at_once(reply)
@@ -248,7 +247,7 @@ class MessagesToChat:
             self._reply_id,
             self._created_s,
             reply.model,
-            b",".join([b'"%b":%b' % member for member in message.items()]),
+            unmarked(b",".join([b'"%b":%b' % member for member in message.items()])),
             finish.encode(),
             b',"usage":' + self._usage.for_chat() if self._usage.known else b"",
         )

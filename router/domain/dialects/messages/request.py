@@ -88,9 +88,9 @@ def from_chat(
     `max_tokens_default`: tokens, for callers that name no maximum; Messages wants one.
     `adaptive_thinking`: the model takes an effort, and not a budget, for its thinking.
     """
-    losses = Losses(drop=drop)
+    losses = Losses(dialect="Messages", drop=drop)
     try:
-        losses.lose_unknown(fields, _CHAT_KNOWN, "", "Messages", _CHAT_DEFAULTS)
+        losses.lose_unknown(fields, _CHAT_KNOWN, "", _CHAT_DEFAULTS)
         written = _carried(fields)
         system, messages = history_from_chat(fields.get("messages", NULL), losses)
         if system is not None:
@@ -121,9 +121,9 @@ def from_chat(
 
 def to_chat(fields: Fields, *, drop: bool) -> Translated | Untranslatable:
     """Translate a Messages request to Chat Completions."""
-    losses = Losses(drop=drop)
+    losses = Losses(dialect="Chat Completions", drop=drop)
     try:
-        losses.lose_unknown(fields, _MESSAGES_KNOWN, "", "Chat Completions", _MESSAGES_DEFAULTS)
+        losses.lose_unknown(fields, _MESSAGES_KNOWN, "", _MESSAGES_DEFAULTS)
         written = _carried(fields)
         written["messages"] = history_to_chat(present(fields, "system"), fields.get("messages", NULL), losses)
         maximum = present(fields, "max_tokens")
@@ -139,7 +139,7 @@ def to_chat(fields: Fields, *, drop: bool) -> Translated | Untranslatable:
         if choice is not None:
             written.update(choice_to_chat(choice, losses))
         config = read_object(present(fields, "output_config") or Raw(b"{}"), "output_config")
-        losses.lose_unknown(config, _OUTPUT_CONFIG, "output_config", "Chat Completions")
+        losses.lose_unknown(config, _OUTPUT_CONFIG, "output_config")
         effort = effort_to_chat(present(fields, "thinking"), present(config, "effort"), losses)
         if effort is not None:
             written["reasoning_effort"] = encode(effort)
@@ -198,7 +198,7 @@ def _format_from_chat(fields: Fields, losses: Losses) -> Raw | None:
         return None
     where = "response_format.json_schema"
     schema = read_object(shape.get("json_schema", NULL), where)
-    losses.lose_unknown(schema, _CHAT_SCHEMA, where, "Messages")
+    losses.lose_unknown(schema, _CHAT_SCHEMA, where)
     return encode({"type": "json_schema", "schema": present(schema, "schema") or Raw(b"{}")})
 
 
@@ -211,7 +211,7 @@ def _format_to_chat(fields: Fields, config: Fields, written: dict[str, Raw], los
     if raw is None:
         return
     shape = read_object(raw, where)
-    losses.lose_unknown(shape, _FORMAT, where, "Chat Completions")
+    losses.lose_unknown(shape, _FORMAT, where)
     kind = read_type(shape, where)
     if kind != "json_schema":
         losses.lose(f"{where}.type", f"Chat Completions has no reply of type `{kind}`. Use json_schema.")
@@ -238,7 +238,7 @@ def _bookkeeping_from_chat(fields: Fields, written: dict[str, Raw], losses: Loss
 
 def _bookkeeping_to_chat(fields: Fields, written: dict[str, Raw], losses: Losses) -> None:
     metadata = read_object(present(fields, "metadata") or Raw(b"{}"), "metadata")
-    losses.lose_unknown(metadata, _METADATA, "metadata", "Chat Completions")
+    losses.lose_unknown(metadata, _METADATA, "metadata")
     user = present(metadata, "user_id")
     if user is not None:
         written["user"] = user

@@ -65,7 +65,7 @@ def effort_to_chat(thinking: Raw | None, effort: Raw | None, losses: Losses) -> 
     budget = None
     if thinking is not None:
         fields = read_object(thinking, "thinking")
-        losses.lose_unknown(fields, _THINKING, "thinking", "Chat Completions")
+        losses.lose_unknown(fields, _THINKING, "thinking")
         kind = read_type(fields, "thinking")
         budget = present(fields, "budget_tokens")
     if effort is not None:

@@ -48,9 +48,9 @@ def tools_from_chat(raw: Raw, losses: Losses) -> Raw:
         if kind != "function":
             losses.lose(f"{where}.type", f"Messages has no tools of type `{kind}` that a caller runs. Use functions.")
             continue
-        losses.lose_unknown(tool, _CHAT_TOOL, where, "Messages")
+        losses.lose_unknown(tool, _CHAT_TOOL, where)
         function = read_object(tool.get("function", NULL), f"{where}.function")
-        losses.lose_unknown(function, _FUNCTION, f"{where}.function", "Messages")
+        losses.lose_unknown(function, _FUNCTION, f"{where}.function")
         written = {"name": function.get("name", NULL)}
         description = present(function, "description")
         if description is not None:
@@ -74,7 +74,7 @@ def tools_to_chat(raw: Raw, losses: Losses) -> Raw:
         if kind != "custom":
             losses.lose(f"{where}.type", f"Chat Completions has no tool `{kind}` that the provider runs. Remove it.")
             continue
-        losses.lose_unknown(tool, _TOOL, where, "Chat Completions", _TOOL_DEFAULTS)
+        losses.lose_unknown(tool, _TOOL, where, _TOOL_DEFAULTS)
         function = {"name": tool.get("name", NULL)}
         description = present(tool, "description")
         if description is not None:
@@ -123,7 +123,7 @@ def choice_to_chat(choice: Raw, losses: Losses) -> dict[str, Raw]:
     """Return `tool_choice` and, where only one call may come, `parallel_tool_calls`."""
     fields = read_object(choice, "tool_choice")
     kind = read_type(fields, "tool_choice")
-    losses.lose_unknown(fields, _CHOICE, "tool_choice", "Chat Completions")
+    losses.lose_unknown(fields, _CHOICE, "tool_choice")
     written: dict[str, Raw] = {}
     if kind == "tool":
         named = {"type": _FUNCTION_TYPE, "function": encode({"name": fields.get("name", NULL)})}

@@ -4,25 +4,17 @@ A text that comes in pieces is the pieces' JSON between one pair of quotes: noth
 half a surrogate pair meets its other half again.
 """
 
-import re
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from msgspec import Raw
 
+from router.domain.dialects.raw_json import unmarked
 from router.domain.stream import Event, EventKind
 from router.domain.usage import TokenUsage, read_usage
 
-_DATA: Final = b"data:"
-_HALF_PAIR: Final = re.compile(rb"\\u([dD][89a-fA-F][0-9a-fA-F]{2})")
-_MARK: Final = rb"\uffff\ufdd0"
-"""Stands before the digits of half a pair while a decoder of UTF-8 looks. No text may hold these two characters."""
-_MARKED: Final = re.compile(re.escape(_MARK) + rb"([dD][89a-fA-F][0-9a-fA-F]{2})")
-
-ABSENT: Final = Raw()
 _QUOTE: Final = b'"'
 encode: Final = msgspec.json.Encoder().encode
-Shape = TypeVar("Shape")
 
 
 class Script:
@@ -53,29 +45,12 @@ class Script:
         return events
 
 
-def payload_of(raw: bytes) -> bytes | memoryview:
-    """Cut an event down to its JSON. Several `data:` lines are one JSON text with line breaks between."""
-    if raw.startswith(_DATA) and raw.find(b"\n") == len(raw) - 2:
-        return memoryview(raw)[len(_DATA) :]
-    return b"\n".join([line[len(_DATA) :] for line in raw.split(b"\n") if line.startswith(_DATA)])
-
-
-def read(decoder: "msgspec.json.Decoder[Shape]", payload: bytes | memoryview) -> Shape:
-    """Decode an event or a reply. Raises `msgspec.DecodeError`."""
-    try:
-        return decoder.decode(payload)
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError:
-        return decoder.decode(_HALF_PAIR.sub(lambda half: _MARK + half[1], payload))
-
-
 def body(raw: Raw) -> bytes:
     """Return what is between the quotes of a string; nothing of anything else."""
     text = bytes(raw)
     if text[:1] != _QUOTE:
         return b""
-    return _MARKED.sub(rb"\\u\1", text[1:-1]) if _MARK in text else text[1:-1]
+    return unmarked(text)[1:-1]
 
 
 def between(raw: Raw) -> bytes:

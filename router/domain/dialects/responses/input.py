@@ -12,29 +12,31 @@ from typing import Final
 
 from msgspec import Raw
 
-from router.domain.dialects.responses.members import (
+from router.domain.dialects.losses import Losses, malformed
+from router.domain.dialects.raw_json import (
     NO_TEXT,
     NULL,
-    Losses,
-    elements,
+    encode,
     is_list,
     is_text,
-    kind_of,
-    malformed,
-    members,
-    text,
-    text_raw,
-    written,
+    read_list,
+    read_present,
+    read_text,
+    read_type,
+    text_member,
 )
 
 _Part = dict[str, object]
 
-_MESSAGE: Final = ("type", "role", "content", "id", "status", "phase")
-_CALL: Final = ("type", "call_id", "name", "arguments", "id", "status")
-_ANSWER: Final = ("type", "call_id", "output", "name", "id", "status")
-_TEXT: Final = ("type", "text", "annotations", "logprobs", "prompt_cache_breakpoint")
-_IMAGE: Final = ("type", "image_url", "detail", "prompt_cache_breakpoint")
-_FILE: Final = ("file_data", "file_id", "filename")
+_MESSAGE: Final = frozenset({"type", "role", "content", "id", "status", "phase"})
+_CALL: Final = frozenset({"type", "call_id", "name", "arguments", "id", "status"})
+_ANSWER: Final = frozenset({"type", "call_id", "output", "name", "id", "status"})
+_TEXT: Final = frozenset({"type", "text", "annotations", "logprobs", "prompt_cache_breakpoint"})
+_REFUSAL: Final = frozenset({"type", "refusal"})
+_IMAGE: Final = frozenset({"type", "image_url", "detail", "prompt_cache_breakpoint"})
+_FILE: Final = frozenset({"file_data", "file_id", "filename"})
+_FILE_PART: Final = _FILE | {"type", "prompt_cache_breakpoint"}
+_AUDIO: Final = frozenset({"type", "input_audio"})
 
 
 def messages_of(instructions: Raw, input_: Raw, losses: Losses) -> Raw:
@@ -47,12 +49,12 @@ def messages_of(instructions: Raw, input_: Raw, losses: Losses) -> Raw:
     if is_text(input_):
         turns.messages.append({"role": "user", "content": input_})
     elif is_list(input_):
-        for index, item in enumerate(elements(input_, "input")):
+        for index, item in enumerate(read_list(input_, "input")):
             turns.take(item, f"input[{index}]")
         turns.close()
     else:
         raise malformed("input", "a string or an array of items")
-    return written(turns.messages)
+    return encode(turns.messages)
 
 
 class _Turns:
@@ -68,25 +70,27 @@ class _Turns:
         self._thoughts: list[bytes] = []
 
     def take(self, raw: Raw, param: str) -> None:
-        item = members(raw, param)
-        kind = text(item["type"], f"{param}.type") if "type" in item else "message"
+        item = read_present(raw, param)
+        kind = read_text(item["type"], f"{param}.type") if "type" in item else "message"
         if kind == "message":
             self._message(item, param)
         elif kind == "function_call":
-            self._losses.only(item, _CALL, param)
-            function = {name: text_raw(item, name, param) for name in ("name", "arguments")}
-            self._calls.append({"id": text_raw(item, "call_id", param), "type": "function", "function": function})
+            self._losses.lose_unknown(item, _CALL, param)
+            function = {name: text_member(item, name, param) for name in ("name", "arguments")}
+            self._calls.append({"id": text_member(item, "call_id", param), "type": "function", "function": function})
         elif kind == "function_call_output":
-            self._losses.only(item, _ANSWER, param)
+            self._losses.lose_unknown(item, _ANSWER, param)
             self.close()
             content = _content(item.get("output", NULL), f"{param}.output", self._losses)
-            self.messages.append({"role": "tool", "tool_call_id": text_raw(item, "call_id", param), "content": content})
+            self.messages.append(
+                {"role": "tool", "tool_call_id": text_member(item, "call_id", param), "content": content}
+            )
         elif kind == "reasoning":
             self._thoughts += _open_thoughts(item, param)
         elif kind == "item_reference":
             raise self._losses.never(f"{param}.type", "nobody has stored what it refers to, so send that itself")
         else:
-            self._losses.cannot(f"{param}.type", f"`{kind}` is no message, function call or answer to one")
+            self._losses.lose(f"{param}.type", f"`{kind}` is no message, function call or answer to one. Remove it.")
 
     def close(self) -> None:
         """End the model's turn. A thought that nothing came of is not kept."""
@@ -100,8 +104,8 @@ class _Turns:
         self._contents, self._calls, self._thoughts = [], [], []
 
     def _message(self, item: dict[str, Raw], param: str) -> None:
-        self._losses.only(item, _MESSAGE, param)
-        role = text(item.get("role", NULL), f"{param}.role")
+        self._losses.lose_unknown(item, _MESSAGE, param)
+        role = read_text(item.get("role", NULL), f"{param}.role")
         content = _content(item.get("content", NULL), f"{param}.content", self._losses)
         if role == "assistant":
             if self._contents and not self._calls:
@@ -111,7 +115,7 @@ class _Turns:
             self.close()
             self.messages.append({"role": role, "content": content})
         else:
-            self._losses.cannot(f"{param}.role", f"`{role}` is not known")
+            self._losses.lose(f"{param}.role", f"`{role}` is not a role of Responses.")
 
 
 def _said(contents: list[Raw]) -> dict[str, object]:
@@ -123,11 +127,11 @@ def _said(contents: list[Raw]) -> dict[str, object]:
     else:
         parts: list[object] = []
         for said in contents:
-            parts += elements(said, "content") if is_list(said) else [{"type": "text", "text": said}]
-        content = written(parts)
+            parts += read_list(said, "content") if is_list(said) else [{"type": "text", "text": said}]
+        content = encode(parts)
     if is_list(content):
-        parts_ = elements(content, "content")
-        only = members(parts_[0], "content") if len(parts_) == 1 else {}
+        parts_ = read_list(content, "content")
+        only = read_present(parts_[0], "content") if len(parts_) == 1 else {}
         if "refusal" in only:
             return {"content": NULL, "refusal": only["refusal"]}
     return {"content": content}
@@ -140,13 +144,13 @@ def _content(raw: Raw, param: str, losses: Losses) -> Raw:
     if not is_list(raw):
         raise malformed(param, "a string or an array of parts")
     parts = []
-    for index, element in enumerate(elements(raw, param)):
+    for index, element in enumerate(read_list(raw, param)):
         at = f"{param}[{index}]"
-        part = members(element, at)
-        kind = kind_of(part, at)
+        part = read_present(element, at)
+        kind = read_type(part, at)
         write = _PARTS.get(kind)
         if write is None:
-            losses.cannot(f"{at}.type", f"`{kind}` is no text, image or file")
+            losses.lose(f"{at}.type", f"Chat Completions has no parts of type `{kind}`. Use text, images or files.")
             continue
         done = write(part, at, losses)
         if done is not None:
@@ -154,26 +158,26 @@ def _content(raw: Raw, param: str, losses: Losses) -> Raw:
     if not parts:
         return NO_TEXT
     only = parts[0]["text"] if len(parts) == 1 and parts[0].keys() == {"type", "text"} else None
-    return only if isinstance(only, Raw) else written(parts)
+    return only if isinstance(only, Raw) else encode(parts)
 
 
 def _text_part(part: dict[str, Raw], param: str, losses: Losses) -> _Part | None:
-    losses.only(part, _TEXT, param)
-    return {"type": "text", "text": text_raw(part, "text", param), **_kept(part)}
+    losses.lose_unknown(part, _TEXT, param)
+    return {"type": "text", "text": text_member(part, "text", param), **_kept(part)}
 
 
 def _refusal_part(part: dict[str, Raw], param: str, losses: Losses) -> _Part | None:
-    losses.only(part, ("type", "refusal"), param)
-    return {"type": "refusal", "refusal": text_raw(part, "refusal", param)}
+    losses.lose_unknown(part, _REFUSAL, param)
+    return {"type": "refusal", "refusal": text_member(part, "refusal", param)}
 
 
 def _image_part(part: dict[str, Raw], param: str, losses: Losses) -> _Part | None:
-    losses.only(part, _IMAGE, param)
+    losses.lose_unknown(part, _IMAGE, param)
     if "image_url" not in part and "file_id" in part:
         return None  # noted just now
-    image: dict[str, object] = {"url": text_raw(part, "image_url", param)}
+    image: dict[str, object] = {"url": text_member(part, "image_url", param)}
     if "detail" in part:
-        original = text(part["detail"], f"{param}.detail") == "original"
+        original = read_text(part["detail"], f"{param}.detail") == "original"
         image["detail"] = "high" if original else part["detail"]
     return {"type": "image_url", "image_url": image, **_kept(part)}
 
@@ -181,7 +185,7 @@ def _image_part(part: dict[str, Raw], param: str, losses: Losses) -> _Part | Non
 def _file_part(part: dict[str, Raw], param: str, losses: Losses) -> _Part | None:
     if part.get("detail") == Raw(b'"auto"'):
         del part["detail"]
-    losses.only(part, ("type", "prompt_cache_breakpoint", *_FILE), param)
+    losses.lose_unknown(part, _FILE_PART, param)
     file = {name: raw for name, raw in part.items() if name in _FILE}
     if not file and "file_url" in part:
         return None  # noted just now
@@ -191,8 +195,8 @@ def _file_part(part: dict[str, Raw], param: str, losses: Losses) -> _Part | None
 
 
 def _audio_part(part: dict[str, Raw], param: str, losses: Losses) -> _Part | None:
-    losses.only(part, ("type", "input_audio"), param)
-    return {"type": "input_audio", "input_audio": written(members(part.get("input_audio", NULL), param))}
+    losses.lose_unknown(part, _AUDIO, param)
+    return {"type": "input_audio", "input_audio": encode(read_present(part.get("input_audio", NULL), param))}
 
 
 _PARTS: Final[Mapping[str, Callable[[dict[str, Raw], str, Losses], _Part | None]]] = {
@@ -215,5 +219,5 @@ def _open_thoughts(item: dict[str, Raw], param: str) -> list[bytes]:
     """Return the bodies of the strings that a reasoning item lets one read."""
     if "content" not in item:
         return []
-    parts = [members(part, param) for part in elements(item["content"], f"{param}.content")]
+    parts = [read_present(part, param) for part in read_list(item["content"], f"{param}.content")]
     return [bytes(part["text"])[1:-1] for part in parts if is_text(part.get("text", NULL))]

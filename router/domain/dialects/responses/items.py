@@ -9,19 +9,18 @@ from typing import Final
 
 from msgspec import Raw
 
-from router.domain.dialects.responses.members import (
+from router.domain.dialects.losses import Losses, malformed
+from router.domain.dialects.raw_json import (
     NO_TEXT,
     NULL,
-    Losses,
-    elements,
+    encode,
     is_list,
     is_text,
-    kind_of,
-    malformed,
-    members,
-    text,
-    text_raw,
-    written,
+    read_list,
+    read_present,
+    read_text,
+    read_type,
+    text_member,
 )
 
 _Part = dict[str, object]
@@ -48,33 +47,39 @@ _CALL: Final = frozenset({"id", "type", "function", "index", *_NOTES})
 _FUNCTION: Final = frozenset({"name", "arguments", *_NOTES})
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
 _KEPT: Final = "prompt_cache_breakpoint"
+_TEXT: Final = frozenset({"type", "text", _KEPT})
+_REFUSAL: Final = frozenset({"type", "refusal"})
+_IMAGE: Final = frozenset({"type", "image_url", _KEPT})
+_IMAGE_URL: Final = frozenset({"url", "detail"})
+_FILE_PART: Final = frozenset({"type", "file", _KEPT})
+_FILE: Final = frozenset({"file_data", "file_id", "filename"})
 
 
 def items_of(messages: Raw, losses: Losses) -> Raw:
     """Write the items. Raises `Unsayable`."""
     items: list[object] = []
-    for index, raw in enumerate(elements(messages, "messages")):
+    for index, raw in enumerate(read_list(messages, "messages")):
         param = f"messages[{index}]"
-        message = members(raw, param)
-        role = text(message.get("role", NULL), f"{param}.role")
+        message = read_present(raw, param)
+        role = read_text(message.get("role", NULL), f"{param}.role")
         if role == "assistant":
             items += _said(message, param, losses)
         elif role in {"user", "system", "developer"}:
-            losses.only(message, _HEARD, param)
+            losses.lose_unknown(message, _HEARD, param)
             content = _content(message.get("content", NULL), f"{param}.content", "input_text", losses)
             items.append({"type": "message", "role": role, "content": content})
         elif role == "tool":
-            losses.only(message, _ANSWER, param)
-            call_id = text_raw(message, "tool_call_id", param)
+            losses.lose_unknown(message, _ANSWER, param)
+            call_id = text_member(message, "tool_call_id", param)
             output = _content(message.get("content", NULL), f"{param}.content", "input_text", losses)
             items.append({"type": "function_call_output", "call_id": call_id, "output": output})
         else:
-            losses.cannot(f"{param}.role", f"`{role}` is not known there")
-    return written(items)
+            losses.lose(f"{param}.role", f"Responses has no messages of the role `{role}`.")
+    return encode(items)
 
 
 def _said(message: dict[str, Raw], param: str, losses: Losses) -> list[object]:
-    losses.only(message, _SAID, param)
+    losses.lose_unknown(message, _SAID, param)
     items: list[object] = []
     content = message.get("content", NULL)
     if content != NULL:
@@ -82,23 +87,23 @@ def _said(message: dict[str, Raw], param: str, losses: Losses) -> list[object]:
     if content not in (NULL, NO_TEXT):
         items.append({"type": "message", "role": "assistant", "content": content})
     if "refusal" in message:
-        refusal = {"type": "refusal", "refusal": text_raw(message, "refusal", param)}
+        refusal = {"type": "refusal", "refusal": text_member(message, "refusal", param)}
         items.append({"type": "message", "role": "assistant", "content": [refusal]})
-    for index, raw in enumerate(elements(message.get("tool_calls", Raw(b"[]")), f"{param}.tool_calls")):
+    for index, raw in enumerate(read_list(message.get("tool_calls", Raw(b"[]")), f"{param}.tool_calls")):
         at = f"{param}.tool_calls[{index}]"
-        call = members(raw, at)
-        if "type" in call and text(call["type"], f"{at}.type") != "function":
-            losses.cannot(f"{at}.type", "it is no call of a function")
+        call = read_present(raw, at)
+        if "type" in call and read_text(call["type"], f"{at}.type") != "function":
+            losses.lose(f"{at}.type", "Only calls of functions are in both dialects. Remove it.")
             continue
-        losses.only(call, _CALL, at)
-        function = members(call.get("function", NULL), f"{at}.function")
-        losses.only(function, _FUNCTION, f"{at}.function")
+        losses.lose_unknown(call, _CALL, at)
+        function = read_present(call.get("function", NULL), f"{at}.function")
+        losses.lose_unknown(function, _FUNCTION, f"{at}.function")
         items.append(
             {
                 "type": "function_call",
-                "call_id": text_raw(call, "id", at),
-                "name": text_raw(function, "name", f"{at}.function"),
-                "arguments": text_raw(function, "arguments", f"{at}.function"),
+                "call_id": text_member(call, "id", at),
+                "name": text_member(function, "name", f"{at}.function"),
+                "arguments": text_member(function, "arguments", f"{at}.function"),
             }
         )
     if not items and content == NO_TEXT:
@@ -112,47 +117,47 @@ def _content(raw: Raw, param: str, text_kind: str, losses: Losses) -> Raw:
     if not is_list(raw):
         raise malformed(param, "a string or an array of parts")
     parts = []
-    for index, element in enumerate(elements(raw, param)):
+    for index, element in enumerate(read_list(raw, param)):
         at = f"{param}[{index}]"
-        part = members(element, at)
+        part = read_present(element, at)
         for note in _NOTES:
             part.pop(note, None)
-        kind = kind_of(part, at)
+        kind = read_type(part, at)
         if kind in _THOUGHTS:
             continue
         write = _PARTS.get(kind)
         if write is None:
-            losses.cannot(f"{at}.type", f"`{kind}` is no text, image or file")
+            losses.lose(f"{at}.type", f"Responses has no parts of type `{kind}`. Use text, image_url or file.")
             continue
         parts.append(write(part, at, text_kind, losses))
-    return written(parts) if parts else NO_TEXT
+    return encode(parts) if parts else NO_TEXT
 
 
 def _text_part(part: dict[str, Raw], param: str, kind: str, losses: Losses) -> _Part:
-    losses.only(part, ("type", "text", _KEPT), param)
-    return _with_kept(part, {"type": kind, "text": text_raw(part, "text", param)})
+    losses.lose_unknown(part, _TEXT, param)
+    return _with_kept(part, {"type": kind, "text": text_member(part, "text", param)})
 
 
 def _refusal_part(part: dict[str, Raw], param: str, _kind: str, losses: Losses) -> _Part:
-    losses.only(part, ("type", "refusal"), param)
-    return {"type": "refusal", "refusal": text_raw(part, "refusal", param)}
+    losses.lose_unknown(part, _REFUSAL, param)
+    return {"type": "refusal", "refusal": text_member(part, "refusal", param)}
 
 
 def _image_part(part: dict[str, Raw], param: str, _kind: str, losses: Losses) -> _Part:
-    losses.only(part, ("type", "image_url", _KEPT), param)
+    losses.lose_unknown(part, _IMAGE, param)
     raw = part.get("image_url", NULL)
     if is_text(raw):  # not OpenAI's, but common
         return _with_kept(part, {"type": "input_image", "image_url": raw, "detail": "auto"})
-    image = members(raw, f"{param}.image_url")
-    losses.only(image, ("url", "detail"), f"{param}.image_url")
-    url = text_raw(image, "url", f"{param}.image_url")
+    image = read_present(raw, f"{param}.image_url")
+    losses.lose_unknown(image, _IMAGE_URL, f"{param}.image_url")
+    url = text_member(image, "url", f"{param}.image_url")
     return _with_kept(part, {"type": "input_image", "image_url": url, "detail": image.get("detail", "auto")})
 
 
 def _file_part(part: dict[str, Raw], param: str, _kind: str, losses: Losses) -> _Part:
-    losses.only(part, ("type", "file", _KEPT), param)
-    file = members(part.get("file", NULL), f"{param}.file")
-    losses.only(file, ("file_data", "file_id", "filename"), f"{param}.file")
+    losses.lose_unknown(part, _FILE_PART, param)
+    file = read_present(part.get("file", NULL), f"{param}.file")
+    losses.lose_unknown(file, _FILE, f"{param}.file")
     return _with_kept(part, {"type": "input_file", **file})
 
 

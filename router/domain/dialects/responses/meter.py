@@ -6,7 +6,9 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from router.domain.dialects.meter import ABSENT, Meter, decode, failure_of, payload, read_text, something
+from router.domain.dialects.meter import Meter, failure_of, read_text, something
+from router.domain.dialects.raw_json import ABSENT, unmarked
+from router.domain.dialects.sse_payload import payload_of, read
 from router.domain.stream import Event, EventKind
 from router.domain.usage import estimate_tokens, read_usage
 
@@ -64,20 +66,20 @@ class ResponsesMeter(Meter):
             "incomplete_details": Raw(b'{"reason":"max_output_tokens"}'),
             "output": Raw(_encode(self._items)),
         }
-        said = b'"sequence_number":%d,"response":%b' % (self._sequence + 1, _encode(response))
+        said = b'"sequence_number":%d,"response":%b' % (self._sequence + 1, unmarked(_encode(response)))
         return [
             Event(EventKind.CHUNK, b'event: response.incomplete\ndata: {"type":"response.incomplete",%b}\n\n' % said)
         ]
 
     def _chunk(self, raw: bytes) -> bool:
-        event = decode(_event, payload(raw))
+        event = read(_event, payload_of(raw))
         kind = event.type
         self._sequence = event.sequence_number
         if kind.endswith(".delta"):
             if something(event.delta):
                 self._adds()
         elif kind == "response.output_item.added":
-            if something(event.item) and decode(_item, event.item).type not in _QUIET_ITEMS:
+            if something(event.item) and read(_item, event.item).type not in _QUIET_ITEMS:
                 self._adds()
         elif kind == "response.output_item.done":
             if self.tokens_max is not None:
@@ -87,16 +89,16 @@ class ResponsesMeter(Meter):
             self.started = self._finishes = True
             self._unfinished.clear()
         elif kind in _FAILS:
-            error = decode(_response, event.response).error if something(event.response) else ABSENT
-            self.failure = failure_of(error if something(error) else Raw(bytes(payload(raw))))
+            error = read(_response, event.response).error if something(event.response) else ABSENT
+            self.failure = failure_of(error if something(error) else Raw(bytes(payload_of(raw))))
             return False
         elif kind == "response.created" and something(event.response):
             self._begun = event.response
-            self.served_model = read_text(decode(_response, event.response).model)
+            self.served_model = read_text(read(_response, event.response).model)
         return True
 
     def _complete(self, raw: bytes) -> None:
-        reply = decode(_response, raw)
+        reply = read(_response, raw)
         if something(reply.error):
             self.failure = failure_of(reply.error)
             return
@@ -105,7 +107,7 @@ class ResponsesMeter(Meter):
     def _end(self, response: Raw) -> None:
         if not something(response):
             return
-        reply = decode(_response, response)
+        reply = read(_response, response)
         self.served_model = read_text(reply.model) or self.served_model
         self.usage = read_usage(reply.usage) if something(reply.usage) else None
         if self.usage is None and not self.counted_tokens:

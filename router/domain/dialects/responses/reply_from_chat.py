@@ -13,15 +13,13 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from router.domain.dialects.raw_json import ABSENT, quoted
 from router.domain.dialects.responses.events import (
-    ABSENT,
     Script,
     between,
     body,
     body_of_text,
     encode,
-    payload_of,
-    read,
     usage_for_responses,
 )
 from router.domain.dialects.responses.output import (
@@ -35,6 +33,7 @@ from router.domain.dialects.responses.output import (
     TextItem,
 )
 from router.domain.dialects.responses.snapshot import Snapshot
+from router.domain.dialects.sse_payload import payload_of, read, read_reply
 from router.domain.stream import Event, EventKind
 
 KEPT_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -183,10 +182,7 @@ class ChatToResponses:
                 self._finish = self._finish or choice.finish_reason or ""
 
     def _whole(self, raw: bytes) -> bytes:
-        try:
-            reply = read(_reply, raw)
-        except (msgspec.DecodeError, RecursionError) as exc:
-            raise ValueError("The provider's reply is no chat completion.") from exc
+        reply = read_reply(_reply, raw)
         choice = next((choice for choice in reply.choices or () if choice.index == 0), None)
         if choice is None or choice.message is None:
             raise ValueError("The provider's reply is no chat completion.")
@@ -316,7 +312,7 @@ def _begins_another(known: CallItem, index: int | None, id_: bytes, name: bytes)
 
 def _arguments(raw: Raw) -> bytes:
     """Return the text of the arguments; some providers write them as the object that the text should be."""
-    return body_of_text(bytes(raw).decode()) if bytes(memoryview(raw)[:1]) == b"{" else body(raw)
+    return bytes(quoted(raw))[1:-1] if bytes(memoryview(raw)[:1]) == b"{" else body(raw)
 
 
 def _texts(content: Raw) -> list[tuple[PartKind, bytes]]:

@@ -12,16 +12,15 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from router.domain.dialects.raw_json import ABSENT
 from router.domain.dialects.responses.events import (
-    ABSENT,
     between,
     body,
     body_of_text,
     encode,
-    payload_of,
-    read,
     usage_for_chat,
 )
+from router.domain.dialects.sse_payload import payload_of, read, read_reply
 from router.domain.stream import Event, EventKind
 
 ITEMS_MAX: Final = 4_096
@@ -245,10 +244,7 @@ class ResponsesToChat:
             self._events.append(Event(EventKind.CHUNK, usage))
 
     def _whole(self, raw: bytes) -> bytes:
-        try:
-            response = read(_response, raw)
-        except (msgspec.DecodeError, RecursionError) as exc:
-            raise ValueError("The provider's reply is no response.") from exc
+        response = read_reply(_response, raw)
         if response.error is not None:
             return _error(response.error)
         if response.output is None:

@@ -10,21 +10,10 @@ from typing import Final
 
 from msgspec import Raw
 
+from router.domain.dialects.losses import Losses, Unsayable, asks_nothing
+from router.domain.dialects.raw_json import FALSE, NULL, TRUE, encode, read_list, read_present, read_text, without_nulls
 from router.domain.dialects.responses.input import messages_of
 from router.domain.dialects.responses.items import items_of
-from router.domain.dialects.responses.members import (
-    FALSE,
-    NULL,
-    TRUE,
-    Losses,
-    Unsayable,
-    decode,
-    elements,
-    members,
-    present,
-    text,
-    written,
-)
 from router.domain.dialects.responses.tools import (
     choice_from_chat,
     choice_to_chat,
@@ -79,19 +68,21 @@ _NOT_FOR_RESPONSES: Final[Mapping[str, str]] = {
     "prediction": "it makes a reply faster, not another one",
     "stream_options": "usage always comes",
 }
-_SAYS_NOTHING: Final[Mapping[str, tuple[object, ...]]] = {
-    "background": (False,),
-    "frequency_penalty": (0,),
-    "functions": ([],),
-    "logit_bias": ({},),
-    "modalities": (["text"],),
-    "n": (1,),
-    "presence_penalty": (0,),
-    "stop": ([],),
-    "truncation": ("disabled",),
+_SAYS_NOTHING: Final[Mapping[str, tuple[bytes, ...]]] = {
+    "background": (b"false",),
+    "frequency_penalty": (b"0", b"0.0"),
+    "functions": (b"[]",),
+    "logit_bias": (b"{}",),
+    "modalities": (b'["text"]',),
+    "n": (b"1",),
+    "presence_penalty": (b"0", b"0.0"),
+    "stop": (b"[]",),
+    "truncation": (b'"disabled"',),
 }
 """Values that say what is so anyway."""
 
+_TEXT: Final = frozenset({"format", "verbosity"})
+_REASONING: Final = frozenset({"effort", "summary", "generate_summary", "context"})
 _INCLUDED: Final = "message.output_text.logprobs"
 _Writer = Callable[[Raw, dict[str, Raw], Losses], None]
 
@@ -100,18 +91,18 @@ def to_chat(fields: Mapping[str, Raw], *, drop: bool) -> Translated | Untranslat
     """Put a request for a response into Chat Completions."""
     losses = Losses(dialect="Chat Completions", drop=drop)
     try:
-        return Translated(_to_chat(present(dict(fields)), losses), tuple(losses.dropped))
-    except Unsayable as unsayable:
-        return unsayable.said
+        return Translated(_to_chat(without_nulls(dict(fields)), losses), losses.names)
+    except Unsayable as reason:
+        return Untranslatable(reason.param, reason.message)
 
 
 def from_chat(fields: Mapping[str, Raw], *, drop: bool) -> Translated | Untranslatable:
     """Put a chat request into Responses. What it does not say is not stored there: so it is in Chat Completions."""
     losses = Losses(dialect="Responses", drop=drop)
     try:
-        return Translated(_from_chat(present(dict(fields)), losses), tuple(losses.dropped))
-    except Unsayable as unsayable:
-        return unsayable.said
+        return Translated(_from_chat(without_nulls(dict(fields)), losses), losses.names)
+    except Unsayable as reason:
+        return Untranslatable(reason.param, reason.message)
 
 
 def _to_chat(fields: dict[str, Raw], losses: Losses) -> dict[str, Raw]:
@@ -121,10 +112,10 @@ def _to_chat(fields: dict[str, Raw], losses: Losses) -> dict[str, Raw]:
             chat[_TO_CHAT[name]] = raw
         elif name in _CHAT_WRITERS:
             _CHAT_WRITERS[name](raw, chat, losses)
-        elif name not in _NOT_FOR_CHAT and not _nothing(name, raw):
+        elif name not in _NOT_FOR_CHAT and not asks_nothing(name, raw, _SAYS_NOTHING):
             if name in _NEEDS_STORE:
                 raise losses.never(name, _NEEDS_STORE[name])
-            losses.cannot(name)
+            losses.lose(name)
     chat["messages"] = messages_of(fields.get("instructions", NULL), fields.get("input", NULL), losses)
     included = _included(fields.get("include", Raw(b"[]")), losses)
     if included or chat.get("top_logprobs", Raw(b"0")) != Raw(b"0"):
@@ -144,22 +135,18 @@ def _from_chat(fields: dict[str, Raw], losses: Losses) -> dict[str, Raw]:
             responses[_FROM_CHAT[name]] = raw
         elif name in _RESPONSES_WRITERS:
             _RESPONSES_WRITERS[name](raw, responses, losses)
-        elif name not in _NOT_FOR_RESPONSES and not _nothing(name, raw):
-            losses.cannot(name)
+        elif name not in _NOT_FOR_RESPONSES and not asks_nothing(name, raw, _SAYS_NOTHING):
+            losses.lose(name)
     if "max_completion_tokens" in fields:
         responses["max_output_tokens"] = fields["max_completion_tokens"]
     responses["input"] = items_of(fields.get("messages", NULL), losses)
     responses.setdefault("store", FALSE)
     if fields.get("logprobs") == TRUE:
-        responses["include"] = written([_INCLUDED])
+        responses["include"] = encode([_INCLUDED])
     else:
         responses.pop("top_logprobs", None)
     _forget_choice(responses)
     return responses
-
-
-def _nothing(name: str, raw: Raw) -> bool:
-    return name in _SAYS_NOTHING and decode(raw) in _SAYS_NOTHING[name]
 
 
 def _forget_choice(fields: dict[str, Raw]) -> None:
@@ -172,10 +159,10 @@ def _forget_choice(fields: dict[str, Raw]) -> None:
 
 def _included(raw: Raw, losses: Losses) -> bool:
     """Tell whether the probabilities of the text are wanted. The others are of what no translated reply has."""
-    names = [text(element, f"include[{index}]") for index, element in enumerate(elements(raw, "include"))]
+    names = [read_text(element, f"include[{index}]") for index, element in enumerate(read_list(raw, "include"))]
     for index, name in enumerate(names):
         if name not in _INCLUDES:
-            losses.cannot(f"include[{index}]")
+            losses.lose(f"include[{index}]")
     return _INCLUDED in names
 
 
@@ -194,8 +181,8 @@ _INCLUDES: Final = frozenset(
 
 
 def _text_to_chat(raw: Raw, chat: dict[str, Raw], losses: Losses) -> None:
-    said = members(raw, "text")
-    losses.only(said, ("format", "verbosity"), "text")
+    said = read_present(raw, "text")
+    losses.lose_unknown(said, _TEXT, "text")
     if "format" in said:
         _put(chat, "response_format", format_to_chat(said["format"], losses))
     _put(chat, "verbosity", said.get("verbosity"))
@@ -203,15 +190,15 @@ def _text_to_chat(raw: Raw, chat: dict[str, Raw], losses: Losses) -> None:
 
 def _reasoning_to_chat(raw: Raw, chat: dict[str, Raw], losses: Losses) -> None:
     """A summary is not asked for: thoughts come as they are, if they come. None of earlier turns are kept there."""
-    said = members(raw, "reasoning")
+    said = read_present(raw, "reasoning")
     if said.get("mode") == Raw(b'"standard"'):
         del said["mode"]
-    losses.only(said, ("effort", "summary", "generate_summary", "context"), "reasoning")
+    losses.lose_unknown(said, _REASONING, "reasoning")
     _put(chat, "reasoning_effort", said.get("effort"))
 
 
 def _reasoning_from_chat(raw: Raw, responses: dict[str, Raw], _losses: Losses) -> None:
-    responses["reasoning"] = written({"effort": raw})
+    responses["reasoning"] = encode({"effort": raw})
 
 
 def _format_from_chat(raw: Raw, responses: dict[str, Raw], losses: Losses) -> None:
@@ -224,7 +211,7 @@ def _verbosity_from_chat(raw: Raw, responses: dict[str, Raw], _losses: Losses) -
 
 def _put_text(responses: dict[str, Raw], name: str, raw: Raw | None) -> None:
     if raw is not None:
-        responses["text"] = written({**members(responses.get("text", Raw(b"{}")), "text"), name: raw})
+        responses["text"] = encode({**read_present(responses.get("text", Raw(b"{}")), "text"), name: raw})
 
 
 def _put(fields: dict[str, Raw], name: str, raw: Raw | None) -> None:

@@ -17,7 +17,9 @@ HIDDEN = {"type": "redacted_thinking", "data": "d"}
 
 
 def history(*messages: Json, losses: Losses | None = None) -> tuple[object, list[Json]]:
-    system, turns = history_from_chat(Raw(json.dumps(messages).encode()), losses or Losses(drop=False))
+    system, turns = history_from_chat(
+        Raw(json.dumps(messages).encode()), losses or Losses(dialect="the other", drop=False)
+    )
     return None if system is None else json.loads(bytes(system)), json.loads(bytes(turns))
 
 
@@ -120,7 +122,7 @@ def test_signed_thoughts_come_first_and_unsigned_ones_are_nobodys() -> None:
 def test_signatures_keep_their_bytes() -> None:
     thought = b'{"signature":"a\\/b\\u002b","type":"thinking","thinking":"\\u00e9"}'
     raw = b'[{"role":"assistant","thinking_blocks":[%b]}]' % thought
-    _, written = history_from_chat(Raw(raw), Losses(drop=False))
+    _, written = history_from_chat(Raw(raw), Losses(dialect="the other", drop=False))
 
     assert b'{"type":"thinking","thinking":"\\u00e9","signature":"a\\/b\\u002b"}' in bytes(written)
 
@@ -159,7 +161,7 @@ def test_cache_control_of_a_message_is_that_of_its_last_part() -> None:
 def test_what_messages_cannot_say_is_named_or_left_out(message: Json, param: str) -> None:
     with pytest.raises(Unsayable) as caught:
         turns(user("a"), message)
-    losses = Losses(drop=True)
+    losses = Losses(dialect="the other", drop=True)
     history(user("a"), message, losses=losses)
 
     assert param == caught.value.param
@@ -186,11 +188,11 @@ def test_what_messages_cannot_say_is_named_or_left_out(message: Json, param: str
 )
 def test_a_message_that_is_no_message_is_named_even_where_losses_are_fine(message: Json, param: str) -> None:
     with pytest.raises(Unsayable) as caught:
-        history({**message, "custom": None}, losses=Losses(drop=True))
+        history({**message, "custom": None}, losses=Losses(dialect="the other", drop=True))
 
     assert param == caught.value.param
 
 
 def test_messages_must_be_a_list() -> None:
     with pytest.raises(Unsayable, match="messages"):
-        history_from_chat(Raw(b'"hi"'), Losses(drop=True))
+        history_from_chat(Raw(b'"hi"'), Losses(dialect="the other", drop=True))

@@ -20,7 +20,7 @@ def history(*turns: Json, system: object = None, losses: Losses | None = None) -
     written = history_to_chat(
         None if system is None else Raw(json.dumps(system).encode()),
         Raw(json.dumps(turns).encode()),
-        losses or Losses(drop=False),
+        losses or Losses(dialect="the other", drop=False),
     )
     found: list[Json] = json.loads(bytes(written))
     return found
@@ -138,7 +138,7 @@ def test_an_empty_assistant_turn_stays_a_turn() -> None:
 def test_input_keeps_its_bytes() -> None:
     given = b'{"b": 1e400, "a":12345678901234567890, "\\u00e9":"\\/"}'
     raw = b'[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":%b}]}]' % given
-    message = json.loads(bytes(history_to_chat(None, Raw(raw), Losses(drop=False))))[0]
+    message = json.loads(bytes(history_to_chat(None, Raw(raw), Losses(dialect="the other", drop=False))))[0]
 
     assert given.decode() == message["tool_calls"][0]["function"]["arguments"]
 
@@ -146,7 +146,7 @@ def test_input_keeps_its_bytes() -> None:
 def test_input_that_is_no_text_is_named() -> None:
     raw = b'[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{"a":"\xff"}}]}]'
     with pytest.raises(Unsayable) as caught:
-        history_to_chat(None, Raw(raw), Losses(drop=True))
+        history_to_chat(None, Raw(raw), Losses(dialect="the other", drop=True))
 
     assert "messages[0].content[0].input" == caught.value.param
 
@@ -173,7 +173,7 @@ def test_a_call_by_the_model_itself_is_a_call() -> None:
 def test_what_chat_cannot_say_is_named_or_left_out(turn: Json, param: str) -> None:
     with pytest.raises(Unsayable) as caught:
         history(turn)
-    losses = Losses(drop=True)
+    losses = Losses(dialect="the other", drop=True)
     written = history(turn, losses=losses)
 
     assert param == caught.value.param
@@ -193,6 +193,6 @@ def test_what_chat_cannot_say_is_named_or_left_out(turn: Json, param: str) -> No
 )
 def test_a_turn_that_is_no_turn_is_named_even_where_losses_are_fine(turn: Json, param: str) -> None:
     with pytest.raises(Unsayable) as caught:
-        history(turn, losses=Losses(drop=True))
+        history(turn, losses=Losses(dialect="the other", drop=True))
 
     assert param == caught.value.param

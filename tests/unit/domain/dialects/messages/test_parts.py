@@ -41,12 +41,12 @@ BOTH: list[tuple[Json, Json]] = [
 
 
 def from_chat(part: Json, losses: Losses | None = None) -> Json | None:
-    block = part_from_chat(fields_of(part), "p", losses or Losses(drop=False))
+    block = part_from_chat(fields_of(part), "p", losses or Losses(dialect="the other", drop=False))
     return None if block is None else {name: json.loads(bytes(raw)) for name, raw in block.items()}
 
 
 def to_chat(block: Json, losses: Losses | None = None) -> Json | None:
-    part = part_to_chat(fields_of(block), "p", losses or Losses(drop=False))
+    part = part_to_chat(fields_of(block), "p", losses or Losses(dialect="the other", drop=False))
     return None if part is None else {name: json.loads(bytes(raw)) for name, raw in part.items()}
 
 
@@ -59,7 +59,11 @@ def test_a_part_is_the_same_in_both_dialects(part: Json, block: Json) -> None:
 def test_a_text_keeps_its_bytes() -> None:
     fields = {"type": Raw(b'"text"'), "text": Raw(b'"\\u00e9\\/\\ud83d\\ude00"')}
 
-    assert fields == part_from_chat(fields, "p", Losses(drop=False)) == part_to_chat(fields, "p", Losses(drop=False))
+    assert (
+        fields
+        == part_from_chat(fields, "p", Losses(dialect="the other", drop=False))
+        == part_to_chat(fields, "p", Losses(dialect="the other", drop=False))
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,7 +118,7 @@ def test_empty_texts_are_left_out(part: Json) -> None:
 def test_what_messages_cannot_show_is_named(part: Json, param: str) -> None:
     with pytest.raises(Unsayable) as caught:
         from_chat(part)
-    losses = Losses(drop=True)
+    losses = Losses(dialect="the other", drop=True)
     kept = from_chat(part, losses)
 
     assert param == caught.value.param
@@ -139,7 +143,7 @@ def test_what_messages_cannot_show_is_named(part: Json, param: str) -> None:
 def test_what_chat_cannot_show_is_named(block: Json, param: str) -> None:
     with pytest.raises(Unsayable) as caught:
         to_chat(block)
-    losses = Losses(drop=True)
+    losses = Losses(dialect="the other", drop=True)
     kept = to_chat(block, losses)
 
     assert param == caught.value.param
@@ -166,7 +170,7 @@ def test_citations_that_nobody_wants_are_no_loss(citations: object) -> None:
 )
 def test_a_part_that_is_no_part_is_named_even_where_losses_are_fine(part: Json, param: str) -> None:
     with pytest.raises(Unsayable) as caught:
-        from_chat(part, Losses(drop=True))
+        from_chat(part, Losses(dialect="the other", drop=True))
 
     assert param == caught.value.param
 
@@ -182,6 +186,6 @@ def test_a_part_that_is_no_part_is_named_even_where_losses_are_fine(part: Json, 
 )
 def test_a_block_that_is_no_block_is_named_even_where_losses_are_fine(block: Json, param: str) -> None:
     with pytest.raises(Unsayable) as caught:
-        to_chat(block, Losses(drop=True))
+        to_chat(block, Losses(dialect="the other", drop=True))
 
     assert param == caught.value.param

@@ -443,3 +443,18 @@ def test_bytes_that_are_no_text_cost_their_event_only() -> None:
     events = as_messages([chat_delta({"content": "x"}), bad, chat_delta({}, "stop")])
 
     assert ["text"] == [block["type"] for block in fold_messages(events)["content"]]
+
+
+def test_half_a_surrogate_pair_passes_as_it_came() -> None:
+    raws = [b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % half for half in (b"\\ud83d", b"\\ude00")]
+    said = b"".join([event.raw for event in to_messages().take([Event(EventKind.CHUNK, raw) for raw in raws])])
+
+    assert b'"text":"\\ud83d"' in said
+    assert b'"text":"\\ude00"' in said
+
+
+def test_half_a_pair_in_the_arguments_of_a_whole_reply_passes_too() -> None:
+    call = {"id": "c", "function": {"name": "f", "arguments": '{"a":"\ud83d"}'}}
+    (event,) = to_messages().take([Event(EventKind.COMPLETE, json.dumps(whole({"tool_calls": [call]})).encode())])
+
+    assert b'"input":{"a":"\\ud83d"}' in event.raw

@@ -9,7 +9,7 @@ from tests.support.messages_streams import fields_of
 
 
 def from_chat(fields: object, *, max_tokens: int = 64_000, adaptive: bool = False) -> tuple[object, str | None]:
-    losses = Losses(drop=False)
+    losses = Losses(dialect="the other", drop=False)
     thinking, effort = thinking_from_chat(fields_of(fields), max_tokens, adaptive=adaptive, losses=losses)
     return None if thinking is None else json.loads(bytes(thinking)), effort
 
@@ -19,7 +19,7 @@ def to_chat(thinking: object, effort: object = None) -> str | None:
     return effort_to_chat(
         None if thinking is None else Raw(json.dumps(thinking).encode()),
         None if effort is None else said,
-        Losses(drop=False),
+        Losses(dialect="the other", drop=False),
     )
 
 

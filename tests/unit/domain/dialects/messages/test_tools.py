@@ -19,8 +19,8 @@ MESSAGES = '[{"name":"f","description":"d\\u00e9","input_schema":' + SCHEMA + ',
 
 
 def test_a_tool_is_the_same_in_both_dialects_byte_for_byte() -> None:
-    assert Raw(MESSAGES.encode()) == tools_from_chat(Raw(CHAT.encode()), Losses(drop=False))
-    assert Raw(CHAT.encode()) == tools_to_chat(Raw(MESSAGES.encode()), Losses(drop=False))
+    assert Raw(MESSAGES.encode()) == tools_from_chat(Raw(CHAT.encode()), Losses(dialect="the other", drop=False))
+    assert Raw(CHAT.encode()) == tools_to_chat(Raw(MESSAGES.encode()), Losses(dialect="the other", drop=False))
 
 
 def test_a_tool_without_parameters_has_an_empty_schema() -> None:
@@ -30,7 +30,7 @@ def test_a_tool_without_parameters_has_an_empty_schema() -> None:
 
     assert [
         {"name": "now", "input_schema": {"type": "object", "properties": {}}, "cache_control": {"a": 1}}
-    ] == json.loads(bytes(tools_from_chat(raw, Losses(drop=False))))
+    ] == json.loads(bytes(tools_from_chat(raw, Losses(dialect="the other", drop=False))))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_tool_without_parameters_has_an_empty_schema() -> None:
 def test_what_messages_has_no_tool_for_is_named(tool: Json, param: str) -> None:
     tools = [{"type": "function", "function": {"name": "f"}}, tool]
     with pytest.raises(Unsayable) as caught:
-        tools_from_chat(Raw(json.dumps(tools).encode()), Losses(drop=False))
+        tools_from_chat(Raw(json.dumps(tools).encode()), Losses(dialect="the other", drop=False))
 
     assert param == caught.value.param
 
@@ -64,8 +64,8 @@ def test_what_messages_has_no_tool_for_is_named(tool: Json, param: str) -> None:
 def test_what_chat_has_no_tool_for_is_named(tool: Json, param: str) -> None:
     raw = Raw(json.dumps([tool]).encode())
     with pytest.raises(Unsayable) as caught:
-        tools_to_chat(raw, Losses(drop=False))
-    losses = Losses(drop=True)
+        tools_to_chat(raw, Losses(dialect="the other", drop=False))
+    losses = Losses(dialect="the other", drop=True)
     kept = json.loads(bytes(tools_to_chat(raw, losses)))
 
     assert param == caught.value.param
@@ -83,7 +83,7 @@ def test_members_at_their_default_are_no_loss() -> None:
         "allowed_callers": ["direct"],
         "input_examples": None,
     }
-    written = tools_to_chat(Raw(json.dumps([tool]).encode()), Losses(drop=False))
+    written = tools_to_chat(Raw(json.dumps([tool]).encode()), Losses(dialect="the other", drop=False))
 
     assert [{"type": "function", "function": {"name": "f", "parameters": {}}}] == json.loads(bytes(written))
 
@@ -106,10 +106,10 @@ def test_a_choice_is_the_same_in_both_dialects(choice: object, parallel: bool | 
         Raw(json.dumps(choice).encode()),
         None if parallel is None else Raw(json.dumps(parallel).encode()),
         has_tools=True,
-        losses=Losses(drop=False),
+        losses=Losses(dialect="the other", drop=False),
     )
     assert written is not None
-    back = choice_to_chat(written, Losses(drop=False))
+    back = choice_to_chat(written, Losses(dialect="the other", drop=False))
 
     assert messages == json.loads(bytes(written))
     assert {"tool_choice": choice} | ({} if parallel is None else {"parallel_tool_calls": parallel}) == {
@@ -118,7 +118,7 @@ def test_a_choice_is_the_same_in_both_dialects(choice: object, parallel: bool | 
 
 
 def test_one_call_at_a_time_needs_no_choice() -> None:
-    losses = Losses(drop=False)
+    losses = Losses(dialect="the other", drop=False)
     one = Raw(b"false")
 
     assert Raw(b'{"type":"auto","disable_parallel_tool_use":true}') == choice_from_chat(
@@ -134,14 +134,14 @@ def test_one_call_at_a_time_needs_no_choice() -> None:
     [(b'"sometimes"', "tool_choice"), (b'{"type":"allowed_tools","allowed_tools":{}}', "tool_choice.type")],
 )
 def test_other_choices_are_named(choice: bytes, param: str) -> None:
-    losses = Losses(drop=True)
+    losses = Losses(dialect="the other", drop=True)
 
     assert choice_from_chat(Raw(choice), None, has_tools=True, losses=losses) is None
     assert (param,) == losses.names
 
 
 def test_other_choices_of_messages_are_named() -> None:
-    losses = Losses(drop=True)
+    losses = Losses(dialect="the other", drop=True)
 
     assert {} == choice_to_chat(Raw(b'{"type":"x","disable_parallel_tool_use":false}'), losses)
     assert ("tool_choice.type",) == losses.names

@@ -3,8 +3,8 @@ import json
 import pytest
 from msgspec import Raw
 
+from router.domain.dialects.losses import Losses, Unsayable
 from router.domain.dialects.responses.items import items_of
-from router.domain.dialects.responses.members import Losses, Unsayable
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
 ITEM = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": '{"a": 1}'}
@@ -13,7 +13,7 @@ ITEM = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": '{"a
 def items(*messages: object, drop: bool = False) -> tuple[object, list[str]]:
     losses = Losses(dialect="Responses", drop=drop)
     written = items_of(Raw(json.dumps(messages).encode()), losses)
-    return json.loads(bytes(written)), losses.dropped
+    return json.loads(bytes(written)), list(losses.names)
 
 
 def said(content: object, role: str = "assistant") -> dict[str, object]:
@@ -120,7 +120,7 @@ def test_a_refusal_and_what_only_its_provider_can_read() -> None:
 def test_what_an_item_cannot_hold_is_named_or_left_out(message: object, param: str) -> None:
     with pytest.raises(Unsayable) as raised:
         items(message)
-    assert param == raised.value.said.param
+    assert param == raised.value.param
     assert [param] == items(message, drop=True)[1]
 
 
@@ -138,4 +138,4 @@ def test_what_an_item_cannot_hold_is_named_or_left_out(message: object, param: s
 def test_what_is_no_message_is_named(message: object, param: str) -> None:
     with pytest.raises(Unsayable) as raised:
         items(message, drop=True)
-    assert param == raised.value.said.param
+    assert param == raised.value.param

@@ -322,7 +322,7 @@ def test_a_whole_response_is_a_completion() -> None:
 
 @pytest.mark.parametrize("body", [[], {}, {"choices": []}, {"output": 7}])
 def test_what_is_no_response_is_refused(body: object) -> None:
-    with pytest.raises(ValueError, match="no response"):
+    with pytest.raises(ValueError, match="The provider's reply"):
         translator().take([complete(body)])
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from msgspec import Raw
 
-from router.domain.dialects.responses.members import Losses, Unsayable
+from router.domain.dialects.losses import Losses, Unsayable
 from router.domain.dialects.responses.tools import (
     choice_from_chat,
     choice_to_chat,
@@ -68,11 +68,11 @@ def test_a_loose_function_says_so_in_responses_and_nothing_in_chat() -> None:
 def test_hosted_and_custom_tools_have_no_place_in_chat(tool: dict[str, object], param: str) -> None:
     with pytest.raises(Unsayable) as raised:
         tools_to_chat(raw([FLAT, tool]), losses())
-    assert param == raised.value.said.param
+    assert param == raised.value.param
 
     dropping = losses(drop=True)
     kept = plain(tools_to_chat(raw([FLAT, tool]), dropping))
-    assert [param] == dropping.dropped
+    assert (param,) == dropping.names
     assert kept == ([NESTED] if param.endswith("type") else [NESTED, NESTED])
 
 
@@ -84,7 +84,7 @@ def test_a_custom_tool_of_chat_is_named() -> None:
     ]:
         with pytest.raises(Unsayable) as raised:
             tools_from_chat(raw([tool]), losses())
-        assert param == raised.value.said.param
+        assert param == raised.value.param
 
 
 def test_no_tools_are_not_written() -> None:
@@ -125,10 +125,10 @@ def test_a_choice_of_another_kind_is_named(choice: object, param: str) -> None:
     for translate in (choice_to_chat, choice_from_chat):
         with pytest.raises(Unsayable) as raised:
             translate(raw(choice), losses())
-        assert param == raised.value.said.param
+        assert param == raised.value.param
         dropping = losses(drop=True)
         assert None is translate(raw(choice), dropping)
-        assert [param] == dropping.dropped
+        assert (param,) == dropping.names
 
 
 def test_a_hosted_tool_among_the_allowed_is_named() -> None:
@@ -137,7 +137,7 @@ def test_a_hosted_tool_among_the_allowed_is_named() -> None:
 
     chat = plain(choice_to_chat(raw({"type": "allowed_tools", "mode": "auto", "tools": allowed}), dropping))
 
-    assert ["tool_choice.tools[0].type"] == dropping.dropped
+    assert ("tool_choice.tools[0].type",) == dropping.names
     assert {
         "type": "allowed_tools",
         "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]},
