@@ -121,6 +121,11 @@ class Provider:
     params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Further arguments for litellm, secrets among them."""
 
+    @property
+    def extends_chat(self) -> bool:
+        """It knows what litellm added to Chat Completions, such as `cache_control`; OpenAI itself refuses that."""
+        return self.kind is ProviderKind.LITELLM or "//openrouter.ai/" in self.base_url
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from router.domain.catalog import Deployment
+from router.domain.catalog import Deployment, Provider
 from router.domain.dialects.dialect import spoken_for
 from router.domain.dialects.request import Request
 from router.domain.dialects.scoped import for_another_provider
@@ -18,7 +18,7 @@ _MAX_TOKENS_UNSAID: Final = 4_096
 """For callers that name no maximum, where the dialect wants one and nobody knows the deployment's."""
 
 
-def worded_for(deployment: Deployment, request: Request, plan: RoutePlan) -> Request | Refusal:
+def worded_for(deployment: Deployment, provider: Provider, request: Request, plan: RoutePlan) -> Request | Refusal:
     """Return the request as the deployment can read it: most often the caller's own.
 
     Without what was meant for the router, and without what only another provider can read.
@@ -39,6 +39,8 @@ def worded_for(deployment: Deployment, request: Request, plan: RoutePlan) -> Req
         spoken,
         drop=directives.drop_params,
         max_tokens_default=deployment.max_output_tokens or _MAX_TOKENS_UNSAID,
+        model=deployment.upstream_model,
+        extended=provider.extends_chat,
     )
     if isinstance(translated, Untranslatable):
         return Refusal(fault=Fault.UNSUPPORTED_PARAMETER, message=translated.message, param=translated.param)

@@ -37,9 +37,11 @@ def malformed(param: str, wanted: str) -> Unsayable:
 class Losses:
     """What one request loses on its way into another dialect, which people know as `dialect`."""
 
-    __slots__ = ("_dialect", "_drop", "_names")
+    __slots__ = ("_dialect", "_drop", "_names", "extended")
 
-    def __init__(self, *, dialect: str, drop: bool) -> None:
+    def __init__(self, *, dialect: str, drop: bool, extended: bool = False) -> None:
+        self.extended = extended
+        """Whoever reads it knows more than the dialect: hints that change no reply are kept, and thoughts."""
         self._dialect = dialect
         self._drop = drop
         self._names: dict[str, None] = {}

@@ -2,7 +2,9 @@
 
 The answers of tools become messages of their own, in the order of the turn. A tool's message holds text only: an image
 or a document in it moves into the user's message that follows, under a line that names the call.
-`is_error`, `cache_control` and `thinking_blocks` are kept as litellm writes them, for whoever speaks Messages beyond.
+`is_error`, `cache_control` and `thinking_blocks` are kept as litellm writes them, for whoever knows of these; OpenAI
+and others refuse them. Thoughts without a signature once came from a provider of Chat Completions, and go back to it as
+its `reasoning_content`: some want it with the calls that came of it.
 """
 
 from typing import Final
@@ -10,7 +12,7 @@ from typing import Final
 from msgspec import Raw
 
 from router.domain.dialects.losses import Losses, Unsayable
-from router.domain.dialects.messages.parts import part_to_chat, text_block
+from router.domain.dialects.messages.parts import keep_hint, part_to_chat, text_block
 from router.domain.dialects.raw_json import (
     NO_TEXT,
     NULL,
@@ -133,11 +135,9 @@ class _User:
             message["content"] = raw
         else:
             message["content"] = self._answered(raw, call_id, f"{where}.content")
-        if block.get("is_error") == TRUE:
+        if self._losses.extended and block.get("is_error") == TRUE:
             message["is_error"] = TRUE
-        cache_control = present(block, "cache_control")
-        if cache_control is not None:
-            message["cache_control"] = cache_control
+        keep_hint(block, message, self._losses)
         self._written.append(message)
 
     def _answered(self, raw: Raw, call_id: str, where: str) -> Raw:
@@ -171,14 +171,20 @@ def _assistant(blocks: list[dict[str, Raw]], where: str, losses: Losses) -> Mess
             if part is not None:
                 parts.append(part)
     message = {"role": _ROLES["assistant"], "content": _short(parts) if parts else NULL if calls else NO_TEXT}
-    if thoughts:
+    if losses.extended and thoughts:
+        message["thinking_blocks"] = encode(thoughts)
+    if losses.extended or not any(_is_signed(thought) for thought in thoughts):
         said = [text for thought in thoughts if (text := present(thought, "thinking")) is not None]
         if any(text != NO_TEXT for text in said):
             message["reasoning_content"] = joined(said)
-        message["thinking_blocks"] = encode(thoughts)
     if calls:
         message["tool_calls"] = encode(calls)
     return message
+
+
+def _is_signed(thought: Fields) -> bool:
+    """Tell whether a provider of Messages wrote it; for one of Chat Completions, we wrote it without a signature."""
+    return present(thought, "signature") not in (None, NO_TEXT) or "data" in thought
 
 
 def _call(block: Fields, where: str, losses: Losses) -> Message:
@@ -192,7 +198,5 @@ def _call(block: Fields, where: str, losses: Losses) -> Message:
         "type": _FUNCTION,
         "function": encode({"name": block.get("name", NULL), "arguments": arguments}),
     }
-    cache_control = present(block, "cache_control")
-    if cache_control is not None:
-        call["cache_control"] = cache_control
+    keep_hint(block, call, losses)
     return call

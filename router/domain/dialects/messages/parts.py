@@ -1,7 +1,8 @@
 """Put one part of a message, text, image or file, from Chat Completions into Messages and back.
 
-Text, addresses and base64 pass as they are. `cache_control` is kept both ways: litellm's callers set it on parts of
-Chat Completions too. `detail` has no counterpart: Messages always looks at an image as closely as `high` would.
+Text, addresses and base64 pass as they are. `cache_control` is kept for Messages, since litellm's callers set it on
+parts of Chat Completions too, and the other way for whoever knows of it. `detail` has no counterpart: Messages always
+looks at an image as closely as `high` would.
 """
 
 import base64
@@ -90,10 +91,16 @@ def part_to_chat(block: Fields, where: str, losses: Losses) -> dict[str, Raw] | 
     else:
         losses.lose(f"{where}.type", f"Chat Completions has no parts of type `{kind}`. Remove it.")
         return None
-    cache_control = present(block, "cache_control")
-    if part is not None and cache_control is not None:
-        part["cache_control"] = cache_control
+    if part is not None:
+        keep_hint(block, part, losses)
     return part
+
+
+def keep_hint(block: Fields, written: dict[str, Raw], losses: Losses) -> None:
+    """Keep where a prompt's cache is to end, for whoever knows of it: OpenAI refuses the hint, and needs none."""
+    cache_control = present(block, "cache_control") if losses.extended else None
+    if cache_control is not None:
+        written["cache_control"] = cache_control
 
 
 def _says(text: Raw, where: str) -> bool:

@@ -13,7 +13,7 @@ from router.domain.dialects.dialect import CHAT
 from router.domain.dialects.losses import Losses, Unsayable
 from router.domain.dialects.messages.history_from_chat import history_from_chat
 from router.domain.dialects.messages.history_to_chat import history_to_chat
-from router.domain.dialects.messages.thinking import effort_to_chat, thinking_from_chat
+from router.domain.dialects.messages.thinking import effort_to_chat, efforts_of, thinking_from_chat
 from router.domain.dialects.messages.tools import choice_from_chat, choice_to_chat, tools_from_chat, tools_to_chat
 from router.domain.dialects.raw_json import (
     NULL,
@@ -80,13 +80,11 @@ _PERSONAL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|\+[\d\s()-]{7,}")
 """Messages refuses calls whose user id is an address or a telephone number."""
 
 
-def from_chat(
-    fields: Fields, *, drop: bool, max_tokens_default: int, adaptive_thinking: bool = False
-) -> Translated | Untranslatable:
+def from_chat(fields: Fields, *, drop: bool, max_tokens_default: int, model: str = "") -> Translated | Untranslatable:
     """Translate a Chat Completions request to Messages.
 
     `max_tokens_default`: tokens, for callers that name no maximum; Messages wants one.
-    `adaptive_thinking`: the model takes an effort, and not a budget, for its thinking.
+    `model`: whose name tells whether it thinks by an effort or by a budget.
     """
     losses = Losses(dialect="Messages", drop=drop)
     try:
@@ -102,7 +100,7 @@ def from_chat(
         _tools_from_chat(fields, written, losses)
         config: dict[str, Raw] = {}
         thinking, effort = thinking_from_chat(
-            fields, read_number(written["max_tokens"], "max_tokens"), adaptive=adaptive_thinking, losses=losses
+            fields, read_number(written["max_tokens"], "max_tokens"), efforts=efforts_of(model), losses=losses
         )
         if thinking is not None:
             written["thinking"] = thinking
@@ -119,9 +117,12 @@ def from_chat(
     return Translated(written, losses.names)
 
 
-def to_chat(fields: Fields, *, drop: bool) -> Translated | Untranslatable:
-    """Translate a Messages request to Chat Completions."""
-    losses = Losses(dialect="Chat Completions", drop=drop)
+def to_chat(fields: Fields, *, drop: bool, extended: bool = False) -> Translated | Untranslatable:
+    """Translate a Messages request to Chat Completions.
+
+    `extended`: whoever reads it knows what litellm added to that dialect, so this is kept.
+    """
+    losses = Losses(dialect="Chat Completions", drop=drop, extended=extended)
     try:
         losses.lose_unknown(fields, _MESSAGES_KNOWN, "", _MESSAGES_DEFAULTS)
         written = _carried(fields)

@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Raw
 
 from router.domain.dialects.losses import Losses
+from router.domain.dialects.messages.parts import keep_hint
 from router.domain.dialects.raw_json import (
     FALSE,
     NULL,
@@ -86,9 +87,7 @@ def tools_to_chat(raw: Raw, losses: Losses) -> Raw:
         if strict is not None:
             function["strict"] = strict
         written = {"type": _FUNCTION_TYPE, "function": encode(function)}
-        cache_control = present(tool, "cache_control")
-        if cache_control is not None:
-            written["cache_control"] = cache_control
+        keep_hint(tool, written, losses)
         tools.append(written)
     return encode(tools)
 

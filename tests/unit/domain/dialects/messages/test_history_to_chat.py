@@ -20,7 +20,7 @@ def history(*turns: Json, system: object = None, losses: Losses | None = None) -
     written = history_to_chat(
         None if system is None else Raw(json.dumps(system).encode()),
         Raw(json.dumps(turns).encode()),
-        losses or Losses(dialect="the other", drop=False),
+        losses or Losses(dialect="the other", drop=False, extended=True),
     )
     found: list[Json] = json.loads(bytes(written))
     return found
@@ -138,7 +138,9 @@ def test_an_empty_assistant_turn_stays_a_turn() -> None:
 def test_input_keeps_its_bytes() -> None:
     given = b'{"b": 1e400, "a":12345678901234567890, "\\u00e9":"\\/"}'
     raw = b'[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":%b}]}]' % given
-    message = json.loads(bytes(history_to_chat(None, Raw(raw), Losses(dialect="the other", drop=False))))[0]
+    message = json.loads(
+        bytes(history_to_chat(None, Raw(raw), Losses(dialect="the other", drop=False, extended=True)))
+    )[0]
 
     assert given.decode() == message["tool_calls"][0]["function"]["arguments"]
 
@@ -196,3 +198,34 @@ def test_a_turn_that_is_no_turn_is_named_even_where_losses_are_fine(turn: Json, 
         history(turn, losses=Losses(dialect="the other", drop=True))
 
     assert param == caught.value.param
+
+
+def plain(*turns: Json, system: object = None) -> list[Json]:
+    return history(*turns, system=system, losses=Losses(dialect="Chat Completions", drop=False))
+
+
+def test_who_knows_only_openais_dialect_is_told_nothing_else() -> None:
+    """OpenAI answers members that it does not know with 400. What they say changes no reply."""
+    answer = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "no", "is_error": True, **CACHED}
+    said = plain(
+        user([text("a", **CACHED), IMAGE | CACHED]),
+        assistant([THOUGHT, HIDDEN, text("b", **CACHED), USE | CACHED]),
+        user([answer]),
+        system=[text("s", **CACHED)],
+    )
+
+    assert [
+        {"role": "system", "content": "s"},
+        user([text("a"), SHOWN]),
+        assistant("b", tool_calls=[CALL]),
+        {"role": "tool", "tool_call_id": "toolu_1", "content": "no"},
+    ] == said
+
+
+def test_unsigned_thoughts_go_back_to_the_kind_of_provider_that_wrote_them() -> None:
+    """T18: some of those who speak Chat Completions want `reasoning_content` with the calls that came of it."""
+    unsigned = {"type": "thinking", "thinking": "hm", "signature": ""}
+
+    assert [assistant(None, reasoning_content="hm", tool_calls=[CALL])] == plain(assistant([unsigned, USE]))
+    assert [assistant(None, tool_calls=[CALL])] == plain(assistant([unsigned, THOUGHT, USE]))
+    assert [assistant(None, tool_calls=[CALL])] == plain(assistant([unsigned, HIDDEN, USE]))

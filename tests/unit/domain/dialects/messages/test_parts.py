@@ -46,7 +46,7 @@ def from_chat(part: Json, losses: Losses | None = None) -> Json | None:
 
 
 def to_chat(block: Json, losses: Losses | None = None) -> Json | None:
-    part = part_to_chat(fields_of(block), "p", losses or Losses(dialect="the other", drop=False))
+    part = part_to_chat(fields_of(block), "p", losses or Losses(dialect="the other", drop=False, extended=True))
     return None if part is None else {name: json.loads(bytes(raw)) for name, raw in part.items()}
 
 

@@ -4,13 +4,13 @@ import pytest
 from msgspec import Raw
 
 from router.domain.dialects.losses import Losses, Unsayable
-from router.domain.dialects.messages.thinking import effort_to_chat, thinking_from_chat
+from router.domain.dialects.messages.thinking import effort_to_chat, efforts_of, thinking_from_chat
 from tests.support.messages_streams import fields_of
 
 
-def from_chat(fields: object, *, max_tokens: int = 64_000, adaptive: bool = False) -> tuple[object, str | None]:
+def from_chat(fields: object, *, max_tokens: int = 64_000, model: str = "") -> tuple[object, str | None]:
     losses = Losses(dialect="the other", drop=False)
-    thinking, effort = thinking_from_chat(fields_of(fields), max_tokens, adaptive=adaptive, losses=losses)
+    thinking, effort = thinking_from_chat(fields_of(fields), max_tokens, efforts=efforts_of(model), losses=losses)
     return None if thinking is None else json.loads(bytes(thinking)), effort
 
 
@@ -46,8 +46,8 @@ def test_a_reply_too_short_to_think_is_refused() -> None:
 def test_a_newer_model_takes_the_effort() -> None:
     adaptive = {"type": "adaptive", "display": "summarized"}
 
-    assert (adaptive, "low") == from_chat({"reasoning_effort": "minimal"}, adaptive=True, max_tokens=10)
-    assert (adaptive, "max") == from_chat({"reasoning_effort": "max"}, adaptive=True)
+    assert (adaptive, "low") == from_chat({"reasoning_effort": "minimal"}, model="claude-opus-5", max_tokens=10)
+    assert (adaptive, "max") == from_chat({"reasoning_effort": "max"}, model="claude-opus-5")
 
 
 @pytest.mark.parametrize("fields", [{}, {"reasoning_effort": None}, {"reasoning_effort": "none"}])
@@ -100,3 +100,33 @@ def test_other_ways_to_think_are_named(thinking: object, effort: object, param: 
         to_chat(thinking, effort)
 
     assert param == caught.value.param
+
+
+@pytest.mark.parametrize(
+    ("model", "xhigh"),
+    [
+        ("claude-3-7-sonnet-20250219", None),
+        ("claude-sonnet-4-20250514", None),
+        ("claude-opus-4-1", None),
+        ("claude-opus-4-5-20251101", None),
+        ("claude-haiku-4-5", None),
+        ("anthropic/claude-sonnet-4.5", None),
+        ("claude-opus-4-6", "high"),
+        ("anthropic/claude-sonnet-4.6", "high"),
+        ("claude-sonnet-4-6-20260217", "high"),
+        ("claude-opus-4-7", "xhigh"),
+        ("claude-opus-4-8@20260528", "xhigh"),
+        ("claude-sonnet-5", "xhigh"),
+        ("claude-haiku-5-5", "xhigh"),
+        ("claude-opus-10-20300101", "xhigh"),
+        ("claude-mythos-preview", "xhigh"),
+        ("claude-latest", None),
+        ("kimi-k2", None),
+    ],
+)
+def test_a_models_name_tells_whether_it_takes_an_effort_or_a_budget(model: str, xhigh: str | None) -> None:
+    thinking, effort = from_chat({"reasoning_effort": "xhigh"}, model=model)
+
+    assert xhigh == effort
+    assert isinstance(thinking, dict)
+    assert ("enabled" if xhigh is None else "adaptive") == thinking["type"]

@@ -20,7 +20,9 @@ MESSAGES = '[{"name":"f","description":"d\\u00e9","input_schema":' + SCHEMA + ',
 
 def test_a_tool_is_the_same_in_both_dialects_byte_for_byte() -> None:
     assert Raw(MESSAGES.encode()) == tools_from_chat(Raw(CHAT.encode()), Losses(dialect="the other", drop=False))
-    assert Raw(CHAT.encode()) == tools_to_chat(Raw(MESSAGES.encode()), Losses(dialect="the other", drop=False))
+    assert Raw(CHAT.encode()) == tools_to_chat(
+        Raw(MESSAGES.encode()), Losses(dialect="the other", drop=False, extended=True)
+    )
 
 
 def test_a_tool_without_parameters_has_an_empty_schema() -> None:
@@ -145,3 +147,7 @@ def test_other_choices_of_messages_are_named() -> None:
 
     assert {} == choice_to_chat(Raw(b'{"type":"x","disable_parallel_tool_use":false}'), losses)
     assert ("tool_choice.type",) == losses.names
+
+
+def test_who_knows_only_openais_dialect_is_told_of_no_cache() -> None:
+    assert b"cache_control" not in bytes(tools_to_chat(Raw(MESSAGES.encode()), Losses(dialect="x", drop=False)))
