@@ -113,7 +113,6 @@ def test_a_refusal_and_what_only_its_provider_can_read() -> None:
         ({"role": "assistant", "function_call": {"name": "f", "arguments": ""}}, "messages[0].function_call"),
         ({"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}, "messages[0].content[0].type"),
         ({"role": "user", "content": [{"type": "text", "text": "x", "y": 1}]}, "messages[0].content[0].y"),
-        ({"role": "assistant", "tool_calls": [{"id": "c", "type": "custom"}]}, "messages[0].tool_calls[0].type"),
         ({"role": "assistant", "tool_calls": [{**CALL, "y": 1}]}, "messages[0].tool_calls[0].y"),
     ],
 )
@@ -139,3 +138,15 @@ def test_what_is_no_message_is_named(message: object, param: str) -> None:
     with pytest.raises(Unsayable) as raised:
         items(message, drop=True)
     assert param == raised.value.param
+
+
+def test_a_call_is_never_left_out_since_its_answer_would_answer_nothing() -> None:
+    """T18: tool calls and their answers stay in pairs."""
+    turns = (
+        {"role": "assistant", "tool_calls": [{"id": "c", "type": "custom"}]},
+        {"role": "tool", "tool_call_id": "c", "content": "x"},
+    )
+    with pytest.raises(Unsayable) as raised:
+        items(*turns, drop=True)
+
+    assert "messages[0].tool_calls[0].type" == raised.value.param
