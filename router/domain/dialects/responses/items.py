@@ -93,8 +93,7 @@ def _said(message: dict[str, Raw], param: str, losses: Losses) -> list[object]:
         at = f"{param}.tool_calls[{index}]"
         call = read_present(raw, at)
         if "type" in call and read_text(call["type"], f"{at}.type") != "function":
-            losses.lose(f"{at}.type", "Only calls of functions are in both dialects. Remove it.")
-            continue
+            raise losses.never(f"{at}.type", "it is no call of a function, and its answer would then answer nothing")
         losses.lose_unknown(call, _CALL, at)
         function = read_present(call.get("function", NULL), f"{at}.function")
         losses.lose_unknown(function, _FUNCTION, f"{at}.function")
