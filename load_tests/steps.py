@@ -14,6 +14,7 @@ from datetime import UTC
 from functools import partial
 from typing import Final
 
+from load_tests.dialect_steps import Translated
 from load_tests.routing_steps import RATES, Balanced, Dispatched, Draw
 from router.adapters.ledger_memory import MemoryLedger
 from router.adapters.telemetry_log import LogTelemetry
@@ -41,6 +42,7 @@ from router.domain.principal import KeyEntry, Principal
 from router.domain.settlement import Outcome, Settlement
 from router.domain.stream import Event, EventKind
 from router.facades.http.reply_writer import ReplyWriter
+from router.facades.http.voice import CHAT_VOICE
 from router.pipeline.admit import Gate
 from router.pipeline.attempt import Attempt
 from router.pipeline.authenticate import authenticate
@@ -170,8 +172,7 @@ class Governed:
 
     def size(self) -> Sized:
         sized = size_call(
-            self._request.fields,
-            self._request.mode,
+            self._request,
             self._deployment,
             room=Room(usd=10**15),
             terms=TERMS,
@@ -208,7 +209,7 @@ def main() -> None:
     )
     digest = hashlib.sha256(KEY.encode()).digest()
     principal = Principal(key_id=KeyId("bench"), organization="acme", team="load", models=("*",))
-    balanced = Balanced()
+    balanced, translated = Balanced(), Translated(BODY)
     model = Model(name=ModelName("bench"), deployments=(deployment,))
     eight = Model(name=ModelName("eight"), deployments=tuple(balanced.deployments))
     snapshot = Snapshot(
@@ -248,6 +249,8 @@ def main() -> None:
             arrived=1,
             timeout_ns=None,
             retries=0,
+            named_priority=None,
+            passed_headers=(),
             traceparent=None,
             settle=settler,
         )
@@ -299,11 +302,14 @@ def main() -> None:
         ("dispatch: set the machine up and begin", dispatched.begin),
         ("dispatch: through a breaker", dispatched.pass_through),
         ("dispatch: write the upstream's body", lambda: upstream_body(request, "mock-model")),
+        ("translate: a chat request into Messages", translated.ask),
+        ("translate: a reply of Messages into chat", translated.answer),
+        ("translate: one event of Messages into chat", translated.stream),
         ("relay: meter a unary reply", lambda: ChatMeter(wants_usage=False).take([Event(EventKind.COMPLETE, REPLY)])),
         ("settle: price and row", lambda: settlement_of(served, 3)),
         ("settle: metrics", lambda: prometheus.call_settled(settlement)),
         ("settle: log line", lambda: _logged(log, settlement)),
-        ("encode: headers of the reply", lambda: ReplyWriter(NoOutlet(), served).unary(REPLY, headers)),
+        ("encode: headers of the reply", lambda: ReplyWriter(NoOutlet(), served, CHAT_VOICE).unary(REPLY, headers)),
         ("stream: split one event", lambda: splitter.feed(CHUNK)),
         ("stream: meter one event", lambda: streaming.take(chunk)),
     ]
