@@ -5,7 +5,8 @@ from typing import Final
 import msgspec
 
 from router.domain.catalog import Deployment, Provider
-from router.domain.dialects.dialect import spoken_for
+from router.domain.dialects.chat.thoughts import with_thoughts
+from router.domain.dialects.dialect import Dialect, spoken_for
 from router.domain.dialects.request import Request
 from router.domain.dialects.scoped import for_another_provider
 from router.domain.dialects.translation import Untranslatable
@@ -27,11 +28,12 @@ def worded_for(deployment: Deployment, provider: Provider, request: Request, pla
     if directives is not NO_DIRECTIVES:
         left = {name: raw for name, raw in request.fields.items() if name not in directives.consumed}
         request = msgspec.structs.replace(request, fields=left)
-    if plan.home is not None and plan.home != deployment.provider:
+    moved = plan.home is not None and plan.home != deployment.provider
+    if moved:
         request = for_another_provider(request)
     asked = request.grammar.dialect
     if asked in deployment.dialects:
-        return request
+        return with_thoughts(request) if moved and asked is Dialect.CHAT and provider.wants_thoughts else request
     spoken = spoken_for(asked, deployment.dialects)
     assert spoken is not None, "who cannot be asked is no candidate"
     translated = translate(
@@ -44,4 +46,4 @@ def worded_for(deployment: Deployment, provider: Provider, request: Request, pla
     )
     if isinstance(translated, Untranslatable):
         return Refusal(fault=Fault.UNSUPPORTED_PARAMETER, message=translated.message, param=translated.param)
-    return translated
+    return with_thoughts(translated) if spoken is Dialect.CHAT and provider.wants_thoughts else translated

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from router.domain.catalog import Deployment, Provider, ProviderKind
-from router.domain.dialects.dialect import CHAT, MESSAGES, Dialect
+from router.domain.dialects.dialect import CHAT, MESSAGES, Dialect, Grammar
 from router.domain.dialects.request import Request, read_request
 from router.domain.faults import Fault, Refusal
 from router.domain.ids import ProviderId
@@ -111,3 +111,24 @@ def test_the_upstream_model_decides_how_thinking_is_asked_for(model: str, said: 
 
     assert isinstance(worded, Request)
     assert said in bytes(worded.fields["thinking"])
+
+
+@pytest.mark.parametrize(("host", "wants"), [("api.deepseek.com", True), ("api.openai.com", False)])
+@pytest.mark.parametrize(("home", "asked"), [("another", CHAT), ("test", CHAT), ("test", MESSAGES)])
+def test_calls_that_others_made_get_a_thought_where_one_is_wanted(
+    host: str, wants: bool, home: str, asked: Grammar
+) -> None:
+    """T18: required reasoning field present. A caller that is at home has its request sent on as it is."""
+    use = {"type": "tool_use", "id": "call_1", "name": "f", "input": {}}
+    calls = [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    said = {"content": [use]} if asked is MESSAGES else {"tool_calls": calls}
+    body = {"model": "small", "max_tokens": 9, "messages": [{"role": "assistant", **said}]}
+    request = read_request(asked, json.dumps(body).encode())
+    assert isinstance(request, Request)
+    at = replace(PROVIDER, kind=ProviderKind.OPENAI_COMPATIBLE, base_url=f"https://{host}/v1")
+    there = replace(speaking(Dialect.CHAT), provider=ProviderId("test"))
+    worded = worded_for(there, at, request, plan(home=home))
+
+    assert isinstance(worded, Request)
+    due = wants and (home == "another" or asked is MESSAGES)
+    assert due == (b"reasoning_content" in bytes(worded.fields["messages"]))
