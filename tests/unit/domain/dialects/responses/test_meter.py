@@ -94,3 +94,13 @@ def test_a_stream_that_grew_too_long_ends_as_incomplete_with_what_was_whole() ->
         said["response"]["incomplete_details"],
     )
     assert ["item_1"] == [item["id"] for item in said["response"]["output"]]
+
+
+def test_a_stream_that_is_cut_repeats_its_items_as_they_came() -> None:
+    item = b'{"id":"item_1","type":"message","content":[{"type":"output_text","text":"a\\ud83d"}]}'
+    done = b'data: {"type":"response.output_item.done","sequence_number":1,"item":%b}\n\n' % item
+    meter = ResponsesMeter(wants_usage=True, tokens_max=1)
+    meter.take([Event(EventKind.CHUNK, done)])
+    (end,) = meter.cut()
+
+    assert b'"text":"a\\ud83d"' in end.raw
