@@ -14,13 +14,14 @@ from datetime import UTC
 from functools import partial
 from typing import Final
 
+from load_tests.dialect_steps import Translated
 from load_tests.routing_steps import RATES, Balanced, Dispatched, Draw
 from router.adapters.ledger_memory import MemoryLedger
 from router.adapters.telemetry_log import LogTelemetry
 from router.adapters.telemetry_prometheus import PrometheusTelemetry
 from router.adapters.upstreams.sse import SseSplitter
 from router.domain.catalog import Deployment, Model, Provider, ProviderKind, Snapshot, Strategy, Timeouts
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.dialects.dialect import CHAT
 from router.domain.dialects.request import Request, read_request, upstream_body
 from router.domain.governance.accounts import Accounts
@@ -209,7 +210,7 @@ def main() -> None:
     )
     digest = hashlib.sha256(KEY.encode()).digest()
     principal = Principal(key_id=KeyId("bench"), organization="acme", team="load", models=("*",))
-    balanced = Balanced()
+    balanced, translated = Balanced(), Translated(BODY)
     model = Model(name=ModelName("bench"), deployments=(deployment,))
     eight = Model(name=ModelName("eight"), deployments=tuple(balanced.deployments))
     snapshot = Snapshot(
@@ -308,6 +309,9 @@ def main() -> None:
         ("dispatch: set the machine up and begin", dispatched.begin),
         ("dispatch: through a breaker", dispatched.pass_through),
         ("dispatch: write the upstream's body", lambda: upstream_body(request, "mock-model")),
+        ("translate: a chat request into Messages", translated.ask),
+        ("translate: a reply of Messages into chat", translated.answer),
+        ("translate: one event of Messages into chat", translated.stream),
         ("relay: meter a unary reply", lambda: ChatMeter(wants_usage=False).take([Event(EventKind.COMPLETE, REPLY)])),
         ("settle: price and row", lambda: settlement_of(served, 3)),
         ("settle: metrics", lambda: prometheus.call_settled(settlement)),

@@ -26,6 +26,7 @@ OPENAI_DIALECTS: Final = frozenset((Dialect.CHAT, Dialect.COMPLETIONS, Dialect.E
 """What nearly all who imitate OpenAI offer. Who has no such route says so when it is asked."""
 _NO_NAME: Final = ModelName("")
 _SALT_MIN: Final = float(1 << 26)
+_WANT_THOUGHTS: Final = ("//api.deepseek.com", "//api.moonshot.", "//api.kimi.")
 
 
 class ProviderKind(StrEnum):
@@ -122,6 +123,16 @@ class Provider:
     """What litellm calls it; None: its models' names say."""
     params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Further arguments for litellm, secrets among them."""
+
+    @property
+    def extends_chat(self) -> bool:
+        """It knows what litellm added to Chat Completions, such as `cache_control`; OpenAI itself refuses that."""
+        return self.kind is ProviderKind.LITELLM or "//openrouter.ai/" in self.base_url
+
+    @property
+    def wants_thoughts(self) -> bool:
+        """It refuses tool calls that come back without the `reasoning_content` of which they came."""
+        return any(host in self.base_url for host in _WANT_THOUGHTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,7 +90,8 @@ class Attempts:
         call, means = self._call, self._means
         now = means.clock.monotonic_ns()
         assert call.plan is not None, "planned before it is sent"
-        asked = worded_for(deployment, call.request, call.plan)
+        provider = call.snapshot.providers[deployment.provider]
+        asked = worded_for(deployment, provider, call.request, call.plan)
         if isinstance(asked, Refusal):
             return self._machine.declined(asked, None, now)
         if deployment.adaptive and means.planner.is_full(deployment):

@@ -31,6 +31,7 @@ async def dispatch(call: Call, attempt: Attempt, asked: Request, upstream: Upstr
         body=upstream_body(asked, attempt.deployment.upstream_model, limit),
         mode=call.request.mode,
         headers=headers,
+        drop_params=call.plan is not None and call.plan.directives.drop_params,
         total_ns=_time_left_ns(call, attempt),
     )
     stream = await upstream.open(request)

@@ -119,7 +119,8 @@ class _Desk:
 
     def weigh(self, deployment: Deployment, figure: tuple[str, float]) -> Weighed:
         call = self._call
-        asked = worded_for(deployment, call.request, self._plan)
+        provider = call.snapshot.providers[deployment.provider]
+        asked = worded_for(deployment, provider, call.request, self._plan)
         if isinstance(asked, Refusal):
             return Weighed(deployment, figure, None, None, (Said("wording", "", asked),))
         kind = class_of(call.request.model, call.labels.agent or call.principal.key_id, call.request.size)

@@ -26,6 +26,8 @@ class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     mode: ReplyMode
     headers: tuple[tuple[bytes, bytes], ...] = ()
     """Headers of this call to pass on, already chosen (request id, traceparent). Lower case names."""
+    drop_params: bool = False
+    """The caller has what the provider cannot say left out, where the adapter is who finds that out."""
     total_ns: int | None = None
     """The caller's own limit for the whole attempt, when it is tighter than the provider's."""
 

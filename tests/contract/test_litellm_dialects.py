@@ -5,12 +5,13 @@ import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from router.adapters.upstreams.error_body import ErrorReader
 from router.adapters.upstreams.litellm_bridge import DROPPED_HEADER, LitellmBridge
 from router.adapters.upstreams.litellm_reply import BUFFER_BYTES_MAX
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.dispatch.failure import FailureKind, verdict_of
 from router.domain.faults import Fault
 from router.domain.stream import Event, EventKind, ReplyMode
@@ -357,9 +358,13 @@ async def test_a_member_that_the_dialect_lacks_is_named_and_nothing_is_sent(fake
     assert [] == fake.requests
 
 
-async def test_the_operator_may_have_such_members_dropped(fake: FakeUpstream) -> None:
-    upstream = to_gemini(fake, drop_params="true")
-    live = await upstream.open(ask(ReplyMode.UNARY, logit_bias={"1": 2}, x_future=1))
+@pytest.mark.parametrize("of_the_caller", [False, True])
+async def test_the_operator_or_the_caller_may_have_such_members_dropped(
+    fake: FakeUpstream, of_the_caller: bool
+) -> None:
+    upstream = to_gemini(fake, drop_params="false" if of_the_caller else "true")
+    asked = ask(ReplyMode.UNARY, logit_bias={"1": 2}, x_future=1)
+    live = await upstream.open(msgspec.structs.replace(asked, drop_params=of_the_caller))
     await drain(live)
     await upstream.close()
 

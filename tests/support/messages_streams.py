@@ -9,8 +9,8 @@ from msgspec import Raw
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from router.domain.dialects.messages_reply_from_chat import ChatToMessages
-from router.domain.dialects.messages_reply_to_chat import MessagesToChat
+from router.domain.dialects.messages.reply_from_chat import ChatToMessages
+from router.domain.dialects.messages.reply_to_chat import MessagesToChat
 from router.domain.stream import END_EVENT, Event, EventKind
 
 Json = dict[str, Any]

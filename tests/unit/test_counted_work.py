@@ -7,6 +7,7 @@ commit and says there what it buys; docs/performance.md has the CPU time that go
 import asyncio
 import gc
 import hashlib
+import json
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -29,7 +30,8 @@ from router.adapters.transport.connection import Connection
 from router.adapters.transport.dialing import Dialer
 from router.adapters.transport_httptools import HttptoolsTransport
 from router.adapters.upstreams.http_upstream import HttpUpstream
-from router.domain.catalog import Credential, Provider, ProviderKind, Timeouts
+from router.domain.catalog import Credential, Provider, ProviderKind, Snapshot, Timeouts
+from router.domain.dialects.dialect import Dialect
 from router.domain.governance.budget import Budget, BudgetId, Scope, ScopeKind, Unit
 from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.governance.rate import RateLimit
@@ -42,6 +44,7 @@ from router.facades.http.front import Front
 from router.facades.http.limits import HttpLimits
 from router.facades.http.protocol import FrontProtocol
 from router.pipeline.open import Pipeline
+from tests.support.dialects import message, message_events, response, response_events
 from tests.support.fakes import (
     SECOND,
     FakeClock,
@@ -67,7 +70,7 @@ LIMITS = HttpLimits(
     stream_ping_ns=60 * SECOND,
 )
 HEAD = (
-    f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:8080\r\ncontent-type: application/json\r\n"
+    f" HTTP/1.1\r\nhost: 127.0.0.1:8080\r\ncontent-type: application/json\r\n"
     f"authorization: Bearer {KEY}\r\nuser-agent: OpenAI/Python 2.54.0\r\nx-stainless-retry-count: 0\r\n"
 )
 UNARY = b'{"model":"small","messages":[{"role":"user","content":"hi"}]}'
@@ -95,6 +98,29 @@ GOVERNED = replace(
     ),
     concurrency_limits=(ConcurrencyLimit(id="at once", scope_kind="key", scope_value="x", limit=100),),
 )
+
+
+def _named_events(dialect: Dialect) -> tuple[bytes, bytes, bytes]:
+    """Return how a stream begins, one piece of it, and how it ends."""
+    events = message_events("word") if dialect is Dialect.MESSAGES else response_events("word")
+    at = next(number for number, event in enumerate(events) if b"delta\n" in event.split(b"data:")[0])
+    return b"".join(events[:at]), events[at], b"".join(events[at + 1 :]).replace(b"word", b"end.")
+
+
+NAMED = {
+    Dialect.MESSAGES: (
+        ProviderKind.ANTHROPIC,
+        b'{"model":"small","max_tokens":100,"messages":[{"role":"user","content":"hi"}]}',
+        json.dumps(message("word")).encode(),
+        _named_events(Dialect.MESSAGES),
+    ),
+    Dialect.RESPONSES: (
+        ProviderKind.OPENAI_COMPATIBLE,
+        b'{"model":"small","input":"hi"}',
+        json.dumps(response("word")).encode(),
+        _named_events(Dialect.RESPONSES),
+    ),
+}
 
 
 class Socket(asyncio.Transport):
@@ -138,8 +164,8 @@ class Router:
         self._caller = FrontProtocol(config, ServerState(), {}, loop, limits=LIMITS, hot=front.hot_routes)
         self._caller.connection_made(self.caller)
 
-    async def asks(self, body: bytes) -> None:
-        self._caller.data_received(f"{HEAD}content-length: {len(body)}\r\n\r\n".encode() + body)
+    async def asks(self, body: bytes, path: str = "/v1/chat/completions") -> None:
+        self._caller.data_received(f"POST {path}{HEAD}content-length: {len(body)}\r\n\r\n".encode() + body)
         await turns(3)
 
     async def answers(self, data: bytes) -> None:
@@ -162,6 +188,42 @@ class Router:
         assert self.caller.written.endswith(b"0\r\n\r\n")
         assert chunks == self.caller.written.count(b"word")
 
+    async def named_unary(self, dialect: Dialect) -> None:
+        """A reply of a dialect whose events have names, as it is."""
+        _, body, reply, _ = NAMED[dialect]
+        await self.asks(body, f"/v1/{dialect}")
+        await self.answers(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(reply), reply))
+        assert self.caller.written.endswith(reply)
+
+    async def named_stream(self, dialect: Dialect, chunks: int) -> None:
+        self.caller.written = b""
+        _, body, _, (first, piece, last) = NAMED[dialect]
+        await self.asks(body[:-1] + b',"stream":true}', f"/v1/{dialect}")
+        await self.answers(CHUNKED)
+        for data in (first, *[piece] * chunks):
+            await self.answers(_part(data))
+        await self.answers(_part(last) + b"0\r\n\r\n")
+        assert self.caller.written.endswith(b"0\r\n\r\n")
+        assert chunks == self.caller.written.count(b"word")
+
+    async def translated_unary(self) -> None:
+        """Asked in Chat Completions, of a provider that speaks Messages."""
+        _, _, reply, _ = NAMED[Dialect.MESSAGES]
+        await self.asks(UNARY)
+        await self.answers(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(reply), reply))
+        assert b'"object":"chat.completion"' in self.caller.written
+
+    async def translated_stream(self, chunks: int) -> None:
+        self.caller.written = b""
+        *_, (first, piece, last) = NAMED[Dialect.MESSAGES]
+        await self.asks(STREAM)
+        await self.answers(CHUNKED)
+        for data in (first, *[piece] * chunks):
+            await self.answers(_part(data))
+        await self.answers(_part(last) + b"0\r\n\r\n")
+        assert self.caller.written.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+        assert chunks == self.caller.written.count(b"word")
+
 
 class OneProvider:
     """The `Upstreams` port over one upstream."""
@@ -174,7 +236,10 @@ class OneProvider:
 
 
 @asynccontextmanager
-async def router_on(folder: Path, who: Principal | None = None) -> AsyncIterator[Router]:
+async def router_on(
+    folder: Path, who: Principal | None = None, dialect: Dialect = Dialect.CHAT
+) -> AsyncIterator[Router]:
+    """`dialect`: the one that the provider speaks."""
     digest = hashlib.sha256(KEY.encode()).digest()
     keys = {digest: KeyEntry(sha256=digest, principal=who or principal("*"))}
     limits = Timeouts(
@@ -182,7 +247,7 @@ async def router_on(folder: Path, who: Principal | None = None) -> AsyncIterator
     )
     provider = Provider(
         id=ProviderId("up"),
-        kind=ProviderKind.OPENAI_COMPATIBLE,
+        kind=NAMED[dialect][0] if dialect in NAMED else ProviderKind.OPENAI_COMPATIBLE,
         base_url="http://127.0.0.1:1/v1",
         credentials=(Credential(key=Secret("sk-up")),),
         timeouts=limits,
@@ -199,12 +264,23 @@ async def router_on(folder: Path, who: Principal | None = None) -> AsyncIterator
                 ledger=ledger,
                 telemetry=FanOutTelemetry(prometheus, lines),
                 upstreams=OneProvider(HttpUpstream(provider, transport, FakeClock())),
-                snapshots=FixedSnapshots(replace(snapshot(), keys=keys)),
+                snapshots=FixedSnapshots(replace(_speaking(dialect), keys=keys)),
                 breakers=breakers(),
             )
             yield Router(pipeline, transport)
         lines.close()
         await transport.close()
+
+
+def _speaking(dialect: Dialect) -> Snapshot:
+    held = snapshot()
+    models = {
+        name: replace(
+            model, deployments=tuple(replace(one, dialects=frozenset((dialect,))) for one in model.deployments)
+        )
+        for name, model in held.models.items()
+    }
+    return replace(held, models=models)
 
 
 class Work:

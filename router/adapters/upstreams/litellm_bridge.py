@@ -94,7 +94,11 @@ class LitellmBridge:
             self._supported[model] = litellm.supported(model)
         try:
             asked = arguments_of(
-                request.body, mode=request.mode, model=model, supported=self._supported[model], drop=self._drop
+                request.body,
+                mode=request.mode,
+                model=model,
+                supported=self._supported[model],
+                drop=self._drop or request.drop_params,
             )
         except Unsupported as exc:
             raise UpstreamFailed(refused(exc)) from exc

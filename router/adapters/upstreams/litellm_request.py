@@ -78,7 +78,7 @@ class Unsupported(Exception):
 class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, object]
     dropped: tuple[str, ...]
-    """Members that were left out, because the operator has said `drop_params`."""
+    """Members that were left out, because the operator or the caller has said `drop_params`."""
 
 
 def arguments_of(body: bytes, *, mode: ReplyMode, model: str, supported: Sequence[str] | None, drop: bool) -> Arguments:
@@ -91,7 +91,7 @@ def arguments_of(body: bytes, *, mode: ReplyMode, model: str, supported: Sequenc
     lacking = tuple(name for name in asked if name not in known)
     if lacking and not drop:
         names = ", ".join(f"`{name}`" for name in lacking)
-        words = f"{names} cannot be expressed for {model}. Leave it out, or have the operator set `drop_params`."
+        words = f"{names} cannot be expressed for {model}. Leave it out, or set `drop_params`."
         raise Unsupported(words, lacking[0])
     _check_content(asked.get("messages"))
     _check_tools(asked.get("tools"))

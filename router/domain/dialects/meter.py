@@ -4,21 +4,18 @@ A chunk is decoded once into the few members that matter: 2 µs, where scanning 
 buys what a scan cannot tell: a malformed event and an empty delta from a good one (docs/adr/0003).
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from msgspec import Raw
 
+from router.domain.dialects.raw_json import ABSENT
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.stream import Event, EventKind
 from router.domain.units import Units
 from router.domain.usage import TokenUsage, estimate_usage
-
-ABSENT: Final = Raw()
-"""Of a member that is not there."""
 
 
 class _ErrorBody(msgspec.Struct, gc=False):
@@ -29,11 +26,8 @@ class _ErrorBody(msgspec.Struct, gc=False):
 
 _error: Final = msgspec.json.Decoder(_ErrorBody)
 _text: Final = msgspec.json.Decoder(str)
-Shape = TypeVar("Shape")
 
-_DATA: Final = b"data:"
 _NOTHING: Final = frozenset({b"", b"null", b'""', b"[]", b"{}"})
-_HALF_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _NOT_JSON: Final = Failure(kind=FailureKind.MALFORMED, message="The provider's reply is not JSON.")
 
 
@@ -149,27 +143,6 @@ class Meter(ABC):
         if self._allow is not None:
             self.tokens_max = self._allow(self.counted_tokens)
         return self.tokens_max is None or self.counted_tokens <= self.tokens_max
-
-
-def decode(decoder: "msgspec.json.Decoder[Shape]", payload: bytes | memoryview) -> Shape:
-    """Decode the members that matter. Half a surrogate pair is good JSON, though no decoder of UTF-8 takes it."""
-    try:
-        return decoder.decode(payload)
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError:
-        return decoder.decode(_HALF_PAIR.sub(rb"\\ufffd", payload))
-
-
-def payload(raw: bytes) -> bytes | memoryview:
-    """Return the JSON of an event, whether or not a line before it names the event."""
-    at = raw.find(_DATA) + len(_DATA)
-    return memoryview(raw)[at:] if raw.find(b"\n", at) == len(raw) - 2 else joined(raw)
-
-
-def joined(raw: bytes) -> bytes:
-    """Cut an event down to its JSON. Several `data:` lines are one JSON text with line breaks between."""
-    return b"\n".join(line[len(_DATA) :] for line in raw.split(b"\n") if line.startswith(_DATA))
 
 
 def something(raw: Raw) -> bool:

@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from router.domain.dialects.chat_meter import ChatMeter, CompletionsMeter
+from router.domain.dialects.chat.meter import ChatMeter, CompletionsMeter
 from router.domain.dialects.dialect import Dialect
-from router.domain.dialects.messages_meter import MessagesMeter
+from router.domain.dialects.messages.meter import MessagesMeter
 from router.domain.dialects.meter import Meter
-from router.domain.dialects.responses_meter import ResponsesMeter
+from router.domain.dialects.responses.meter import ResponsesMeter
 from router.domain.dialects.unit_meter import UnitMeter
 
 METERS: Final[dict[Dialect, type[Meter]]] = {

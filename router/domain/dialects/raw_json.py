@@ -1,16 +1,19 @@
 """Read JSON no further than a translation must, so that what it holds goes on as the bytes it came in."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
 from msgspec import Raw
 
-from router.domain.dialects.losses import Unsayable
+from router.domain.dialects.losses import malformed
 
 Fields = Mapping[str, Raw]
 """Members of one JSON object, in their order."""
 
+ABSENT: Final = Raw()
+"""Of a member that is not there, where that is not the same as null."""
 NULL: Final = Raw(b"null")
 TRUE: Final = Raw(b"true")
 FALSE: Final = Raw(b"false")
@@ -18,13 +21,23 @@ NO_TEXT: Final = Raw(b'""')
 
 _object: Final = msgspec.json.Decoder(dict[str, Raw])
 _objects: Final = msgspec.json.Decoder(list[dict[str, Raw]])
+_list: Final = msgspec.json.Decoder(list[Raw])
 _texts: Final = msgspec.json.Decoder(list[str])
 _text: Final = msgspec.json.Decoder(str)
 _number: Final = msgspec.json.Decoder(float)
 _encoder: Final = msgspec.json.Encoder()
 
+HALF_MARK: Final = rb"\uffff\ufdd0"
+"""Stands before the digits of half a surrogate pair while a decoder of UTF-8 looks.
+
+No text may hold these two characters.
+"""
+_MARKED: Final = re.compile(re.escape(HALF_MARK) + rb"([dD][89a-fA-F][0-9a-fA-F]{2})")
+
 _QUOTE: Final = ord('"')
-_UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeError)
+_BRACKET: Final = ord("[")
+UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeError)
+"""What a decoder raises when a text is not what it must be."""
 
 
 def encode(value: object) -> Raw:
@@ -37,52 +50,80 @@ def present(fields: Fields, name: str) -> Raw | None:
     return None if raw is None or raw == NULL else raw
 
 
+def without_nulls(fields: Fields) -> dict[str, Raw]:
+    return {name: raw for name, raw in fields.items() if raw != NULL}
+
+
 def is_text(raw: Raw) -> bool:
     return memoryview(raw)[0] == _QUOTE
+
+
+def is_list(raw: Raw) -> bool:
+    return memoryview(raw)[0] == _BRACKET
 
 
 def read_object(raw: Raw, where: str) -> dict[str, Raw]:
     """Raises `Unsayable` if it is something else; so do the other readers."""
     try:
         return _object.decode(raw)
-    except _UNREADABLE:
-        raise Unsayable(where, f"`{where}` must be an object.") from None
+    except UNREADABLE:
+        raise malformed(where, "an object") from None
+
+
+def read_present(raw: Raw, where: str) -> dict[str, Raw]:
+    """Read an object in which a null member is an absent one."""
+    return without_nulls(read_object(raw, where))
+
+
+def read_list(raw: Raw, where: str) -> list[Raw]:
+    try:
+        return _list.decode(raw)
+    except UNREADABLE:
+        raise malformed(where, "an array") from None
 
 
 def read_objects(raw: Raw, where: str) -> list[dict[str, Raw]]:
     try:
         return _objects.decode(raw)
-    except _UNREADABLE:
-        raise Unsayable(where, f"`{where}` must be an array of objects.") from None
+    except UNREADABLE:
+        raise malformed(where, "an array of objects") from None
 
 
 def read_texts(raw: Raw, where: str) -> list[str]:
     try:
         return _texts.decode(raw)
-    except _UNREADABLE:
-        raise Unsayable(where, f"`{where}` must be an array of strings.") from None
+    except UNREADABLE:
+        raise malformed(where, "an array of strings") from None
 
 
 def read_text(raw: Raw, where: str) -> str:
     try:
         return _text.decode(raw)
-    except _UNREADABLE:
-        raise Unsayable(where, f"`{where}` must be a string.") from None
+    except UNREADABLE:
+        raise malformed(where, "a string") from None
 
 
 def read_number(raw: Raw, where: str) -> float:
     try:
         return _number.decode(raw)
-    except _UNREADABLE:
-        raise Unsayable(where, f"`{where}` must be a number.") from None
+    except UNREADABLE:
+        raise malformed(where, "a number") from None
 
 
 def read_member(fields: Fields, name: str, where: str) -> str:
     """Read a text that must be there."""
     try:
         return _text.decode(fields[name])
-    except (KeyError, *_UNREADABLE):
-        raise Unsayable(f"{where}.{name}", f"`{where}.{name}` must be a string.") from None
+    except (KeyError, *UNREADABLE):
+        raise malformed(f"{where}.{name}", "a string") from None
+
+
+def text_member(fields: Fields, name: str, where: str) -> Raw:
+    """Return a text that must be there, as it came."""
+    raw = fields.get(name, NULL)
+    if not is_text(raw):
+        raise malformed(f"{where}.{name}", "a string")
+    return raw
 
 
 def read_type(fields: Fields, where: str) -> str:
@@ -100,7 +141,12 @@ def quoted(raw: Raw) -> Raw:
 
     Raises `UnicodeDecodeError` if it is not UTF-8.
     """
-    return Raw(_encoder.encode(bytes(raw).decode()))
+    return Raw(_encoder.encode(unmarked(bytes(raw)).decode()))
+
+
+def unmarked(written: bytes) -> bytes:
+    """Return JSON with the halves of its surrogate pairs as they came."""
+    return _MARKED.sub(rb"\\u\1", written) if HALF_MARK in written else written
 
 
 def unquoted_object(text: str) -> Raw | None:
@@ -108,6 +154,6 @@ def unquoted_object(text: str) -> Raw | None:
     raw = Raw(text.encode())
     try:
         _object.decode(raw)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     return raw

@@ -9,13 +9,14 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from router.domain.dialects import messages_request, responses_request
 from router.domain.dialects.dialect import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, Dialect
-from router.domain.dialects.messages_reply_from_chat import ChatToMessages
-from router.domain.dialects.messages_reply_to_chat import MessagesToChat
+from router.domain.dialects.messages import request as messages_request
+from router.domain.dialects.messages.reply_from_chat import ChatToMessages
+from router.domain.dialects.messages.reply_to_chat import MessagesToChat
 from router.domain.dialects.request import Request
-from router.domain.dialects.responses_reply_from_chat import ChatToResponses
-from router.domain.dialects.responses_reply_to_chat import ResponsesToChat
+from router.domain.dialects.responses import request as responses_request
+from router.domain.dialects.responses.reply_from_chat import ChatToResponses
+from router.domain.dialects.responses.reply_to_chat import ResponsesToChat
 from router.domain.dialects.translation import ReplyTranslator, Translated, Untranslatable
 from router.domain.stream import Event
 from router.domain.usage import estimate_tokens
@@ -23,21 +24,24 @@ from router.domain.usage import estimate_tokens
 GRAMMARS: Final = {grammar.dialect: grammar for grammar in (CHAT, COMPLETIONS, RESPONSES, MESSAGES, EMBEDDINGS)}
 
 
-def translate(request: Request, to: Dialect, *, drop: bool, max_tokens_default: int) -> Request | Untranslatable:
+def translate(
+    request: Request, to: Dialect, *, drop: bool, max_tokens_default: int, model: str = "", extended: bool = False
+) -> Request | Untranslatable:
     """Put a request into another dialect: one that `spoken_for` names.
 
     `max_tokens_default` is written for callers that name no maximum, where the dialect wants one of everybody.
+    `model` is the provider's name for who is asked. `extended`: what litellm added to Chat Completions is known there.
     """
     grammar, fields, dropped = GRAMMARS[to], request.fields, request.dropped
     chat = request.grammar.dialect is Dialect.CHAT
     if not chat:
-        translated = _to_chat(request.grammar.dialect, fields, drop=drop)
+        translated = _to_chat(request.grammar.dialect, fields, drop=drop, extended=extended and to is Dialect.CHAT)
         if isinstance(translated, Untranslatable):
             return translated
         fields, dropped = translated.fields, (*dropped, *translated.dropped)
     ours = grammar.needs_max_tokens and not any(name in fields for name in CHAT.max_tokens)
     if to is not Dialect.CHAT:
-        translated = _from_chat(to, fields, drop=drop, max_tokens_default=max_tokens_default)
+        translated = _from_chat(to, fields, drop=drop, max_tokens_default=max_tokens_default, model=model)
         if isinstance(translated, Untranslatable):
             return translated
         fields, dropped = translated.fields, (*dropped, *translated.dropped)
@@ -46,18 +50,18 @@ def translate(request: Request, to: Dialect, *, drop: bool, max_tokens_default: 
     )
 
 
-def _to_chat(asked: Dialect, fields: Mapping[str, Raw], *, drop: bool) -> Translated | Untranslatable:
+def _to_chat(asked: Dialect, fields: Mapping[str, Raw], *, drop: bool, extended: bool) -> Translated | Untranslatable:
     if asked is Dialect.MESSAGES:
-        return messages_request.to_chat(fields, drop=drop)
+        return messages_request.to_chat(fields, drop=drop, extended=extended)
     assert asked is Dialect.RESPONSES, "others are not translated"
     return responses_request.to_chat(fields, drop=drop)
 
 
 def _from_chat(
-    to: Dialect, fields: Mapping[str, Raw], *, drop: bool, max_tokens_default: int
+    to: Dialect, fields: Mapping[str, Raw], *, drop: bool, max_tokens_default: int, model: str
 ) -> Translated | Untranslatable:
     if to is Dialect.MESSAGES:
-        return messages_request.from_chat(fields, drop=drop, max_tokens_default=max_tokens_default)
+        return messages_request.from_chat(fields, drop=drop, max_tokens_default=max_tokens_default, model=model)
     assert to is Dialect.RESPONSES, "others are not translated"
     return responses_request.from_chat(fields, drop=drop)
 

@@ -7,8 +7,10 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from router.domain.dialects.meter import ABSENT, Meter, decode, failure_of, payload, read_text, something
+from router.domain.dialects.meter import Meter, failure_of, read_text, something
 from router.domain.dialects.metered import Guess
+from router.domain.dialects.raw_json import ABSENT
+from router.domain.dialects.sse_payload import payload_of, read
 from router.domain.stream import Event, EventKind
 from router.domain.units import NO_UNITS, PIECES_MAX, UNITS_MAX, Units, at_most
 from router.domain.usage import TOKENS_MAX, TokenUsage, estimate_tokens, read_usage
@@ -96,7 +98,7 @@ class UnitMeter(Meter):
         return []  # nothing bounds such a reply while it comes
 
     def _chunk(self, raw: bytes) -> bool:
-        event = decode(_reply, payload(raw))
+        event = read(_reply, payload_of(raw))
         if something(event.error):
             self.failure = failure_of(event.error)
             return False
@@ -109,7 +111,7 @@ class UnitMeter(Meter):
         return True
 
     def _complete(self, raw: bytes) -> None:
-        reply = decode(_reply, raw)
+        reply = read(_reply, raw)
         if something(reply.error):
             self.failure = failure_of(reply.error)
             return

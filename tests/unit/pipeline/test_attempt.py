@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.dialects.metered import Guess
 from router.domain.dialects.unit_meter import UnitMeter
 from router.domain.dispatch.breaker import BreakerTerms

@@ -1,6 +1,6 @@
 """A call ends once."""
 
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.faults import Fault, Refusal
 from router.domain.settlement import Outcome
 from router.pipeline.flight import Flight

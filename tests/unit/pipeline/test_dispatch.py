@@ -6,12 +6,17 @@ import pytest
 
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.instants import NS_PER_MS
+from router.domain.planning.directives import Directives
+from router.domain.planning.plan import RoutePlan
 from router.domain.stream import ReplyMode
 from router.pipeline.attempt import Attempt
 from router.pipeline.dispatch import dispatch
 from router.ports.upstream import UpstreamFailed
 from tests.support.attempts import attempt as begun_attempt
+from tests.support.fakes import snapshot
 from tests.support.pipeline import Rig
+
+MODEL = next(iter(snapshot().models.values()))
 
 
 def attempt() -> Attempt:
@@ -39,6 +44,17 @@ async def test_a_trace_is_passed_on() -> None:
     await dispatch(call, attempt(), call.request, rig.upstreams)
 
     assert (b"traceparent", b"00-1-2-01") in rig.upstreams.requests[0].headers
+
+
+@pytest.mark.parametrize("drops", [False, True])
+async def test_that_members_may_be_dropped_is_passed_on_to_who_finds_out(drops: bool) -> None:
+    rig = Rig()
+    rig.upstream()
+    call = rig.call()
+    call.plan = RoutePlan(asked=MODEL, model=MODEL, candidates=(), directives=Directives(drop_params=drops))
+    await dispatch(call, attempt(), call.request, rig.upstreams)
+
+    assert drops is rig.upstreams.requests[0].drop_params
 
 
 @pytest.mark.parametrize(("number", "left_ms"), [(1, 1_000), (2, 700)])

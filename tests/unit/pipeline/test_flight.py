@@ -1,6 +1,6 @@
 """Who listens to an upstream's reply, and what becomes of it when nobody does."""
 
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.stream import END_EVENT
 from router.pipeline.flight import Flight
 from tests.support.fakes import FedStream, chunk, usage_chunk

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from router.domain.catalog import Deployment, Model
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.governance.rate import RateLimit, Unit, costs_of
 from router.domain.ids import DeploymentId, ModelName
 from router.pipeline.flight import Flight

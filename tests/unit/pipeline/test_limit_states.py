@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.governance.rate import Unit
 from router.domain.governance.upstream_limits import UpstreamState
 from router.domain.ids import DeploymentId

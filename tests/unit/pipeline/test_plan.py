@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from router.domain.catalog import Deployment, Model, Snapshot, Strategy, Substitute
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.dialects.dialect import EMBEDDINGS, RESPONSES, Dialect
 from router.domain.dialects.request import Request, read_request
 from router.domain.dispatch.breakers import Passage

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from router.domain.catalog import Deployment
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.dialects.dialect import RESPONSES
-from router.domain.dialects.responses_meter import ResponsesMeter
-from router.domain.dialects.responses_reply_to_chat import ResponsesToChat
+from router.domain.dialects.responses.meter import ResponsesMeter
+from router.domain.dialects.responses.reply_to_chat import ResponsesToChat
 from router.domain.faults import Fault
 from router.domain.ids import DeploymentId, Epoch, KeyId, ModelName
 from router.domain.money import NanoUsd

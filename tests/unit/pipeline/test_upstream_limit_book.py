@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import RouterError
 from router.domain.governance.rate import NOTHING, costs_of

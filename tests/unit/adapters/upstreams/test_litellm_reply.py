@@ -6,7 +6,7 @@ import json
 import pytest
 
 from router.adapters.upstreams import litellm_reply
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.dispatch.failure import FailureKind
 from router.domain.stream import END_EVENT, Event, EventKind, ReplyMode
 from router.ports.upstream import UpstreamFailed

@@ -1,30 +1,13 @@
-"""What all meters have in common: an event is read however its lines are laid out, and what is not JSON is told."""
+"""What all meters have in common: what is not JSON is told, and so is an error."""
 
-import json
-
-import msgspec
 import pytest
 from msgspec import Raw
 
 from router.domain.dialects.dialect import Dialect
-from router.domain.dialects.meter import decode, failure_of, payload
+from router.domain.dialects.meter import failure_of
 from router.domain.dialects.meters import METERS
 from router.domain.dispatch.failure import FailureKind
 from router.domain.stream import Event, EventKind
-
-ANY = msgspec.json.Decoder(dict[str, object])
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [b'data: {"a":1}\n\n', b'event: x\ndata: {"a":1}\n\n', b'data: {"a":\ndata: 1}\n\n', b'event: x\ndata:{"a":1}\n\n'],
-)
-def test_the_payload_of_an_event_is_its_json(raw: bytes) -> None:
-    assert {"a": 1} == json.loads(bytes(payload(raw)))
-
-
-def test_half_a_surrogate_pair_is_read_as_a_character_nobody_knows() -> None:
-    assert {"a": "\ufffd"} == decode(ANY, b'{"a":"\\ud800"}')
 
 
 @pytest.mark.parametrize("dialect", Dialect)

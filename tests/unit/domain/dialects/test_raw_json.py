@@ -3,16 +3,22 @@ from msgspec import Raw
 
 from router.domain.dialects.losses import Unsayable
 from router.domain.dialects.raw_json import (
+    HALF_MARK,
+    is_list,
     is_text,
     joined,
     present,
     quoted,
+    read_list,
     read_member,
     read_number,
     read_object,
     read_objects,
+    read_present,
     read_text,
     read_texts,
+    text_member,
+    unmarked,
     unquoted_object,
 )
 
@@ -23,22 +29,36 @@ def test_null_is_as_good_as_absent() -> None:
     assert [None, Raw(b"0"), None] == [present(fields, name) for name in "abc"]
 
 
+def test_members_are_read_as_they_came_without_those_that_are_null() -> None:
+    found = read_present(Raw(b'{"a": "\\u00e9\\/", "b":null, "c": 123456789012345678901234567890}'), "x")
+
+    assert {"a": Raw(b'"\\u00e9\\/"'), "c": Raw(b"123456789012345678901234567890")} == found
+    assert Raw(b'"\\u00e9\\/"') == text_member(found, "a", "x")
+    assert [Raw(b"1"), Raw(b"null")] == read_list(Raw(b"[1, null]"), "x")
+
+
 def test_the_first_byte_tells_a_text() -> None:
     assert [True, False, False] == [is_text(raw) for raw in (Raw(b'""'), Raw(b"[]"), Raw(b"null"))]
+    assert [False, True, False] == [is_list(raw) for raw in (Raw(b'"["'), Raw(b"[]"), Raw(b"null"))]
 
 
 @pytest.mark.parametrize("raw", [b"{}", b'{"a":null}', b'{"a":1}'])
 def test_a_text_that_must_be_there_is_named_with_its_place(raw: bytes) -> None:
     with pytest.raises(Unsayable) as caught:
         read_member(read_object(Raw(raw), "p"), "a", "p")
+    with pytest.raises(Unsayable) as again:
+        text_member(read_object(Raw(raw), "p"), "a", "p")
 
-    assert "p.a" == caught.value.param
+    assert "p.a" == caught.value.param == again.value.param
 
 
 @pytest.mark.parametrize(
     ("reader", "raw"),
     [
         (read_object, b"[]"),
+        (read_present, b"[]"),
+        (read_list, b"{}"),
+        (read_list, b"null"),
         (read_objects, b"[1]"),
         (read_texts, b"[1]"),
         (read_text, b"1"),
@@ -76,3 +96,10 @@ def test_other_texts_hold_no_object(text: str) -> None:
 def test_bytes_that_are_no_text_cannot_be_quoted() -> None:
     with pytest.raises(UnicodeDecodeError):
         quoted(Raw(b'"\xff"'))
+
+
+def test_half_a_pair_is_quoted_as_it_came() -> None:
+    marked = Raw(b'{"a":"' + HALF_MARK + b'd83d"}')
+
+    assert b'{"a":"\\ud83d"}' == unmarked(bytes(marked))
+    assert Raw(b'"{\\"a\\":\\"\\\\ud83d\\"}"') == quoted(marked)

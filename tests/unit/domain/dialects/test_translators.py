@@ -120,3 +120,13 @@ def test_what_is_dropped_is_told() -> None:
 
     assert isinstance(found, Request)
     assert ("logit_bias",) == found.dropped
+
+
+def test_what_litellm_added_to_chat_does_not_stop_a_request_on_its_way_through() -> None:
+    """Chat Completions is then only a stop between two dialects that know nothing of it."""
+    answer = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "no", "is_error": True}
+    request = asked(MESSAGES, messages=[{"role": "user", "content": [answer]}])
+    found = translate(request, Dialect.RESPONSES, drop=False, max_tokens_default=1, extended=True)
+
+    assert isinstance(found, Request)
+    assert b"is_error" not in bytes(found.fields["input"])

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from router.domain.catalog import Deployment, Model
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.faults import Fault, Refusal
 from router.domain.governance.priority import Classed
 from router.domain.ids import ModelName

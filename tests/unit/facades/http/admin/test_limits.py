@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from router.admin.limits import LimitAdmin
-from router.domain.dialects.chat_meter import ChatMeter
+from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.governance.rate import RateLimit, Smoothing, Unit, costs_of
 from router.domain.ids import KeyId

@@ -1,0 +1,1 @@
+"""Know OpenAI's Chat Completions, the dialect between any two others."""

@@ -1,0 +1,130 @@
+"""Meter replies in OpenAI's older dialects: Chat Completions, completions of a text, embeddings."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from router.domain.dialects.meter import Meter, failure_of, read_text, something
+from router.domain.dialects.raw_json import ABSENT
+from router.domain.dialects.sse_payload import payload_of, read
+from router.domain.stream import Event, EventKind
+from router.domain.usage import estimate_tokens, read_usage
+
+
+class _Delta(msgspec.Struct, gc=False):
+    content: Raw = ABSENT
+    reasoning_content: Raw = ABSENT
+    reasoning: Raw = ABSENT
+    refusal: Raw = ABSENT
+    tool_calls: Raw = ABSENT
+    function_call: Raw = ABSENT
+    audio: Raw = ABSENT
+
+
+class _Choice(msgspec.Struct, gc=False):
+    index: int = 0
+    delta: _Delta | None = None
+    message: _Delta | None = None
+    text: Raw = ABSENT
+    finish_reason: str | None = None
+
+
+class _Reply(msgspec.Struct, gc=False):
+    choices: list[_Choice] | None = None
+    usage: Raw = ABSENT
+    error: Raw = ABSENT
+    model: Raw = ABSENT
+
+
+class _Whole(msgspec.Struct, gc=False):
+    """A unary reply without its text, which is only looked at when the provider did not count it."""
+
+    usage: Raw = ABSENT
+    error: Raw = ABSENT
+    model: Raw = ABSENT
+
+
+_reply: Final = msgspec.json.Decoder(_Reply)
+_whole: Final = msgspec.json.Decoder(_Whole)
+_DATA: Final = len(b"data:")
+_NO_TEXT: Final = (b"", b"null", b'""', b"[]", b"{}")
+
+
+class ChatMeter(Meter):
+    __slots__ = ()
+
+    def cut(self) -> list[Event]:
+        return [_length_event(b"chat.completion.chunk", b'"delta":{}', self._unfinished)]
+
+    def _chunk(self, raw: bytes) -> bool:
+        chunk = read(_reply, memoryview(raw)[_DATA:] if raw.find(b"\n") == len(raw) - 2 else payload_of(raw))
+        if chunk.error is not ABSENT and something(chunk.error):
+            self.failure = failure_of(chunk.error)
+            return False
+        if self.served_model is None:
+            self.served_model = read_text(chunk.model)
+        if chunk.usage is not ABSENT and something(chunk.usage):
+            self.usage = read_usage(chunk.usage) or self.usage
+            if not chunk.choices:
+                self.started = True
+                return self.wants_usage
+        for choice in chunk.choices or ():
+            if _says_something(choice):
+                self.started = True
+                self.counted_tokens += 1
+                self._unfinished.add(choice.index)
+            if choice.finish_reason:
+                self.started = self._finishes = True
+                self._unfinished.discard(choice.index)
+        return True
+
+    def _complete(self, raw: bytes) -> None:
+        reply = read(_whole, raw)
+        if something(reply.error):
+            self.failure = failure_of(reply.error)
+            return
+        self.served_model = read_text(reply.model)
+        if something(reply.usage):
+            self.usage = read_usage(reply.usage)
+        if self.usage is None:
+            self.counted_tokens = estimate_tokens(_text_size(raw))
+
+
+class CompletionsMeter(ChatMeter):
+    __slots__ = ()
+
+    def cut(self) -> list[Event]:
+        return [_length_event(b"text_completion", b'"text":"","logprobs":null', self._unfinished)]
+
+
+def _length_event(kind: bytes, nothing: bytes, choices: Iterable[int]) -> Event:
+    """Write the chunk with which choices end that grew as long as they may."""
+    ends = b",".join([b'{"index":%d,%b,"finish_reason":"length"}' % (index, nothing) for index in sorted(choices)])
+    return Event(EventKind.CHUNK, b'data: {"object":"%b","choices":[%b]}\n\n' % (kind, ends))
+
+
+def _text_size(raw: bytes) -> int:
+    """Count the bytes that a unary reply says, in all its choices."""
+    try:
+        choices = read(_reply, raw).choices or ()
+    except (msgspec.DecodeError, RecursionError):
+        return 0
+    return sum(len(bytes(choice.message.content if choice.message else choice.text)) for choice in choices)
+
+
+def _says_something(choice: _Choice) -> bool:
+    delta = choice.delta or choice.message
+    if delta is None:
+        return something(choice.text)
+    return (
+        bytes(delta.content) not in _NO_TEXT
+        or something(delta.tool_calls)
+        or something(delta.reasoning_content)
+        or something(delta.reasoning)
+        or something(delta.refusal)
+        or something(delta.function_call)
+        or something(delta.audio)
+        or something(choice.text)
+    )

@@ -1,0 +1,1 @@
+"""Know Anthropic's Messages, and put it into Chat Completions and back."""

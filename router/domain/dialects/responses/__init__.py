@@ -1,0 +1,1 @@
+"""Know OpenAI's Responses, and put it into Chat Completions and back."""
