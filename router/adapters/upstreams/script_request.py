@@ -1,8 +1,10 @@
-"""Read of a chat completion request what the scripted provider reacts to, and decide which tool it calls."""
+"""Read of a request what the scripted provider reacts to, and decide which tool it calls."""
 
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
+
+Shape = TypeVar("Shape")
 
 CHOICES_MAX: Final = 128
 _ARGUMENT_CHARS_MAX: Final = 200
@@ -42,7 +44,7 @@ class _ToolEntry(msgspec.Struct):
     function: Tool | None = None
 
 
-class _StreamOptions(msgspec.Struct):
+class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
@@ -54,7 +56,7 @@ class ChatRequest(msgspec.Struct):
     max_completion_tokens: int | None = None
     tools: list[_ToolEntry] | None = None
     tool_choice: str | _ToolEntry | None = None
-    stream_options: _StreamOptions | None = None
+    stream_options: StreamOptions | None = None
 
     @property
     def choices(self) -> int:
@@ -75,15 +77,39 @@ _decoder: Final = msgspec.json.Decoder(ChatRequest)
 
 def read_request(body: bytes) -> ChatRequest:
     """Raises ValueError, with words for the caller."""
-    try:
-        request = _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as exc:
-        raise ValueError(str(exc)[:_INVALID_CHARS_MAX]) from exc
+    request = decode_request(_decoder, body)
     if not request.messages:
         raise ValueError("messages must not be empty")
     if not 1 <= request.choices <= CHOICES_MAX:
         raise ValueError(f"n must be between 1 and {CHOICES_MAX}")
     return request
+
+
+def decode_request(decoder: "msgspec.json.Decoder[Shape]", body: bytes) -> Shape:
+    """Raises ValueError, with words for the caller."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise ValueError(str(exc)[:_INVALID_CHARS_MAX]) from exc
+
+
+def texts_of(said: str | list[str | int | list[int]], name: str) -> list[str]:
+    """Return the texts of a member that is one text or array of tokens, or a list of them; tokens as numbers.
+
+    Raises ValueError, with words for the caller.
+    """
+    if isinstance(said, str):
+        return [said]
+    tokens = [one for one in said if isinstance(one, int)]
+    if tokens and len(tokens) == len(said):
+        return [_in_words(tokens)]
+    if tokens or not said:
+        raise ValueError(f"{name} must be a text or an array of tokens, or an array of these")
+    return [one if isinstance(one, str) else _in_words(one) for one in said if not isinstance(one, int)]
+
+
+def _in_words(tokens: list[int]) -> str:
+    return " ".join(map(str, tokens))
 
 
 def called_tool(request: ChatRequest) -> Tool | None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from router.adapters.upstreams.script import Answer
+from router.adapters.upstreams.script import ChatAnswer
 from router.domain.catalog import Script
 
 WEATHER = {
@@ -16,18 +16,18 @@ WEATHER = {
 }
 
 
-def answer(script: Script | None = None, text: str = "tell me", **members: object) -> Answer:
+def answer(script: Script | None = None, text: str = "tell me", **members: object) -> ChatAnswer:
     messages = [{"role": "user", "content": text}]
-    return Answer(json.dumps({"model": "m", "messages": messages, **members}).encode(), script or Script())
+    return ChatAnswer(json.dumps({"model": "m", "messages": messages, **members}).encode(), script or Script())
 
 
-def streamed(reply: Answer) -> list[dict[str, object]]:
+def streamed(reply: ChatAnswer) -> list[dict[str, object]]:
     events = [raw for step in reply.steps() for raw in step]
     assert all(raw.startswith(b"data: ") and raw.endswith(b"\n\n") for raw in events)
     return [json.loads(raw[6:]) for raw in events]
 
 
-def told(reply: Answer, index: int = 0) -> str:
+def told(reply: ChatAnswer, index: int = 0) -> str:
     choices = [choice for chunk in streamed(reply) for choice in chunk["choices"] if choice["index"] == index]  # type: ignore[attr-defined]  # JSON
     return "".join(choice["delta"].get("content") or "" for choice in choices)
 
