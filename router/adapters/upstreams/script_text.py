@@ -63,14 +63,14 @@ class TextAnswer:
 
     @property
     def tokens(self) -> int:
-        """Of the longest choice."""
-        return max(len(text) for text in self._texts)
+        """Of each choice: a script answers them all at the same length."""
+        return len(self._texts[0])
 
     def steps(self) -> Iterator[list[bytes]]:
         """Yield SSE events by moment; nothing opens this kind of reply."""
         yield []
         for at in range(self.tokens):
-            yield [self._chunk(index, text[at]) for index, text in enumerate(self._texts) if at < len(text)]
+            yield [self._chunk(index, text[at]) for index, text in enumerate(self._texts)]
         closing = [self._chunk(index, "", end) for index, end in enumerate(self._ends)]
         options = self._request.stream_options
         if self._script.report_usage and options is not None and options.include_usage:

@@ -56,7 +56,7 @@ def test_each_prompt_has_its_answers_whole_and_streamed(prompt: object, texts: l
     assert said == [told(reply, index) for index in range(2 * len(texts))]
 
 
-def test_the_longest_choice_gives_the_number_of_steps() -> None:
+def test_each_token_of_all_choices_is_a_step() -> None:
     reply = answer(Script(reply_tokens=6), prompt=["a", "b"])
 
     assert (6, 6 + 2) == (reply.tokens, len(list(reply.steps())))
