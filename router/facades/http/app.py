@@ -1,6 +1,7 @@
 """Serve everything that is not an inference route: models, calls, health, documentation. FastAPI: time matters less."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -57,7 +58,8 @@ def build_app(
     @app.get("/models", include_in_schema=False)
     async def list_models(caller: Caller) -> ModelList:
         models = pipeline.snapshot.models
-        return ModelList(data=[_view_model(pipeline, name) for name in sorted(models) if caller.may_use(name)])
+        data = [_view_model(pipeline, name) for name in sorted(models) if caller.may_use(name)]
+        return ModelList(data=data, first_id=data[0].id if data else None, last_id=data[-1].id if data else None)
 
     @app.get("/v1/models/{model_id:path}", tags=["models"], summary="Show one model that this key may use.")
     @app.get("/models/{model_id:path}", include_in_schema=False)
@@ -91,7 +93,10 @@ def build_app(
 def _view_model(pipeline: Pipeline, name: ModelName) -> ModelView:
     snapshot = pipeline.snapshot
     owners = sorted({deployment.provider for deployment in snapshot.models[name].deployments})
-    return ModelView(id=name, created=snapshot.created_s, owned_by=",".join(owners))
+    created_at = datetime.fromtimestamp(snapshot.created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return ModelView(
+        id=name, created=snapshot.created_s, owned_by=",".join(owners), display_name=name, created_at=created_at
+    )
 
 
 def _answer_errors(app: FastAPI, pipeline: Pipeline) -> None:
