@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 import uvloop
 
-from tests.clients.examples import ASKED_FOR, MODELS, PRICE
+from tests.clients.examples import ASKED_FOR, MODELS, PRICE, SCRIPTS
 from tests.support.running import ADMIN, KEY, RunningRouter, running_router
 
 
@@ -34,12 +34,13 @@ async def router(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
         "version": 1,
         "server": {"http": {"port": 0}, "ops": {"port": 0}, "drain": {"grace": "2s"}},
         "providers": [
-            {"name": name, "kind": "scripted", "script": {"reply_tokens": 12}}
-            | ({"dialects": speaks} if speaks else {})
+            {"name": f"{prefix}{name}", "kind": "scripted", "script": script} | ({"dialects": speaks} if speaks else {})
+            for prefix, script in SCRIPTS.items()
             for name, speaks in MODELS.items()
         ],
         "models": [
-            {"name": name, "deployments": [{"provider": name, "model": "up", "price": PRICE}]} for name in MODELS
+            {"name": name, "deployments": [{"provider": name, "model": "up", "price": PRICE}]}
+            for name in (f"{prefix}{name}" for prefix in SCRIPTS for name in MODELS)
         ],
         "keys": [
             {"name": "test", "key": KEY, "models": ["*"]},

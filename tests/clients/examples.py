@@ -29,6 +29,12 @@ MODELS: Final[Mapping[str, Sequence[str]]] = {
 }
 """Models by the dialects of their provider; none named is all of them."""
 
+SCRIPTS: Final[Mapping[str, Mapping[str, int]]] = {
+    "": {"reply_tokens": 12},
+    "cut-": {"reply_tokens": 12, "cut_after_tokens": 3},
+}
+"""Of each model's provider, and, under a prefix, of another whose streams break."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
