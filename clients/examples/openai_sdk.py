@@ -10,7 +10,6 @@ client = OpenAI(base_url=f"{url}/v1", api_key=os.environ["CHECKREIN_KEY"])
 question = [{"role": "user", "content": "Say hello."}]
 
 print("chat:", client.chat.completions.create(model=model, messages=question).choices[0].message.content)
-
 print("chat, streamed:", end=" ")
 for chunk in client.chat.completions.create(model=model, messages=question, stream=True):
     print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", flush=True)
@@ -33,17 +32,12 @@ print("chat, after the tool:", answer.choices[0].message.content)
 
 response = client.responses.create(model=model, input="Say hello.")
 print("responses:", response.output_text, response.usage.output_tokens)
-
 with client.responses.stream(model=model, input="Say hello.", instructions="Be kind.") as stream:
     pieces = [event.delta for event in stream if event.type == "response.output_text.delta"]
 print("responses, streamed:", "".join(pieces) == stream.get_final_response().output_text, len(pieces))
-
 tools = [{"type": "function", "name": "weather", "parameters": city, "strict": True}]
-asked = [{"role": "user", "content": "What is the weather in Oslo?"}]
-call = client.responses.create(model=model, input=asked, tools=tools).output[0]
+call = client.responses.create(model=model, input="What is the weather in Oslo?", tools=tools).output[0]
 print("responses, tool:", call.name, call.arguments)
-asked += [call, {"type": "function_call_output", "call_id": call.call_id, "output": "sunny in Oslo"}]
-print("responses, after the tool:", client.responses.create(model=model, input=asked, tools=tools).output_text)
 
 vectors = client.embeddings.create(model=model, input=["one", "two"]).data
 print("embeddings:", [len(one.embedding) for one in vectors])

@@ -37,10 +37,9 @@ OPENAI: Final = Example(
         f"responses: {HELLO} 12",
         "responses, streamed: True 12",
         f"responses, tool: {TOOL}",
-        f"responses, after the tool: {AFTER}",
         "embeddings: [64, 64]",
     ),
-    calls={"chat": 4, "responses": 4, "embeddings": 1},
+    calls={"chat": 4, "responses": 3, "embeddings": 1},
 )
 OTHERS: Final = {
     "openai_sdk.mjs": Example(

@@ -8,6 +8,7 @@ import openai
 import pytest
 import pytest_asyncio
 from openai import AsyncOpenAI
+from pydantic import BaseModel
 
 from tests.clients.examples import MODELS
 from tests.support.running import KEY, RunningRouter
@@ -96,6 +97,19 @@ async def test_a_response_put_together_from_its_events(client: Client, model: st
 
     assert "response.function_call_arguments.done" in kinds
     assert ["weather"] == [item.name for item in final.output]
+
+
+class Forecast(BaseModel):
+    city: str
+    degrees: int
+
+
+@everywhere
+async def test_a_reply_that_fits_a_schema(client: Client, model: str) -> None:
+    chat = await client.chat.completions.parse(model=model, messages=TURNS, response_format=Forecast)
+    response = await client.responses.parse(model=model, input=TURNS, text_format=Forecast)
+
+    assert Forecast(city="What is the weather?", degrees=1) == chat.choices[0].message.parsed == response.output_parsed
 
 
 async def test_embeddings_models_and_texts(client: Client) -> None:

@@ -1,7 +1,7 @@
 """Write what the scripted provider answers in a chat: a pure function of the request and its script.
 
-A token is a word, or a piece of a tool call's arguments. What is streamed and what is answered whole say the same
-and cost the same.
+A token is a word, or a piece of JSON: of a tool call's arguments, or of a reply that must fit a schema. What is
+streamed and what is answered whole say the same and cost the same.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from router.adapters.upstreams.script_request import Tool, called_tool, read_request, tool_arguments
+from router.adapters.upstreams.script_request import Tool, called_tool, json_reply, read_request, tool_arguments
 from router.domain.catalog import Script
 
 CREATED_S: Final = 1_767_225_600
@@ -76,6 +76,10 @@ def words_of(script: Script, text: str) -> list[str]:
     return [word if at == 0 else f" {word}" for at, word in enumerate(words)]
 
 
+def _in_pieces(json: str) -> list[str]:
+    return [json[at : at + _PIECE_CHARS] for at in range(0, len(json), _PIECE_CHARS)]
+
+
 class ChatAnswer:
     """One reply: `steps` for a stream, `whole` for a unary reply."""
 
@@ -88,10 +92,11 @@ class ChatAnswer:
         self._tool = called_tool(request)
         if self._tool is not None:
             arguments = tool_arguments(self._tool, request.messages[-1].text)
-            self._pieces = [arguments[at : at + _PIECE_CHARS] for at in range(0, len(arguments), _PIECE_CHARS)]
+            self._pieces = _in_pieces(arguments)
             self._finish = "tool_calls"
         else:
-            words = words_of(script, request.messages[-1].text)
+            form = json_reply(request) if script.reply is None else None
+            words = words_of(script, request.messages[-1].text) if form is None else _in_pieces(form)
             self._pieces = words[: request.output_tokens_max]
             self._finish = "stop" if len(self._pieces) == len(words) else "length"
 

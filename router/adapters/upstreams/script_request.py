@@ -48,6 +48,15 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
+class _Schema(msgspec.Struct):
+    schema: _Parameters | None = None
+
+
+class _Format(msgspec.Struct):
+    type: str = ""
+    json_schema: _Schema | None = None
+
+
 class ChatRequest(msgspec.Struct):
     messages: list[Message]
     model: str = ""
@@ -57,6 +66,7 @@ class ChatRequest(msgspec.Struct):
     tools: list[_ToolEntry] | None = None
     tool_choice: str | _ToolEntry | None = None
     stream_options: StreamOptions | None = None
+    response_format: _Format | None = None
 
     @property
     def choices(self) -> int:
@@ -126,9 +136,21 @@ def called_tool(request: ChatRequest) -> Tool | None:
     return named or (tools[0] if choice == "required" else None)
 
 
+def json_reply(request: ChatRequest) -> str | None:
+    """Return a reply that fits the schema that the caller asked for; None if it may be any text."""
+    form = request.response_format
+    if form is None or form.type not in ("json_schema", "json_object"):
+        return None
+    schema = form.json_schema.schema if form.json_schema is not None else None
+    return _fitting(schema or _Parameters(), request.messages[-1].text)
+
+
 def tool_arguments(tool: Tool, text: str) -> str:
     """Write arguments that fit the required parameters of a flat schema: the user's words, or ones."""
-    parameters = tool.parameters or _Parameters()
+    return _fitting(tool.parameters or _Parameters(), text)
+
+
+def _fitting(parameters: _Parameters, text: str) -> str:
     written = []
     for name in parameters.required:
         kind = parameters.properties.get(name, _Property()).type

@@ -108,3 +108,14 @@ def test_a_tool_call_is_streamed_in_pieces_that_make_its_arguments() -> None:
     assert (0, call["id"], "weather") == (deltas[0]["index"], deltas[0]["id"], deltas[0]["function"]["name"])
     assert len(deltas) > 3
     assert call["function"]["arguments"] == "".join(delta["function"]["arguments"] for delta in deltas)
+
+
+def test_a_reply_that_must_fit_a_schema_does_whole_and_streamed() -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n", "said"]}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    reply = answer(response_format=form)
+    choice = json.loads(reply.whole())["choices"][0]
+
+    assert ({"n": 1, "said": "tell me"}, "stop") == (json.loads(choice["message"]["content"]), choice["finish_reason"])
+    assert choice["message"]["content"] == told(reply)
+    assert "mine" == told(answer(Script(reply="mine"), response_format=form))
