@@ -112,6 +112,16 @@ async def test_a_reply_that_fits_a_schema(client: Client, model: str) -> None:
     assert Forecast(city="What is the weather?", degrees=1) == chat.choices[0].message.parsed == response.output_parsed
 
 
+async def test_what_the_dialect_cannot_say_is_left_out_for_whom_asks(client: Client) -> None:
+    asked = {"model": "through-messages", "messages": TURNS, "verbosity": "low", "n": 2}
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.chat.completions.create(**asked)
+    reply = await client.chat.completions.create(**asked, extra_body={"drop_params": True})
+
+    assert "unsupported_parameter" == caught.value.code
+    assert 1 == len(reply.choices)
+
+
 async def test_embeddings_models_and_texts(client: Client) -> None:
     vectors = await client.embeddings.create(model="demo", input=[[1, 2], [3]], dimensions=100, encoding_format="float")
     texts = await client.completions.create(model="demo", prompt=["a", "b"], n=2)
