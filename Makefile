@@ -3,6 +3,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENTS := .venv-clients
+EXAMPLES := clients/examples
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 FROM_LOCK := $(PIP_INSTALL) --require-hashes --only-binary :all:
 # The wheel's builder comes from the lock as well, so pip need not fetch one of its own.
@@ -14,10 +16,10 @@ SOURCES := router tests clients load_tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo demo-real demo-race test check fmt lint types imports tidy proto lock bench faults load clean
+.PHONY: help install run demo demo-real demo-race test test-clients check fmt lint types imports tidy proto lock bench faults load clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/dev.stamp  ## Set up .venv with everything that development needs
 
@@ -35,6 +37,9 @@ demo-race: $(VENV)/dev.stamp  ## Race 200 callers for one budget, kill the route
 
 test: check  ## Run the checks and every test
 	$(BIN)/python -m pytest tests
+
+test-clients: $(VENV)/dev.stamp $(CLIENTS)/stamp $(EXAMPLES)/node_modules/stamp  ## Run unmodified clients against a router (makes an environment of 700 MB)
+	TEST_CLIENTS_ENVIRONMENT=$(CLIENTS) $(BIN)/python -m pytest tests/clients
 
 check: $(VENV)/dev.stamp lint types imports proto tidy  ## Run all that judges the code without running it
 
@@ -77,7 +82,7 @@ load: $(VENV)/load.stamp  ## Put a bounded load on a router of its own, loopback
 clean:  ## Remove what was built; the environment stays
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-# --- environments: one .venv, and a stamp for each lock that has been installed into it ------------------------------
+# --- environments: one .venv, a stamp for each lock that was installed into it; .venv-clients for others' clients -------
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -91,6 +96,16 @@ $(VENV)/dev.stamp $(VENV)/load.stamp $(VENV)/real.stamp: $(VENV)/%.stamp: requir
 	$(FROM_LOCK) -r requirements/$*.lock -r requirements/build.lock
 	$(ITSELF)
 	@touch $@
+
+$(CLIENTS)/stamp: $(EXAMPLES)/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check -r $(EXAMPLES)/requirements.txt
+	@touch $@
+
+# Without npm the tests of Node's clients say that they are skipped.
+$(EXAMPLES)/node_modules/stamp: $(EXAMPLES)/package.json
+	@if command -v npm > /dev/null; then npm install --prefix $(EXAMPLES) --no-package-lock --no-audit --no-fund && touch $@; \
+	else echo "SKIPPED: npm is not on this machine, so Node's clients are not tested"; fi
 
 build/protos.stamp: $(PROTOS) buf.yaml | $(VENV)/dev.stamp
 	$(BIN)/buf lint

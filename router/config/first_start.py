@@ -21,7 +21,7 @@ _MODEL: Final[Plain] = {
             "price": {"input": "2.00", "cached_input": "0.20", "output": "10.00"},
             "context_window": 128_000,
             "max_output_tokens": 16_384,
-            "capabilities": ["tools"],
+            "capabilities": ["tools", "json_schema"],
         }
     ],
 }

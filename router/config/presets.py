@@ -26,7 +26,7 @@ CAN_SPEAK: Final[Mapping[ProviderKind, frozenset[Dialect]]] = MappingProxyType(
         ProviderKind.OPENAI_COMPATIBLE: frozenset(Dialect),
         ProviderKind.ANTHROPIC: frozenset((Dialect.MESSAGES,)),
         ProviderKind.LITELLM: frozenset((Dialect.CHAT,)),
-        ProviderKind.SCRIPTED: frozenset((Dialect.CHAT,)),
+        ProviderKind.SCRIPTED: OPENAI_DIALECTS | {Dialect.RESPONSES, Dialect.MESSAGES},
     }
 )
 """The routes that a kind of provider may have."""

@@ -1,7 +1,7 @@
-"""Write what the scripted provider answers: a pure function of the request and its script.
+"""Write what the scripted provider answers in a chat: a pure function of the request and its script.
 
-A token is a word, or a piece of a tool call's arguments. What is streamed and what is answered whole say the same
-and cost the same.
+A token is a word, or a piece of JSON: of a tool call's arguments, or of a reply that must fit a schema. What is
+streamed and what is answered whole say the same and cost the same.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from router.adapters.upstreams.script_request import ChatRequest, Tool, called_tool, read_request, tool_arguments
+from router.adapters.upstreams.script_request import Tool, called_tool, json_reply, read_request, tool_arguments
 from router.domain.catalog import Script
 
 CREATED_S: Final = 1_767_225_600
@@ -49,7 +49,7 @@ class _Choice(msgspec.Struct, kw_only=True):
     finish_reason: str | None = None
 
 
-class _Usage(msgspec.Struct, kw_only=True):
+class Usage(msgspec.Struct, kw_only=True):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
@@ -61,10 +61,26 @@ class _Reply(msgspec.Struct, kw_only=True):
     created: int = CREATED_S
     model: str
     choices: list[_Choice]
-    usage: _Usage | UnsetType = UNSET
+    usage: Usage | UnsetType = UNSET
 
 
-class Answer:
+def words_of(script: Script, text: str) -> list[str]:
+    """Return what to answer to `text`, cut into tokens that add up to it."""
+    if script.reply is not None:
+        words = script.reply.split()
+    else:
+        echo = text.split()[:_ECHO_WORDS_MAX]
+        words = ["You", "said:", *echo]
+        words += [_FILLER[at % len(_FILLER)] for at in range(script.reply_tokens - len(words))]
+        words = words[: script.reply_tokens]
+    return [word if at == 0 else f" {word}" for at, word in enumerate(words)]
+
+
+def _in_pieces(json: str) -> list[str]:
+    return [json[at : at + _PIECE_CHARS] for at in range(0, len(json), _PIECE_CHARS)]
+
+
+class ChatAnswer:
     """One reply: `steps` for a stream, `whole` for a unary reply."""
 
     def __init__(self, body: bytes, script: Script) -> None:
@@ -76,10 +92,11 @@ class Answer:
         self._tool = called_tool(request)
         if self._tool is not None:
             arguments = tool_arguments(self._tool, request.messages[-1].text)
-            self._pieces = [arguments[at : at + _PIECE_CHARS] for at in range(0, len(arguments), _PIECE_CHARS)]
+            self._pieces = _in_pieces(arguments)
             self._finish = "tool_calls"
         else:
-            words = _words(script, request)
+            form = json_reply(request) if script.reply is None else None
+            words = words_of(script, request.messages[-1].text) if form is None else _in_pieces(form)
             self._pieces = words[: request.output_tokens_max]
             self._finish = "stop" if len(self._pieces) == len(words) else "length"
 
@@ -130,26 +147,14 @@ class Answer:
     def _chunk(self, index: int, delta: _Message, finish: str | None = None) -> bytes:
         return self._event([_Choice(index=index, delta=delta, finish_reason=finish)], UNSET)
 
-    def _event(self, choices: list[_Choice], usage: _Usage | UnsetType) -> bytes:
+    def _event(self, choices: list[_Choice], usage: Usage | UnsetType) -> bytes:
         return b"data: %b\n\n" % _encode(self._reply("chat.completion.chunk", choices, usage))
 
-    def _reply(self, object_: str, choices: list[_Choice], usage: _Usage | UnsetType) -> _Reply:
+    def _reply(self, object_: str, choices: list[_Choice], usage: Usage | UnsetType) -> _Reply:
         id_ = f"chatcmpl-{self._id}"
         return _Reply(id=id_, object=object_, model=self._request.model, choices=choices, usage=usage)
 
-    def _usage(self) -> _Usage:
+    def _usage(self) -> Usage:
         asked = sum(len(message.text.split()) for message in self._request.messages)
         answered = self.tokens * self._request.choices
-        return _Usage(prompt_tokens=asked, completion_tokens=answered, total_tokens=asked + answered)
-
-
-def _words(script: Script, request: ChatRequest) -> list[str]:
-    """Return the text to answer, cut into tokens that add up to it."""
-    if script.reply is not None:
-        words = script.reply.split()
-    else:
-        echo = request.messages[-1].text.split()[:_ECHO_WORDS_MAX]
-        words = ["You", "said:", *echo]
-        words += [_FILLER[at % len(_FILLER)] for at in range(script.reply_tokens - len(words))]
-        words = words[: script.reply_tokens]
-    return [word if at == 0 else f" {word}" for at, word in enumerate(words)]
+        return Usage(prompt_tokens=asked, completion_tokens=answered, total_tokens=asked + answered)

@@ -1,8 +1,10 @@
-"""Read of a chat completion request what the scripted provider reacts to, and decide which tool it calls."""
+"""Read of a request what the scripted provider reacts to, and decide which tool it calls."""
 
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
+
+Shape = TypeVar("Shape")
 
 CHOICES_MAX: Final = 128
 _ARGUMENT_CHARS_MAX: Final = 200
@@ -42,8 +44,17 @@ class _ToolEntry(msgspec.Struct):
     function: Tool | None = None
 
 
-class _StreamOptions(msgspec.Struct):
+class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
+
+
+class _Schema(msgspec.Struct):
+    schema: _Parameters | None = None
+
+
+class _Format(msgspec.Struct):
+    type: str = ""
+    json_schema: _Schema | None = None
 
 
 class ChatRequest(msgspec.Struct):
@@ -54,7 +65,8 @@ class ChatRequest(msgspec.Struct):
     max_completion_tokens: int | None = None
     tools: list[_ToolEntry] | None = None
     tool_choice: str | _ToolEntry | None = None
-    stream_options: _StreamOptions | None = None
+    stream_options: StreamOptions | None = None
+    response_format: _Format | None = None
 
     @property
     def choices(self) -> int:
@@ -75,15 +87,39 @@ _decoder: Final = msgspec.json.Decoder(ChatRequest)
 
 def read_request(body: bytes) -> ChatRequest:
     """Raises ValueError, with words for the caller."""
-    try:
-        request = _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as exc:
-        raise ValueError(str(exc)[:_INVALID_CHARS_MAX]) from exc
+    request = decode_request(_decoder, body)
     if not request.messages:
         raise ValueError("messages must not be empty")
     if not 1 <= request.choices <= CHOICES_MAX:
         raise ValueError(f"n must be between 1 and {CHOICES_MAX}")
     return request
+
+
+def decode_request(decoder: "msgspec.json.Decoder[Shape]", body: bytes) -> Shape:
+    """Raises ValueError, with words for the caller."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise ValueError(str(exc)[:_INVALID_CHARS_MAX]) from exc
+
+
+def texts_of(said: str | list[str | int | list[int]], name: str) -> list[str]:
+    """Return the texts of a member that is one text or array of tokens, or a list of them; tokens as numbers.
+
+    Raises ValueError, with words for the caller.
+    """
+    if isinstance(said, str):
+        return [said]
+    tokens = [one for one in said if isinstance(one, int)]
+    if tokens and len(tokens) == len(said):
+        return [_in_words(tokens)]
+    if tokens or not said:
+        raise ValueError(f"{name} must be a text or an array of tokens, or an array of these")
+    return [one if isinstance(one, str) else _in_words(one) for one in said if not isinstance(one, int)]
+
+
+def _in_words(tokens: list[int]) -> str:
+    return " ".join(map(str, tokens))
 
 
 def called_tool(request: ChatRequest) -> Tool | None:
@@ -100,9 +136,21 @@ def called_tool(request: ChatRequest) -> Tool | None:
     return named or (tools[0] if choice == "required" else None)
 
 
+def json_reply(request: ChatRequest) -> str | None:
+    """Return a reply that fits the schema that the caller asked for; None if it may be any text."""
+    form = request.response_format
+    if form is None or form.type not in ("json_schema", "json_object"):
+        return None
+    schema = form.json_schema.schema if form.json_schema is not None else None
+    return _fitting(schema or _Parameters(), request.messages[-1].text)
+
+
 def tool_arguments(tool: Tool, text: str) -> str:
     """Write arguments that fit the required parameters of a flat schema: the user's words, or ones."""
-    parameters = tool.parameters or _Parameters()
+    return _fitting(tool.parameters or _Parameters(), text)
+
+
+def _fitting(parameters: _Parameters, text: str) -> str:
     written = []
     for name in parameters.required:
         kind = parameters.properties.get(name, _Property()).type

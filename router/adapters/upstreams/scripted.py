@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from router.adapters.upstreams.error_body import ErrorReader
-from router.adapters.upstreams.script import Answer
+from router.adapters.upstreams.script_dialects import Answer, answer_to
 from router.adapters.upstreams.watch import Watch, Watches, timeout_words
 from router.domain.catalog import Provider, Script
 from router.domain.dispatch.failure import Failure, FailureKind
@@ -32,7 +32,7 @@ class ScriptedUpstream:
     async def open(self, request: UpstreamRequest) -> "ScriptedReply":
         """Never waits and never fails: errors are the reply's."""
         self._opened += 1
-        answer = self._answer(request.body)
+        answer = self._answer(request)
         timeouts = self._watches.timeouts
         total_ns = min(timeouts.total_ns, request.total_ns or timeouts.total_ns)
         return ScriptedReply(
@@ -47,14 +47,14 @@ class ScriptedUpstream:
     async def close(self) -> None:
         """Nothing is held open."""
 
-    def _answer(self, body: bytes) -> Answer | Failure:
+    def _answer(self, request: UpstreamRequest) -> Answer | Failure:
         status = self._script.error_status
         # The n-th request fails when the errors due by then, n times the rate, reach another whole one.
         due = self._opened * self._error_parts // _PARTS_PER_ONE
         if due > (self._opened - 1) * self._error_parts // _PARTS_PER_ONE:
             return Failure(kind=FailureKind.STATUS, status=status, message=f"The script answers with status {status}.")
         try:
-            return Answer(body, self._script)
+            return answer_to(request.dialect, request.body, self._script)
         except ValueError as exc:
             return Failure(kind=FailureKind.STATUS, status=400, type="invalid_request_error", message=str(exc))
 
@@ -95,7 +95,7 @@ class ScriptedReply:
         self._script = script
         self._words = words
         self._started_s = asyncio.get_running_loop().time()
-        self._steps = answer.steps() if isinstance(answer, Answer) else iter(())
+        self._steps = iter(()) if isinstance(answer, Failure) else answer.steps()
         self._step = 0
         self._failure: Failure | None = None
         self._waiter: asyncio.Future[None] | None = None

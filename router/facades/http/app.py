@@ -1,10 +1,11 @@
 """Serve everything that is not a hot route: models, calls, stored replies, health, documentation. FastAPI: time matters
 less."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -66,24 +67,6 @@ def build_app(
 
     Caller = Annotated[Principal, Depends(principal)]  # noqa: N806 - a type
 
-    @app.get("/v1/models", tags=["models"], summary="List the models that this key may use.")
-    @app.get("/models", include_in_schema=False)
-    async def list_models(caller: Caller) -> ModelList:
-        models = pipeline.snapshot.models
-        return ModelList(data=[_view_model(pipeline, name) for name in sorted(models) if caller.may_use(name)])
-
-    @app.get("/v1/models/{model_id:path}", tags=["models"], summary="Show one model that this key may use.")
-    @app.get("/models/{model_id:path}", include_in_schema=False)
-    async def show_model(model_id: str, caller: Caller) -> ModelView:
-        name = ModelName(model_id)
-        if name not in pipeline.snapshot.models or not caller.may_use(name):
-            raise refuse(
-                Fault.MODEL_NOT_FOUND,
-                f"The model {model_id!r} does not exist for this key. See GET /v1/models.",
-                param="model",
-            )
-        return _view_model(pipeline, name)
-
     @app.get("/checkrein/v1/calls/{call_id}", tags=["calls"], summary="Show what became of a call, and its cost.")
     async def show_call(call_id: str, caller: Caller) -> CallView:
         number = parse_call_id(call_id)
@@ -95,7 +78,11 @@ def build_app(
             raise refuse(Fault.NOT_FOUND, _NO_CALL)
         return view_call(record)
 
-    routes = [explain_routes(pipeline, principal, max_body=max_body), *admin.routes(principal)]
+    routes = [
+        _model_routes(pipeline, principal),
+        explain_routes(pipeline, principal, max_body=max_body),
+        *admin.routes(principal),
+    ]
     if asides is not None:
         routes += stored_routes(pipeline, asides, principal), count_routes(pipeline, asides, max_body=max_body)
     for one in routes:
@@ -103,10 +90,39 @@ def build_app(
     return app
 
 
+def _model_routes(pipeline: Pipeline, principal: Callable[[Request], Principal]) -> APIRouter:
+    routes = APIRouter()
+    Caller = Annotated[Principal, Depends(principal)]  # noqa: N806 - a type
+
+    @routes.get("/v1/models", tags=["models"], summary="List the models that this key may use.")
+    @routes.get("/models", include_in_schema=False)
+    async def list_models(caller: Caller) -> ModelList:
+        models = pipeline.snapshot.models
+        data = [_view_model(pipeline, name) for name in sorted(models) if caller.may_use(name)]
+        return ModelList(data=data, first_id=data[0].id if data else None, last_id=data[-1].id if data else None)
+
+    @routes.get("/v1/models/{model_id:path}", tags=["models"], summary="Show one model that this key may use.")
+    @routes.get("/models/{model_id:path}", include_in_schema=False)
+    async def show_model(model_id: str, caller: Caller) -> ModelView:
+        name = ModelName(model_id)
+        if name not in pipeline.snapshot.models or not caller.may_use(name):
+            raise refuse(
+                Fault.MODEL_NOT_FOUND,
+                f"The model {model_id!r} does not exist for this key. See GET /v1/models.",
+                param="model",
+            )
+        return _view_model(pipeline, name)
+
+    return routes
+
+
 def _view_model(pipeline: Pipeline, name: ModelName) -> ModelView:
     snapshot = pipeline.snapshot
     owners = sorted({deployment.provider for deployment in snapshot.models[name].deployments})
-    return ModelView(id=name, created=snapshot.created_s, owned_by=",".join(owners))
+    created_at = datetime.fromtimestamp(snapshot.created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return ModelView(
+        id=name, created=snapshot.created_s, owned_by=",".join(owners), display_name=name, created_at=created_at
+    )
 
 
 def _answer_errors(app: FastAPI, pipeline: Pipeline) -> None:

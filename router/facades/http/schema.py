@@ -12,17 +12,27 @@ Members = dict[str, object]
 
 
 class ModelView(BaseModel):
-    """A model that the key may use, as OpenAI's clients expect it."""
+    """A model that the key may use: the first four members are OpenAI's, the others what Anthropic's clients expect."""
 
     id: str
     object: str = "model"
     created: int
     owned_by: str
+    type: str = "model"
+    display_name: str
+    created_at: str
+    """RFC 3339."""
+    lifecycle: str = "active"
 
 
 class ModelList(BaseModel):
+    """All of them, whatever page was asked for."""
+
     object: str = "list"
     data: list[ModelView]
+    has_more: bool = False
+    first_id: str | None
+    last_id: str | None
 
 
 class AttemptView(BaseModel):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from router.adapters.upstreams.script import Answer
+from router.adapters.upstreams.script import ChatAnswer
 from router.domain.catalog import Script
 
 WEATHER = {
@@ -16,18 +16,18 @@ WEATHER = {
 }
 
 
-def answer(script: Script | None = None, text: str = "tell me", **members: object) -> Answer:
+def answer(script: Script | None = None, text: str = "tell me", **members: object) -> ChatAnswer:
     messages = [{"role": "user", "content": text}]
-    return Answer(json.dumps({"model": "m", "messages": messages, **members}).encode(), script or Script())
+    return ChatAnswer(json.dumps({"model": "m", "messages": messages, **members}).encode(), script or Script())
 
 
-def streamed(reply: Answer) -> list[dict[str, object]]:
+def streamed(reply: ChatAnswer) -> list[dict[str, object]]:
     events = [raw for step in reply.steps() for raw in step]
     assert all(raw.startswith(b"data: ") and raw.endswith(b"\n\n") for raw in events)
     return [json.loads(raw[6:]) for raw in events]
 
 
-def told(reply: Answer, index: int = 0) -> str:
+def told(reply: ChatAnswer, index: int = 0) -> str:
     choices = [choice for chunk in streamed(reply) for choice in chunk["choices"] if choice["index"] == index]  # type: ignore[attr-defined]  # JSON
     return "".join(choice["delta"].get("content") or "" for choice in choices)
 
@@ -108,3 +108,14 @@ def test_a_tool_call_is_streamed_in_pieces_that_make_its_arguments() -> None:
     assert (0, call["id"], "weather") == (deltas[0]["index"], deltas[0]["id"], deltas[0]["function"]["name"])
     assert len(deltas) > 3
     assert call["function"]["arguments"] == "".join(delta["function"]["arguments"] for delta in deltas)
+
+
+def test_a_reply_that_must_fit_a_schema_does_whole_and_streamed() -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n", "said"]}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    reply = answer(response_format=form)
+    choice = json.loads(reply.whole())["choices"][0]
+
+    assert ({"n": 1, "said": "tell me"}, "stop") == (json.loads(choice["message"]["content"]), choice["finish_reason"])
+    assert choice["message"]["content"] == told(reply)
+    assert "mine" == told(answer(Script(reply="mine"), response_format=form))

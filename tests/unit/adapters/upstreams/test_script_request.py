@@ -9,6 +9,7 @@ from router.adapters.upstreams.script_request import (
     Message,
     Tool,
     called_tool,
+    json_reply,
     read_request,
     tool_arguments,
 )
@@ -103,3 +104,28 @@ def test_arguments_fit_the_required_parameters() -> None:
     assert {"q": 'say "x"', "n": 1, "b": True, "l": [], "o": {}, "u": None, "untyped": 'say "x"'} == json.loads(
         tool_arguments(tool, 'say "x"')
     )
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (None, None),
+        ({"type": "text"}, None),
+        ({"type": "json_object"}, {}),
+        ({"type": "json_schema"}, {}),
+        (
+            {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "x",
+                    "schema": {"properties": {"n": {"type": "integer"}}, "required": ["n", "s"]},
+                },
+            },
+            {"n": 1, "s": "hi"},
+        ),
+    ],
+)
+def test_a_reply_fits_the_schema_that_is_asked_for(form: object, expected: object) -> None:
+    reply = json_reply(read(response_format=form))
+
+    assert expected == (None if reply is None else json.loads(reply))

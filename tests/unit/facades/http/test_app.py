@@ -19,6 +19,7 @@ from tests.support.pipeline import Rig
 
 KEYS = {
     "narrow": principal("small"),
+    "nobody": principal("gone"),
     "admin": Principal(key_id=principal().key_id, models=("*",), permissions=frozenset({Permission.ADMIN})),
 }
 
@@ -45,8 +46,33 @@ async def test_models_are_those_that_the_key_may_use() -> None:
 
     assert ["small"] == [model["id"] for model in json.loads(narrow.body)["data"]]
     assert ["hidden", "small"] == [model["id"] for model in json.loads(admin.body)["data"]]
-    assert {"id": "small", "object": "model", "created": 1_800_000_000, "owned_by": "up"} == json.loads(
-        (await get("/v1/models/small")).body
+    assert json.loads((await get("/v1/models/small")).body) == json.loads(narrow.body)["data"][0]
+
+
+async def test_a_model_has_what_openais_and_anthropics_clients_expect_of_one() -> None:
+    assert {
+        "id": "small",
+        "object": "model",
+        "created": 1_800_000_000,
+        "owned_by": "up",
+        "type": "model",
+        "display_name": "small",
+        "created_at": "2027-01-15T08:00:00Z",
+        "lifecycle": "active",
+    } == json.loads((await get("/v1/models/small")).body)
+
+
+async def test_a_list_of_models_says_that_it_is_all_of_them() -> None:
+    listed = json.loads((await get("/v1/models", "admin")).body)
+
+    assert ("list", False, "hidden", "small") == tuple(
+        listed[name] for name in ("object", "has_more", "first_id", "last_id")
+    )
+
+
+async def test_a_key_without_models_has_an_empty_list() -> None:
+    assert {"object": "list", "data": [], "has_more": False, "first_id": None, "last_id": None} == json.loads(
+        (await get("/v1/models", "nobody")).body
     )
 
 

@@ -1,0 +1,51 @@
+"""Serve scripted models in front of the examples; run those that need more than the SDK at hand only when asked."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import pytest
+import pytest_asyncio
+import uvloop
+
+from tests.clients.examples import ASKED_FOR, MODELS, PRICE, SCRIPTS
+from tests.support.running import ADMIN, KEY, RunningRouter, running_router
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`make test-clients` asks for them: it has made their environment."""
+    if ASKED_FOR in os.environ:
+        return
+    left_out = [item for item in items if item.get_closest_marker("clients")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def router(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningRouter]:
+    """A provider for each model: one speaks all dialects, each other one only, so that the rest is translated."""
+    config = {
+        "version": 1,
+        "server": {"http": {"port": 0}, "ops": {"port": 0}, "drain": {"grace": "2s"}},
+        "providers": [
+            {"name": f"{prefix}{name}", "kind": "scripted", "script": script} | ({"dialects": speaks} if speaks else {})
+            for prefix, script in SCRIPTS.items()
+            for name, speaks in MODELS.items()
+        ],
+        "models": [
+            {"name": name, "deployments": [{"provider": name, "model": "up", "price": PRICE}]}
+            for name in (f"{prefix}{name}" for prefix in SCRIPTS for name in MODELS)
+        ],
+        "keys": [
+            {"name": "test", "key": KEY, "models": ["*"]},
+            {"name": "admin", "key": ADMIN, "models": ["*"], "permissions": ["admin"]},
+        ],
+    }
+    async with running_router(config, tmp_path_factory.mktemp("router")) as running:
+        yield running
