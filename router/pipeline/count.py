@@ -18,7 +18,6 @@ from router.domain.instants import NS_PER_S
 from router.pipeline.aside import admitted
 from router.pipeline.call import Call
 from router.pipeline.open import Pipeline
-from router.pipeline.screen import count_for_user, screen
 from router.pipeline.wording import worded_for
 from router.ports.aside import AsideRequest, Asides
 from router.ports.upstream import UpstreamFailed
@@ -40,11 +39,7 @@ class Counted(NamedTuple):
 
 async def count_tokens(call: Call, *, pipeline: Pipeline, asides: Asides) -> Counted:
     """Return how many input tokens a call would have. Nothing is held or put on record. Raises `RouterError`."""
-    stopped = screen(call)
-    if stopped is not None:
-        raise RouterError(stopped)
-    if call.named_user is not None:
-        count_for_user(call, call.named_user)
+    pipeline.prepare(call)
     plan = pipeline.planner.plan(call)
     if isinstance(plan, Refusal):
         raise RouterError(plan)

@@ -18,11 +18,15 @@ from router.domain.governance.upstream_limits import (
     wait_ns,
 )
 from router.domain.ids import DeploymentId
+from router.domain.instants import NS_PER_S
 from router.pipeline.attempt import Attempt
 from router.ports.clock import Clock
 
 STATES_MAX: Final = 4_096
 """Beyond as many, whoever said nothing for longest is forgotten."""
+BELIEVED_NS: Final = 300 * NS_PER_S
+"""A provider that says it is full is asked again after so long, also where it named a longer time: limits are raised,
+and a word that nobody checks would hold for ever where another deployment has room."""
 CREDENTIAL: Final = "default"
 """The name of a credential that has none, being its provider's only one."""
 
@@ -80,12 +84,16 @@ class UpstreamLimitBook:
             self._taken[payer] = _sum(self._taken.get(payer, NOTHING), costs)
 
     def wait_ns(self, payer: Payer, costs: Costs, now: int) -> int:
-        """Return how long a call of these costs must wait for its provider; 0 also where nothing is known."""
+        """Return how long a call of these costs must wait for its provider; 0 also where nothing is known.
+
+        What a `retry-after` asks for is the breakers' to keep: the refusal that brings it parks the deployment.
+        """
         state = self._states.get(payer)
         if state is None:
             return 0
         taken = self._taken.get(payer)
-        return wait_ns(state, costs if taken is None else _sum(taken, costs), now)
+        costs = costs if taken is None else _sum(taken, costs)
+        return wait_ns(state._replace(blocked_until=None), costs, now, believed_ns=BELIEVED_NS)
 
     def states(self) -> list[tuple[Payer, UpstreamState]]:
         """Return all that is known. May be asked beside the loop: the copy is made in one step."""

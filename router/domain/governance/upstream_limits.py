@@ -154,8 +154,11 @@ def merge(state: UpstreamState, said: UpstreamLimits, now: int) -> UpstreamState
     return UpstreamState(known, until)
 
 
-def wait_ns(state: UpstreamState, costs: Costs, now: int) -> int:
-    """Return how long a call of these costs must wait, 0 if it may go. A call above a limit waits for all of it."""
+def wait_ns(state: UpstreamState, costs: Costs, now: int, *, believed_ns: int = SPAN_NS_MAX) -> int:
+    """Return how long a call of these costs must wait, 0 if it may go. A call above a limit waits for all of it.
+
+    `believed_ns`: how long a word holds at most.
+    """
     until = now if state.blocked_until is None else state.blocked_until
     for unit, (allowance, said_at) in state.known.items():
         limit, remaining, reset_ns = allowance
@@ -164,7 +167,7 @@ def wait_ns(state: UpstreamState, costs: Costs, now: int) -> int:
             continue  # without a time to wait for, the provider must refuse for itself
         if limit is not None:
             reset_ns = -(-(cost - remaining) * reset_ns // (limit - remaining))  # cost <= limit, so never longer
-        until = max(until, said_at + reset_ns)
+        until = max(until, said_at + min(reset_ns, believed_ns))
     return max(until - now, 0)
 
 

@@ -9,11 +9,12 @@ from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import RouterError
 from router.domain.governance.rate import NOTHING, costs_of
+from router.domain.governance.upstream_limits import blocked_ns
 from router.domain.ids import DeploymentId
 from router.domain.stream import END_EVENT, KEEP_ALIVE, Event, EventKind
 from router.pipeline.attempt import Attempt
 from router.pipeline.flight import Flight
-from router.pipeline.upstream_limit_book import CREDENTIAL, STATES_MAX, Payer, UpstreamLimitBook
+from router.pipeline.upstream_limit_book import BELIEVED_NS, CREDENTIAL, STATES_MAX, Payer, UpstreamLimitBook
 from tests.support.attempts import attempt as begun_attempt
 from tests.support.fakes import SECOND, FakeClock, FedStream, chunk, deployment
 from tests.support.pipeline import Rig
@@ -46,6 +47,23 @@ def test_a_call_waits_for_its_own_provider_only() -> None:
         book.wait_ns(Payer(DeploymentId("busy"), "another"), ONE, now),
     )
     assert 0 == book.wait_ns(Payer(DeploymentId("busy"), CREDENTIAL), NOTHING, now)
+
+
+def test_a_wait_that_a_refusal_asks_for_is_the_breakers_to_keep() -> None:
+    clock = FakeClock()
+    book = UpstreamLimitBook(clock)
+    book.learn(attempt("up", (b"retry-after", b"99999999999")))
+
+    assert 0 == wait_ns(book, "up", clock.monotonic)
+
+
+def test_a_word_is_not_believed_for_ever() -> None:
+    """Nobody would ask again who would hear another, where others have room."""
+    clock = FakeClock()
+    book, now = UpstreamLimitBook(clock), clock.monotonic
+    book.learn(attempt("up", (b"x-ratelimit-remaining-requests", b"0"), (b"x-ratelimit-reset-requests", b"6d")))
+
+    assert (BELIEVED_NS, 1, 0) == tuple(wait_ns(book, "up", now + ns) for ns in (0, BELIEVED_NS - 1, BELIEVED_NS))
 
 
 def test_what_is_said_to_one_credential_holds_for_no_other() -> None:
@@ -155,7 +173,8 @@ async def test_a_refusal_is_heard_also_after_its_caller_was_sent_a_sign_of_life(
 
     with pytest.raises(RouterError):
         await serve()
-    assert 7 * SECOND == wait_ns(rig.pipeline.upstream_limits, "up/model", rig.clock.monotonic)
+    ((_, heard),) = rig.pipeline.upstream_limits.states()
+    assert 7 * SECOND == blocked_ns(heard, rig.clock.monotonic)
 
 
 async def test_a_head_is_heard_though_its_caller_left_before_the_reply_was_real() -> None:
