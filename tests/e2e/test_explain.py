@@ -10,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from router.cli import main
+from router.cli.commands import main
 from tests.support import fake_upstream as fake
 from tests.support.running import ADMIN, KEY, PRICE, chat
 from tests.support.stage import Stage

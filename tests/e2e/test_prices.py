@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from router.cli import main
+from router.cli.commands import main
 from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import FakeUpstream, Reply, Request
 from tests.support.running import ADMIN, KEY, RunningRouter, chat, config_for, running_router

@@ -30,7 +30,7 @@ def deny(event, arguments):
 sys.addaudithook(deny)
 import uvloop
 uvloop.new_event_loop = asyncio.new_event_loop   # the audit hooks do not see libuv
-from router.cli import main
+from router.cli.commands import main
 status = main(sys.argv[1:])
 print("modules:", *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
 sys.exit(status)
@@ -38,7 +38,7 @@ sys.exit(status)
 IMPORT = """
 import time, sys
 began = time.process_time_ns()
-import router, router.cli
+import router, router.cli.commands
 print((time.process_time_ns() - began) // 1_000_000, *sorted({name.partition(".")[0] for name in sys.modules}))
 """
 

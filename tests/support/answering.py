@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from router.cli import main
+from router.cli.commands import main
 
 
 class AnsweringRouter:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from router.cli_admin import Refused, actions_of, part, printed_as_json, read_settings, when
+from router.cli.admin import Refused, actions_of, part, printed_as_json, read_settings, when
 
 
 def run(action: object, *arguments: str) -> int:

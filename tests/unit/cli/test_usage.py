@@ -12,8 +12,8 @@ import pytest
 from router.adapters.sql import sqlite_statements as sql
 from router.adapters.sql.sqlite_rows import settled_row
 from router.adapters.sql.sqlite_store import migrate
-from router.cli import main
-from router.cli_usage import render_usage
+from router.cli.commands import main
+from router.cli.usage import render_usage
 from router.domain.ids import Epoch
 from router.domain.settlement import Labels
 from router.ports.usage import UsageReport, UsageTotal

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from router import cli_doctor
-from router.cli import main
+from router.cli import doctor
+from router.cli.commands import main
 from tests.support import fake_upstream as fake
 from tests.support.fake_upstream import FakeUpstream, Reply, Request
 
@@ -145,7 +145,7 @@ async def test_an_interrupt_ends_it_in_words(
     async def interrupted(*_arguments: object, offline: bool) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli_doctor, "_examine", interrupted)
+    monkeypatch.setattr(doctor, "_examine", interrupted)
     async with FakeUpstream() as upstream:
         assert 130 == await run(tmp_path, config(upstream))
     assert "interrupted" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from router.cli_admin import (
+from router.cli.admin import (
     Actions,
     actions_of,
     ask,

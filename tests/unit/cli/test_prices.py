@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from router.cli import main
+from router.cli.commands import main
 
 TEXT = """\
 version: 1

@@ -10,8 +10,8 @@ import pytest
 from router.adapters.sql import sqlite_statements as sql
 from router.adapters.sql.sqlite_rows import settled_row
 from router.adapters.sql.sqlite_store import migrate
-from router.cli import main
-from router.cli_report import render_report
+from router.cli.commands import main
+from router.cli.report import render_report
 from router.domain.faults import Fault
 from router.domain.ids import Epoch
 from router.domain.settlement import Labels

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Final
 from unicodedata import category
 
-from router.cli_admin import URL, Refused, answering, ask_with, complain, part, read_answer, run_asking, say
+from router.cli.admin import URL, Refused, answering, ask_with, complain, part, read_answer, run_asking, say
 
 _VARIABLES: Final = ("CHECKREIN_API_KEY", "CHECKREIN_ADMIN_KEY")
 _CHAT: Final = "/v1/chat/completions"

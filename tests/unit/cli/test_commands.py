@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from router import VERSION
-from router.cli import main
+from router.cli.commands import main
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,9 @@ def test_usage_wants_a_duration(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_loads_nothing_that_serving_needs() -> None:
     """It starts in a tenth of a second; each of these alone would double that."""
     heavy = "{'asyncio', 'fastapi', 'pydantic', 'uvloop', 'yaml'}"
-    code = f"import sys, router.cli; router.cli._parser(); print(sorted({heavy} & sys.modules.keys()))"
+    code = (
+        f"import sys, router.cli.commands; router.cli.commands._parser(); print(sorted({heavy} & sys.modules.keys()))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
 
     assert "[]\n" == done.stdout

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from router import cli_chat
+from router.cli import chat
 from tests.support.answering import AnsweringRouter, answering_router
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
@@ -88,7 +88,7 @@ def test_what_is_piped_in_has_bounds(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(piped))
-    monkeypatch.setattr(cli_chat, "PROMPT_CHARS_MAX", 8)
+    monkeypatch.setattr(chat, "PROMPT_CHARS_MAX", 8)
 
     assert 2 == router.run("chat", "demo")
     assert said in capsys.readouterr().err
@@ -143,14 +143,14 @@ def test_an_interrupt_ends_the_reply_and_then_the_program(
     stderr = watched(monkeypatch)
     types(monkeypatch, "one", "two")
     router.answers = [(200, told("half", "whole")), (200, told("next")), (200, {"cost_nano_usd": 0})]
-    write, interrupts = cli_chat._write, iter([True])
+    write, interrupts = chat._write, iter([True])
 
     def interrupted(text: str) -> None:
         if text == "whole" and next(interrupts, False):
             raise KeyboardInterrupt
         write(text)
 
-    monkeypatch.setattr(cli_chat, "_write", interrupted)
+    monkeypatch.setattr(chat, "_write", interrupted)
 
     assert 0 == router.run("chat", "demo")
     assert "cut off; once more ends" in stderr.getvalue()
@@ -173,7 +173,7 @@ def test_an_interrupt_of_a_single_question_ends_the_program(
         raise KeyboardInterrupt
 
     router.answers = [(200, told("half"))]
-    monkeypatch.setattr(cli_chat, "_print_reply", lambda *_: interrupted(""))
+    monkeypatch.setattr(chat, "_print_reply", lambda *_: interrupted(""))
     assert 130 == router.run("chat", "demo", "hi")
 
 
@@ -200,7 +200,7 @@ def test_what_went_wrong_is_said_in_words(
 
 
 def test_a_router_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str], router: AnsweringRouter) -> None:
-    from router.cli import main
+    from router.cli.commands import main
 
     assert 1 == main(["chat", "demo", "hi", "--url", "http://127.0.0.1:9"])
     assert "no answer from http://127.0.0.1:9" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from router.cli_admin import complain, print_table, say
+from router.cli.admin import complain, print_table, say
 
 if TYPE_CHECKING:
     from router.config import Loaded, Problem

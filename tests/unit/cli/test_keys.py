@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from router.cli import main
+from router.cli.commands import main
 from tests.support.answering import AnsweringRouter, answering_router
 
 KEY = {

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Final
 
 from router import VERSION
-from router.cli_chat import add_chat
-from router.cli_doctor import add_doctor
-from router.cli_explain import add_explain
-from router.cli_keys import add_keys
-from router.cli_prices import add_prices
-from router.cli_report import add_report
-from router.cli_tenants import TENANTS, add_tenants
-from router.cli_usage import add_usage
-from router.cli_webhooks import add_webhooks
+from router.cli.chat import add_chat
+from router.cli.doctor import add_doctor
+from router.cli.explain import add_explain
+from router.cli.keys import add_keys
+from router.cli.prices import add_prices
+from router.cli.report import add_report
+from router.cli.tenants import TENANTS, add_tenants
+from router.cli.usage import add_usage
+from router.cli.webhooks import add_webhooks
 
 _EXIT_FAILED: Final = 1
 _EXIT_CONFIG: Final = 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from router.cli import main
+from router.cli.commands import main
 from router.domain.webhook import signature
 from tests.support.fake_upstream import FakeUpstream, Reply
 

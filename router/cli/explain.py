@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
-from router.cli_admin import URL, Answer, ask_with, part, print_table, printed_as_json, run_asking, say, when
+from router.cli.admin import URL, Answer, ask_with, part, print_table, printed_as_json, run_asking, say, when
 
 _CALLS: Final = "/checkrein/v1/calls"
 _ROUTE: Final = "/checkrein/v1/route/explain"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from router.cli_admin import (
+from router.cli.admin import (
     Answer,
     actions_of,
     ask,
