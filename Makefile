@@ -12,11 +12,18 @@ ITSELF := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 UV_LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-build \
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml
 PROTOS := $(sort $(shell find protos -name "*.proto"))
+# What may still change in any way; all other proto files only grow.
+UNFROZEN := $(foreach name,approvals events workflow,--exclude-path protos/checkrein/v1/$(name).proto)
+FREEZE = $(BIN)/buf build --exclude-source-info --as-file-descriptor-set $(UNFROZEN) --output $(1)
+# Folders that hold generated files and nothing else.
+STUBS := checkrein/v1 checkrein/admin
+GENERATE = mkdir -p $(1) && $(BIN)/python -m grpc_tools.protoc --proto_path=protos --python_out=$(1) --pyi_out=$(1) \
+	--grpc_python_out=$(1) $(PROTOS) && touch $(patsubst %,$(1)/checkrein/%/__init__.py,v1 admin admin/v1)
 SOURCES := router tests clients load_tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo demo-real demo-race test test-clients check fmt lint types imports tidy proto lock bench faults load clean
+.PHONY: help install run demo demo-real demo-race test test-clients check fmt lint types imports tidy proto stubs freeze lock bench faults load clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,7 +68,24 @@ imports: $(VENV)/dev.stamp  ## Check that imports run one way
 tidy: $(VENV)/dev.stamp  ## Check what the style page promises: names, sizes, locks
 	$(BIN)/python -m pytest --quiet tests/tidy -m "not slow"
 
-proto: $(VENV)/dev.stamp build/protos.stamp  ## Lint, check the format of and compile the proto files
+proto: $(VENV)/dev.stamp  ## Check the proto files, that they break nobody, and that the stubs are theirs
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	$(BIN)/buf breaking --against protos/frozen.binpb
+	@rm -rf build/protos && mkdir -p build/protos
+	@$(call FREEZE,build/protos/frozen.binpb)
+	@cmp build/protos/frozen.binpb protos/frozen.binpb || { echo "Something new is not frozen yet: make freeze"; exit 1; }
+	@$(call GENERATE,build/protos)
+	@$(foreach part,$(STUBS),diff --recursive --brief --exclude=__pycache__ build/protos/$(part) clients/python/$(part) &&) true \
+	|| { echo "The stubs in clients/python are not those of the proto files: make stubs"; exit 1; }
+
+stubs: $(VENV)/dev.stamp  ## Write the Python stubs of the proto files into clients/python
+	rm -rf $(STUBS:%=clients/python/%)
+	@$(call GENERATE,clients/python)
+
+freeze: $(VENV)/dev.stamp  ## Freeze what was added to the proto files; refused where it breaks what was frozen before
+	$(BIN)/buf breaking --against protos/frozen.binpb
+	@$(call FREEZE,protos/frozen.binpb)
 
 lock: $(VENV)/dev.stamp  ## Bring the hashed requirement locks up to date with pyproject.toml (needs the package registry)
 	$(UV_LOCK) --output-file requirements/run.lock
@@ -106,11 +130,3 @@ $(CLIENTS)/stamp: $(EXAMPLES)/requirements.txt
 $(EXAMPLES)/node_modules/stamp: $(EXAMPLES)/package.json
 	@if command -v npm > /dev/null; then npm install --prefix $(EXAMPLES) --no-package-lock --no-audit --no-fund && touch $@; \
 	else echo "SKIPPED: npm is not on this machine, so Node's clients are not tested"; fi
-
-build/protos.stamp: $(PROTOS) buf.yaml | $(VENV)/dev.stamp
-	$(BIN)/buf lint
-	$(BIN)/buf format --diff --exit-code
-	@rm -rf build/protos && mkdir -p build/protos
-	$(BIN)/python -m grpc_tools.protoc --proto_path=protos --python_out=build/protos \
-		--grpc_python_out=build/protos $(PROTOS)
-	@touch $@
