@@ -230,21 +230,19 @@ def read_observed_totals(connection: sqlite3.Connection, group: ObservedGroup, s
 
 
 def _attempts_text(settlement: Settlement) -> str:
+    """Write the attempts down, a short one where the row of the call says what it used and cost."""
     attempts = settlement.attempts
-    if len(attempts) == 1 and _was_all_of(settlement, attempts[0]):
-        return _encoder.encode([_short(settlement, attempts[0])]).decode()
+    only = attempts[0]
+    if (
+        len(attempts) == 1
+        and only.deployment == settlement.served_deployment
+        and only.usage == settlement.usage
+        and not only.usage.clamped  # the row has no column for it
+        and only.cost_nano_usd == settlement.cost_nano_usd
+        and only.price_version == settlement.price_version
+    ):
+        return _encoder.encode([_short(settlement, only)]).decode()
     return _encoder.encode(list(map(_stored, attempts))).decode()
-
-
-def _was_all_of(settlement: Settlement, attempt: AttemptRow) -> bool:
-    """Tell whether the row of the call says what the attempt used and cost."""
-    return (
-        attempt.deployment == settlement.served_deployment
-        and attempt.usage == settlement.usage
-        and not attempt.usage.clamped  # the row has no column for it
-        and attempt.cost_nano_usd == settlement.cost_nano_usd
-        and attempt.price_version == settlement.price_version
-    )
 
 
 def _short(settlement: Settlement, attempt: AttemptRow) -> ShortAttempt:
