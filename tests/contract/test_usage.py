@@ -235,6 +235,10 @@ async def test_no_more_groups_are_told_than_asked_for_and_it_says_so(open_usage:
     assert (3, False) == (len(three.totals), three.truncated)
 
 
+DAYS = (0, 1, 2, 30, 31, 60, 63, 100)
+"""After the first: so far apart that blocks of 32 days are between them."""
+
+
 def drawn(draw: random.Random, number: int) -> Settlement:
     made = settlement(
         number,
@@ -249,7 +253,7 @@ def drawn(draw: random.Random, number: int) -> Settlement:
     )
     return msgspec.structs.replace(
         made,
-        started_ns=MIDNIGHT_NS + draw.randrange(4) * DAY_NS + draw.choice([0, 1, DAY_NS - 1]),
+        started_ns=MIDNIGHT_NS + draw.choice(DAYS) * DAY_NS + draw.choice([0, 1, DAY_NS - 1]),
         team=draw.choice([None, "p"]),
         organization=draw.choice([None, "o"]),
     )
@@ -257,7 +261,8 @@ def drawn(draw: random.Random, number: int) -> Settlement:
 
 def asked_at_random(draw: random.Random) -> UsageQuery:
     def moment() -> int | None:
-        return draw.choice([None, MIDNIGHT_NS + draw.randrange(5) * DAY_NS + draw.choice([-1, 0, 1, 2])])
+        midnight_ns = MIDNIGHT_NS + (draw.choice(DAYS) + draw.randrange(2)) * DAY_NS
+        return draw.choice([None, midnight_ns + draw.choice([-1, 0, 1, 2])])
 
     return UsageQuery(
         by=tuple(draw.sample(USAGE_GROUPS, draw.randint(1, 3))),

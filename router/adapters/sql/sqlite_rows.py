@@ -26,27 +26,35 @@ INTEGER_MAX: Final = (1 << 63) - 1
 _INTEGER_BITS: Final = 63
 
 
-class StoredAttempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An attempt as an element of the JSON column; the view `attempts` counts on this order. Append only."""
+class ShortAttempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An attempt that was all of its call, as an element of the JSON column: the rest is in the row of the call."""
 
     number: int
-    deployment: str
+    deployment: str | None
+    """None: the one that served, and the attempt is a short one."""
     provider: str
-    upstream_model: str
+    upstream_model: str | None
+    """None: the one that the upstream said it served."""
     started_ns: int
+    """After the start of the call, if the attempt is a short one."""
     duration_ns: int
     first_token_ns: int | None
     fault: Fault | None
     upstream_status: int | None
-    input: int
-    cached_input: int
-    cache_write: int
-    output: int
-    reasoning: int
-    estimated: bool
-    clamped: bool
-    cost_nano_usd: int | None
-    price_version: str | None
+
+
+class StoredAttempt(ShortAttempt, frozen=True, array_like=True, gc=False):
+    """Any attempt; the view `attempts` counts on this order. Append only. A short one ends before these."""
+
+    input: int = 0
+    cached_input: int = 0
+    cache_write: int = 0
+    output: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+    clamped: bool = False
+    cost_nano_usd: int | None = None
+    price_version: str | None = None
 
 
 _encoder: Final = msgspec.json.Encoder()
@@ -157,7 +165,7 @@ def settled_row(settlement: Settlement, epoch: Epoch, hold_nano_usd: int, booked
         (1 if usage.estimated else 0),
         settlement.cost_nano_usd,
         settlement.price_version,
-        _attempts_text(settlement.attempts) if settlement.attempts else None,
+        _attempts_text(settlement) if settlement.attempts else None,
         (None if settlement.would_refuse is None else str(settlement.would_refuse)),
         settlement.priority,
         settlement.decision,
@@ -208,8 +216,11 @@ def _records(cursor: sqlite3.Cursor) -> list[CallRecord]:
         for name, kind in (("stream", bool), ("usage_estimated", bool), ("outcome", Outcome)):
             if fields[name] is not None:
                 fields[name] = kind(fields[name])
-        fields["attempts"] = _read_attempts(fields["attempts"])
-        records.append(CallRecord(**fields))
+        attempts = fields.pop("attempts")
+        record = CallRecord(**fields)
+        if attempts is not None:
+            record = msgspec.structs.replace(record, attempts=_read_attempts(attempts, record))
+        records.append(record)
     return records
 
 
@@ -218,8 +229,34 @@ def read_observed_totals(connection: sqlite3.Connection, group: ObservedGroup, s
     return [ObservedTotal(**dict(zip(ObservedTotal.__struct_fields__, row, strict=True))) for row in rows]
 
 
-def _attempts_text(attempts: tuple[AttemptRow, ...]) -> str:
+def _attempts_text(settlement: Settlement) -> str:
+    """Write the attempts down, a short one where the row of the call says what it used and cost."""
+    attempts = settlement.attempts
+    only = attempts[0]
+    if (
+        len(attempts) == 1
+        and only.deployment == settlement.served_deployment
+        and only.usage == settlement.usage
+        and not only.usage.clamped  # the row has no column for it
+        and only.cost_nano_usd == settlement.cost_nano_usd
+        and only.price_version == settlement.price_version
+    ):
+        return _encoder.encode([_short(settlement, only)]).decode()
     return _encoder.encode(list(map(_stored, attempts))).decode()
+
+
+def _short(settlement: Settlement, attempt: AttemptRow) -> ShortAttempt:
+    return ShortAttempt(
+        attempt.number,
+        None,
+        attempt.provider,
+        None if attempt.upstream_model == settlement.served_model else attempt.upstream_model,
+        attempt.started_ns - settlement.started_ns,
+        attempt.duration_ns,
+        attempt.first_token_ns,
+        attempt.fault,
+        attempt.upstream_status,
+    )
 
 
 def _stored(attempt: AttemptRow) -> StoredAttempt:
@@ -246,11 +283,33 @@ def _stored(attempt: AttemptRow) -> StoredAttempt:
     )
 
 
-def _read_attempts(text: str | None) -> tuple[AttemptRow, ...]:
-    return () if text is None else tuple([_attempt(stored) for stored in _decoder.decode(text)])
+def _read_attempts(text: str, call: CallRecord) -> tuple[AttemptRow, ...]:
+    return tuple([_attempt(_whole(stored, call)) for stored in _decoder.decode(text)])
+
+
+def _whole(stored: StoredAttempt, call: CallRecord) -> StoredAttempt:
+    """Add to a short attempt what the row of its call says."""
+    if stored.deployment is not None:
+        return stored
+    return msgspec.structs.replace(
+        stored,
+        deployment=call.served_deployment,
+        upstream_model=call.served_model if stored.upstream_model is None else stored.upstream_model,
+        started_ns=call.started_ns + stored.started_ns,
+        input=call.input_tokens,
+        cached_input=call.cached_input_tokens,
+        cache_write=call.cache_write_tokens,
+        output=call.output_tokens,
+        reasoning=call.reasoning_tokens,
+        estimated=call.usage_estimated,
+        cost_nano_usd=call.cost_nano_usd,
+        price_version=call.price_version,
+    )
 
 
 def _attempt(stored: StoredAttempt) -> AttemptRow:
+    assert stored.deployment is not None
+    assert stored.upstream_model is not None
     return AttemptRow(
         number=stored.number,
         deployment=DeploymentId(stored.deployment),

@@ -169,41 +169,43 @@ SELECT COUNT(*), MAX(id) FROM (SELECT id FROM calls WHERE id > ? AND id < ? ORDE
 """
 PASSED_OPEN_CALLS: Final = "SELECT id FROM open_calls WHERE id <= ?"
 
-_SUMS: Final = (
-    "calls",
-    "failed_calls",
-    "input_tokens",
-    "cached_input_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "cost_nano_usd",
-    "unpriced_calls",
-)
-# Row by row, so that no sum can fail: one beyond what SQL's integers hold stays at the largest, as balances do.
-_ADD_TO_DAYS: Final = """
-INSERT INTO usage_days
+BLOCK_DAYS: Final = 32
+"""Days of a row of `usage_blocks`, as the trigger of `usage_added` has it."""
+
+ADDED_CALLS_MAX: Final = 2_047
+LARGE: Final = 1 << 52
+"""So many calls with numbers up to this one have sums that SQL's integers hold."""
+
+# Calls of one group are added up first, since a row of a table costs as much as several calls do. A call with a number
+# that is too large for a safe sum is a group of its own, and the trigger adds it as far as SQL's integers hold it.
+_ADD_UP: Final = """
+INSERT INTO usage_added
 SELECT
-    started_ns / {day}, key_id, COALESCE(organization, ''), COALESCE(team, ''), COALESCE(user, ''),
-    COALESCE(agent, ''), asked_model, COALESCE(served_deployment, ''), COALESCE(tags, ''),
-    1, outcome NOT IN ('completed', 'client_cancelled'), input_tokens, cached_input_tokens, output_tokens,
-    reasoning_tokens, COALESCE(cost_nano_usd, 0), cost_nano_usd IS NULL
+    started_ns / {day} AS its_day, key_id, COALESCE(organization, '') AS its_organization,
+    COALESCE(team, '') AS its_team, COALESCE(user, '') AS its_user, COALESCE(agent, '') AS its_agent, asked_model,
+    COALESCE(served_deployment, '') AS its_deployment, COALESCE(tags, '') AS its_tags,
+    COUNT(*), SUM(outcome NOT IN ('completed', 'client_cancelled')), SUM(input_tokens), SUM(cached_input_tokens),
+    SUM(output_tokens), SUM(reasoning_tokens), SUM(COALESCE(cost_nano_usd, 0)), SUM(cost_nano_usd IS NULL)
 FROM calls WHERE {which}
-ON CONFLICT DO UPDATE SET {added}
+GROUP BY
+    its_day, key_id, its_organization, its_team, its_user, its_agent, asked_model, its_deployment, its_tags,
+    CASE WHEN
+        MAX(input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, COALESCE(cost_nano_usd, 0)) > {large}
+    THEN id END
 """
 _ADD_TO_SPANS: Final = """
 INSERT INTO usage_spans (day, first_id, last_id)
 SELECT started_ns / {day} AS its_day, MIN(id), MAX(id) FROM calls WHERE {which} GROUP BY its_day
 ON CONFLICT DO UPDATE SET first_id = MIN(first_id, excluded.first_id), last_id = MAX(last_id, excluded.last_id)
 """
-_ADDED: Final = ", ".join(f"{name} = MIN({name} + excluded.{name}, 9223372036854775807)" for name in _SUMS)
 _STEP: Final = "id > ? AND id <= ?"
 _ONE: Final = "id = ?"
 FOLD_STEP: Final = (
-    _ADD_TO_DAYS.format(day=DAY_NS, which=_STEP, added=_ADDED),
+    _ADD_UP.format(day=DAY_NS, which=_STEP, large=LARGE),
     _ADD_TO_SPANS.format(day=DAY_NS, which=_STEP),
 )
 FOLD_ONE: Final = (
-    _ADD_TO_DAYS.format(day=DAY_NS, which=_ONE, added=_ADDED),
+    _ADD_UP.format(day=DAY_NS, which=_ONE, large=LARGE),
     _ADD_TO_SPANS.format(day=DAY_NS, which=_ONE),
 )
 

@@ -1,4 +1,4 @@
-"""Add up what calls used: whole days as the fold summed them, row by row what a moment cuts and what is latest.
+"""Add up what calls used: whole blocks and days as the fold summed them, by row what a moment cuts and what is latest.
 
 A statement is put together from the fixed texts of this module; values enter as parameters only.
 """
@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from router.adapters.sql.sqlite_statements import DAY_NS
+from router.adapters.sql.sqlite_statements import BLOCK_DAYS, DAY_NS
 from router.adapters.sql.sqlite_store import roll_back
 from router.domain.settlement import tag_values
 from router.ports.usage import UsageGroup, UsageQuery, UsageReport, UsageTotal
@@ -64,6 +64,9 @@ _TOTALS: Final = """
 """
 
 _WHOLE_DAYS: Final = "day >= :first_day AND day < :last_day"
+_WHOLE_BLOCKS: Final = f"block >= :blocks_since / {BLOCK_DAYS} AND block < :blocks_until / {BLOCK_DAYS}"
+_DAYS_BEFORE: Final = "day >= :first_day AND day < :blocks_since"
+_DAYS_AFTER: Final = "day >= :blocks_until AND day < :last_day"
 _ALL_ROWS: Final = "started_ns >= :since AND started_ns < :until"
 _LATEST_ROWS: Final = f"id > (SELECT up_to FROM usage_folded) AND {_ALL_ROWS}"
 _CUT_ROWS: Final = """
@@ -91,6 +94,11 @@ class Split:
     last_day: int
     cuts: tuple[Cut, ...]
 
+    def in_blocks(self) -> tuple[int, int]:
+        """Tell the first of the days that are in whole blocks and the one after the last; the same if none is."""
+        since, until = -(-self.first_day // BLOCK_DAYS) * BLOCK_DAYS, self.last_day // BLOCK_DAYS * BLOCK_DAYS
+        return (since, until) if since < until else (self.first_day, self.first_day)
+
 
 def split(since_ns: int, until_ns: int) -> Split:
     """Split from `since_ns` to before `until_ns`."""
@@ -116,6 +124,7 @@ def read_usage_report(connection: sqlite3.Connection, asked: UsageQuery) -> Usag
     filters = msgspec.structs.asdict(asked)
     values: dict[str, int | str] = {name: filters[name] for name in _FILTERS if filters[name] is not None}
     values |= {"first_day": parts.first_day, "last_day": parts.last_day, "since": since_ns, "until": until_ns}
+    values["blocks_since"], values["blocks_until"] = parts.in_blocks()
     for name, cut in cuts.items():
         values |= {name: cut.day, f"{name}_since": cut.since_ns, f"{name}_until": cut.until_ns}
     values["limit"] = asked.limit + 1
@@ -162,7 +171,12 @@ def _arms(asked: UsageQuery, *, by_row: bool, cuts: Mapping[str, Cut]) -> Iterat
     if by_row:
         yield arm("calls", _OF_ROWS, _ROW_SUMS, _ALL_ROWS)
         return
-    yield arm("usage_days", _OF_DAYS, _DAY_SUMS, _WHOLE_DAYS)
+    if "day" in asked.by:
+        yield arm("usage_days", _OF_DAYS, _DAY_SUMS, _WHOLE_DAYS)
+    else:
+        yield arm("usage_blocks", _OF_DAYS, _DAY_SUMS, _WHOLE_BLOCKS)
+        yield arm("usage_days", _OF_DAYS, _DAY_SUMS, _DAYS_BEFORE)
+        yield arm("usage_days", _OF_DAYS, _DAY_SUMS, _DAYS_AFTER)
     yield arm("calls", _OF_ROWS, _ROW_SUMS, _LATEST_ROWS)
     for name in cuts:
         yield arm("calls", _OF_ROWS, _ROW_SUMS, _CUT_ROWS.format(name=name))

@@ -7,7 +7,7 @@ import pytest
 
 from router.adapters.sql import sqlite_statements as sql
 from router.adapters.sql.sqlite_commit import Group, commit_group
-from router.adapters.sql.sqlite_fold import delete_older, fold, late_of, open_late
+from router.adapters.sql.sqlite_fold import STEP_CALLS_MAX, delete_older, fold, late_of, open_late
 from router.adapters.sql.sqlite_recovery import start_epoch
 from router.adapters.sql.sqlite_rows import open_row, settled_row
 from router.adapters.sql.sqlite_usage import read_usage_report
@@ -135,12 +135,39 @@ def test_open_calls_below_the_fold_are_found(connection: sqlite3.Connection) -> 
     assert [4] == list(open_late(connection))
 
 
-def test_a_sum_beyond_what_is_held_stays_at_the_largest(connection: sqlite3.Connection) -> None:
-    commit(connection, *(on_day(number, 0, cost=2**63 - 1) for number in (1, 2)))
+@pytest.mark.parametrize("table", ["usage_days", "usage_blocks"])
+def test_a_sum_beyond_what_is_held_stays_at_the_largest(connection: sqlite3.Connection, table: str) -> None:
+    commit(connection, *(on_day(number, 0, cost=2**63 - 1) for number in (1, 2)), on_day(3, 0))
     fold(connection, EVERY)
 
-    assert [(2**63 - 1, "integer")] == connection.execute(
-        "SELECT cost_nano_usd, typeof(cost_nano_usd) FROM usage_days"
+    assert [(2**63 - 1, "integer", 3)] == connection.execute(
+        f"SELECT cost_nano_usd, typeof(cost_nano_usd), calls FROM {table}"
+    ).fetchall()
+
+
+@pytest.mark.parametrize("cost", [2**52, 2**52 + 1])
+def test_large_costs_of_one_step_add_up_to_the_last_unit(connection: sqlite3.Connection, cost: int) -> None:
+    commit(connection, *(on_day(number, 0, cost=cost) for number in range(7)))
+    fold(connection, EVERY)
+
+    assert [(7 * cost,)] == connection.execute("SELECT cost_nano_usd FROM usage_days").fetchall()
+    assert [(7 * cost,)] == connection.execute("SELECT cost_nano_usd FROM usage_blocks").fetchall()
+
+
+def test_no_step_adds_so_many_calls_that_their_sum_can_fail() -> None:
+    assert STEP_CALLS_MAX <= sql.ADDED_CALLS_MAX
+    assert sql.ADDED_CALLS_MAX * sql.LARGE < 2**63
+
+
+def test_days_of_one_block_are_added_to_it_in_the_step_and_one_by_one(connection: sqlite3.Connection) -> None:
+    first = -(MIDNIGHT_NS // sql.DAY_NS) % sql.BLOCK_DAYS
+    commit(connection, on_day(5, first - 1), on_day(6, first), on_day(7, first + sql.BLOCK_DAYS - 1))
+    fold(connection, EVERY)
+    commit(connection, on_day(1, first - 1), on_day(2, first + sql.BLOCK_DAYS))
+    block = (MIDNIGHT_NS // sql.DAY_NS + first) // sql.BLOCK_DAYS
+
+    assert [(block - 1, 2), (block, 2), (block + 1, 1)] == connection.execute(
+        "SELECT block, SUM(calls) FROM usage_blocks GROUP BY block ORDER BY block"
     ).fetchall()
 
 

@@ -12,6 +12,7 @@ from router.adapters.sql.sqlite_rows import (
     extended_row,
     open_row,
     read_amounts,
+    read_attempts_page,
     read_booking,
     read_call,
     read_observed_totals,
@@ -23,8 +24,10 @@ from router.domain.governance.accounts import Accounts
 from router.domain.governance.budget import NOTHING, Amounts, BudgetId
 from router.domain.ids import CallId, DeploymentId, Epoch, ProviderId
 from router.domain.settlement import Reservation, StoredRecord, StoredReply
+from router.ports.ledger_pages import CallFilter
 from tests.support.ledger_facts import (
     STARTED_NS,
+    USAGE,
     attempt,
     lifelong,
     open_record,
@@ -34,6 +37,23 @@ from tests.support.ledger_facts import (
 )
 
 EPOCH = Epoch(1)
+FILE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+
+
+ONLY = msgspec.structs.replace(attempt(1), usage=msgspec.structs.replace(USAGE, clamped=False))
+ALL_OF_IT = msgspec.structs.replace(
+    settlement(7, usage=ONLY.usage),
+    served_deployment=ONLY.deployment,
+    served_model=ONLY.upstream_model,
+    cost_nano_usd=ONLY.cost_nano_usd,
+    price_version=ONLY.price_version,
+    attempts=(ONLY,),
+)
+UNPRICED = msgspec.structs.replace(ONLY, cost_nano_usd=None, price_version=None)
+CLAMPED = msgspec.structs.replace(ONLY, usage=USAGE)
+FAILED = msgspec.structs.replace(
+    ONLY, fault=Fault.UPSTREAM_ERROR, upstream_status=None, first_token_ns=None, upstream_model="other"
+)
 
 
 def test_a_reservation_reads_back_as_an_open_call(connection: sqlite3.Connection) -> None:
@@ -125,9 +145,82 @@ def test_a_call_takes_at_most_600_bytes(connection: sqlite3.Connection) -> None:
     for number in range(calls):
         connection.execute(sql.SETTLE_CALLS[1], settled_row(settlement((1 << 60) + number), EPOCH, 0, None))
     connection.execute("COMMIT")
-    (bytes_,) = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()
+    (bytes_,) = connection.execute(FILE_BYTES).fetchone()
 
     assert 600 * calls >= bytes_
+
+
+def test_a_call_with_labels_two_budgets_and_a_choice_takes_at_most_600_bytes(connection: sqlite3.Connection) -> None:
+    calls = 2_000
+    (empty,) = connection.execute(FILE_BYTES).fetchone()
+    team = '["team/acme%2Fplatform/usd/day@UTC","",1798761600000000000,0]'
+    booked = f'[["key/ci/usd/month@UTC","",1798761600000000000,0],{team}]'
+    first, second = (f"openai-{account}/model-1#default" for account in "ab")
+    decision = f'{{"a":"model-1","c":["{first}","{second}"],"t":[["{first}","model-1"]]}}'
+    connection.execute("BEGIN")
+    for number in range(calls):
+        made = msgspec.structs.replace(ALL_OF_IT, id=CallId((1 << 60) + number), decision=decision, priority="standard")
+        made = msgspec.structs.replace(made, request_id=f"req_{number:032x}", spent=Amounts(3_556_000, 2_306, 1, 2))
+        connection.execute(sql.SETTLE_CALLS[1], settled_row(made, EPOCH, 4_000_000, booked))
+    connection.execute("COMMIT")
+    (bytes_,) = connection.execute(FILE_BYTES).fetchone()
+
+    assert 600 * calls >= bytes_ - empty
+
+
+@pytest.mark.parametrize(
+    ("short", "changes"),
+    [
+        (True, {}),
+        (True, {"started_ns": ONLY.started_ns + 5}),
+        (True, {"served_model": None}),
+        (True, {"served_model": "mock-2027"}),
+        (True, {"attempts": (FAILED,)}),
+        (True, {"attempts": (UNPRICED,), "cost_nano_usd": None, "price_version": None}),
+        (False, {"attempts": (CLAMPED,), "usage": CLAMPED.usage}),
+        (False, {"served_deployment": None}),
+        (False, {"served_deployment": "elsewhere:mock"}),
+        (False, {"usage": msgspec.structs.replace(ONLY.usage, output=301)}),
+        (False, {"usage": msgspec.structs.replace(ONLY.usage, estimated=False)}),
+        (False, {"cost_nano_usd": 3_556_001}),
+        (False, {"cost_nano_usd": None}),
+        (False, {"attempts": (UNPRICED,)}),
+        (False, {"price_version": "config-2"}),
+        (False, {"attempts": (ONLY, ONLY)}),
+        (False, {"attempts": (ONLY, FAILED)}),
+    ],
+)
+def test_an_attempt_reads_back_whole_though_its_call_says_what_it_used(
+    connection: sqlite3.Connection, short: bool, changes: dict[str, object]
+) -> None:
+    made = msgspec.structs.replace(ALL_OF_IT, **changes)
+    connection.execute(sql.SETTLE_CALLS[1], settled_row(made, EPOCH, 0, None))
+    record = read_call(connection, CallId(7))
+    (stored,) = connection.execute("SELECT json_array_length(attempts, '$[0]') FROM calls").fetchone()
+    rows = read_attempts_page(connection, CallFilter(), (CallId(8), 0), 9)
+
+    assert record is not None
+    assert made.attempts == record.attempts
+    assert (9 if short else 18) == stored
+    for one in made.attempts:
+        (row,) = {row for row in rows if row.fault == one.fault and row.number == one.number}
+        usage = one.usage
+        assert (one.deployment, one.provider, one.upstream_model) == (row.deployment, row.provider, row.upstream_model)
+        assert (one.started_ns, one.duration_ns, one.first_token_ns, one.upstream_status) == (
+            row.started_ns,
+            row.duration_ns,
+            row.first_token_ns,
+            row.upstream_status,
+        )
+        assert (usage.input, usage.cached_input, usage.cache_write, usage.output, usage.reasoning) == (
+            row.input_tokens,
+            row.cached_input_tokens,
+            row.cache_write_tokens,
+            row.output_tokens,
+            row.reasoning_tokens,
+        )
+        assert (usage.estimated, usage.clamped) == (row.usage_estimated, row.usage_clamped)
+        assert (one.cost_nano_usd, one.price_version) == (row.cost_nano_usd, row.price_version)
 
 
 def test_attempts_can_be_asked_in_sql(connection: sqlite3.Connection) -> None:

@@ -92,6 +92,22 @@ def test_a_newer_schema_is_refused(connection: sqlite3.Connection) -> None:
         migrate(connection)
 
 
+def test_a_store_with_sums_of_days_gets_those_of_blocks(connection: sqlite3.Connection) -> None:
+    migrate(connection)
+    for made in ("TRIGGER usage_added_to_both", "VIEW usage_added", "TABLE usage_blocks"):
+        connection.execute(f"DROP {made}")
+    connection.execute("PRAGMA user_version = 10")
+    for day, cost in ((63, 1), (64, 2), (95, 2**63 - 1)):
+        values = (day, *"kotuamdg", 1, 2, 3, 4, 5, 6, cost, 7)
+        connection.execute(f"INSERT INTO usage_days VALUES ({', '.join('?' * len(values))})", values)
+    migrate(connection)
+
+    assert [
+        (1, *"kotuamdg", 1, 2, 3, 4, 5, 6, 1, 7),
+        (2, *"kotuamdg", 2, 4, 6, 8, 10, 12, 2**63 - 1, 14),
+    ] == connection.execute("SELECT * FROM usage_blocks").fetchall()
+
+
 @pytest.mark.parametrize(("expected", "durability"), [(1, "process"), (2, "power")])
 def test_durability_says_when_the_disk_is_waited_for(
     connection: sqlite3.Connection, expected: int, durability: Durability
