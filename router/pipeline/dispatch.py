@@ -1,5 +1,8 @@
 """Send one attempt to its deployment. Retries and fallbacks are further attempts of the same kind."""
 
+from functools import partial
+
+from router.domain.dialects.authors import Authors
 from router.domain.dialects.metered import guess_of
 from router.domain.dialects.meters import METERS
 from router.domain.dialects.request import Request, upstream_body
@@ -13,8 +16,13 @@ from router.pipeline.flight import Flight
 from router.ports.upstream import Upstream, UpstreamRequest
 
 
-async def dispatch(call: Call, attempt: Attempt, asked: Request, upstream: Upstream) -> Flight:
-    """Open the upstream and return the flight of its reply. `asked`: what it reads. Raises `UpstreamFailed`."""
+async def dispatch(
+    call: Call, attempt: Attempt, asked: Request, upstream: Upstream, authors: Authors | None = None
+) -> Flight:
+    """Open the upstream and return the flight of its reply. `asked`: what it reads. Raises `UpstreamFailed`.
+
+    `authors` learns what the provider signs, where there is another one that could not read it.
+    """
     headers: tuple[tuple[bytes, bytes], ...] = ((b"x-request-id", call.request_id.encode()),)
     if call.traceparent is not None:
         headers += ((b"traceparent", call.traceparent.encode("latin-1")),)
@@ -50,6 +58,8 @@ async def dispatch(call: Call, attempt: Attempt, asked: Request, upstream: Upstr
         attempt.translator = reply_translator(
             dialect, call.request, reply_id=format_call_id(call.id), created_s=call.arrived_ns // NS_PER_S
         )
+    if authors is not None and asked.grammar.turns and len(call.snapshot.providers) > 1:
+        meter.learn = partial(authors.learn, provider=attempt.deployment.provider)
     attempt.flight = flight = Flight(stream, meter)
     return flight
 
