@@ -1,8 +1,10 @@
 """Send one attempt to its deployment. Retries and fallbacks are further attempts of the same kind."""
 
+import asyncio
 from functools import partial
 
 from router.domain.dialects.authors import Authors
+from router.domain.dialects.form import LARGE_BYTES_MIN
 from router.domain.dialects.metered import guess_of
 from router.domain.dialects.meters import METERS
 from router.domain.dialects.request import Request, upstream_body
@@ -31,12 +33,17 @@ async def dispatch(
         headers += call.passed_headers
     admission = call.admission
     limit = None if admission is None else admission.sized.write_max_tokens
+    model = attempt.deployment.upstream_model
+    if asked.form is None or len(asked.form.body) < LARGE_BYTES_MIN:
+        body = upstream_body(asked, model, limit)
+    else:
+        body = await asyncio.to_thread(asked.form.named, model)
     request = UpstreamRequest(
         deployment=attempt.deployment,
         dialect=dialect,
         route=asked.grammar.route,
         content_type=None if asked.form is None else asked.form.content_type,
-        body=upstream_body(asked, attempt.deployment.upstream_model, limit),
+        body=body,
         mode=call.request.mode,
         headers=headers,
         drop_params=call.plan is not None and call.plan.directives.drop_params,
