@@ -91,7 +91,7 @@ class Attempts:
         now = means.clock.monotonic_ns()
         assert call.plan is not None, "planned before it is sent"
         provider = call.snapshot.providers[deployment.provider]
-        asked = worded_for(deployment, provider, call.request, call.plan)
+        asked = worded_for(deployment, provider, call.request, call.plan, means.planner.authors)
         if isinstance(asked, Refusal):
             return self._machine.declined(asked, None, now)
         if deployment.adaptive and means.planner.is_full(deployment):
@@ -122,7 +122,7 @@ class Attempts:
         )
         call.attempts.append(attempt)
         try:
-            await dispatch(call, attempt, asked, means.upstreams.find(deployment.provider))
+            await dispatch(call, attempt, asked, means.upstreams.find(deployment.provider), means.planner.authors)
         except UpstreamFailed as exc:
             return self._after(attempt, exc.failure)
         if call.outcome is not None:

@@ -46,7 +46,8 @@ async def count_tokens(call: Call, *, pipeline: Pipeline, asides: Asides) -> Cou
     with admitted(pipeline.gate, pipeline.clock, call.principal):
         for one in plan.candidates:
             if Dialect.MESSAGES in one.dialects:
-                asked = worded_for(one, call.snapshot.providers[one.provider], call.request, plan)
+                provider = call.snapshot.providers[one.provider]
+                asked = worded_for(one, provider, call.request, plan, pipeline.planner.authors)
                 assert isinstance(asked, Request), "only what is translated can be refused"
                 body = await _counted_by(one, asked, call, asides)
                 if body is not None:

@@ -1,5 +1,10 @@
 """Send one attempt to its deployment. Retries and fallbacks are further attempts of the same kind."""
 
+import asyncio
+from functools import partial
+
+from router.domain.dialects.authors import Authors
+from router.domain.dialects.form import LARGE_BYTES_MIN
 from router.domain.dialects.metered import guess_of
 from router.domain.dialects.meters import METERS
 from router.domain.dialects.request import Request, upstream_body
@@ -13,8 +18,13 @@ from router.pipeline.flight import Flight
 from router.ports.upstream import Upstream, UpstreamRequest
 
 
-async def dispatch(call: Call, attempt: Attempt, asked: Request, upstream: Upstream) -> Flight:
-    """Open the upstream and return the flight of its reply. `asked`: what it reads. Raises `UpstreamFailed`."""
+async def dispatch(
+    call: Call, attempt: Attempt, asked: Request, upstream: Upstream, authors: Authors | None = None
+) -> Flight:
+    """Open the upstream and return the flight of its reply. `asked`: what it reads. Raises `UpstreamFailed`.
+
+    `authors` learns what the provider signs, where there is another one that could not read it.
+    """
     headers: tuple[tuple[bytes, bytes], ...] = ((b"x-request-id", call.request_id.encode()),)
     if call.traceparent is not None:
         headers += ((b"traceparent", call.traceparent.encode("latin-1")),)
@@ -23,12 +33,17 @@ async def dispatch(call: Call, attempt: Attempt, asked: Request, upstream: Upstr
         headers += call.passed_headers
     admission = call.admission
     limit = None if admission is None else admission.sized.write_max_tokens
+    model = attempt.deployment.upstream_model
+    if asked.form is None or len(asked.form.body) < LARGE_BYTES_MIN:
+        body = upstream_body(asked, model, limit)
+    else:
+        body = await asyncio.to_thread(asked.form.named, model)
     request = UpstreamRequest(
         deployment=attempt.deployment,
         dialect=dialect,
         route=asked.grammar.route,
         content_type=None if asked.form is None else asked.form.content_type,
-        body=upstream_body(asked, attempt.deployment.upstream_model, limit),
+        body=body,
         mode=call.request.mode,
         headers=headers,
         drop_params=call.plan is not None and call.plan.directives.drop_params,
@@ -50,6 +65,8 @@ async def dispatch(call: Call, attempt: Attempt, asked: Request, upstream: Upstr
         attempt.translator = reply_translator(
             dialect, call.request, reply_id=format_call_id(call.id), created_s=call.arrived_ns // NS_PER_S
         )
+    if authors is not None and asked.grammar.turns and len(call.snapshot.providers) > 1:
+        meter.learn = partial(authors.learn, provider=attempt.deployment.provider)
     attempt.flight = flight = Flight(stream, meter)
     return flight
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from router.domain.catalog import Deployment
+from router.domain.dialects.authors import Authors
 from router.domain.dispatch.failure import Fallback
 from router.domain.faults import Refusal, RouterError
 from router.domain.governance.account import AccountKey
@@ -93,7 +94,7 @@ def explain(call: Call, *, planner: Planner, gate: Gate, ledger: Ledger, clock: 
     never = None if any(fallbacks.values()) else nobody(plan)
     if never is not None:
         raise RouterError(never)
-    desk = _Desk(call, plan, gate, ledger, clock)
+    desk = _Desk(call, plan, gate, ledger, clock, planner.authors)
     figures = planner.figures(call, plan)
     return Explanation(
         plan=plan,
@@ -109,9 +110,10 @@ def explain(call: Call, *, planner: Planner, gate: Gate, ledger: Ledger, clock: 
 class _Desk:
     """Asks the limits of one call, and takes nothing of them."""
 
-    def __init__(self, call: Call, plan: RoutePlan, gate: Gate, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, call: Call, plan: RoutePlan, gate: Gate, ledger: Ledger, clock: Clock, authors: Authors) -> None:
         self._call = call
         self._plan = plan
+        self._authors = authors
         self._gate = gate
         self._ledger = ledger
         self._now, self._wall_ns = clock.monotonic_ns(), clock.wall_ns()
@@ -120,7 +122,7 @@ class _Desk:
     def weigh(self, deployment: Deployment, figure: tuple[str, float]) -> Weighed:
         call = self._call
         provider = call.snapshot.providers[deployment.provider]
-        asked = worded_for(deployment, provider, call.request, self._plan)
+        asked = worded_for(deployment, provider, call.request, self._plan, self._authors)
         if isinstance(asked, Refusal):
             return Weighed(deployment, figure, None, None, (Said("wording", "", asked),))
         kind = class_of(call.request.model, call.labels.agent or call.principal.key_id, call.request.size)

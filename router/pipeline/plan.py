@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from router.domain.catalog import Deployment, Model, Snapshot, Strategy
+from router.domain.dialects.authors import Authors
 from router.domain.dialects.request import Request
 from router.domain.dispatch.breakers import Breakers
 from router.domain.dispatch.failure import Fallback
@@ -55,6 +56,7 @@ class Planner:
         self._breakers = breakers
         self._headroom = Headroom(gate, book)
         self.loads = Loads()
+        self.authors = Authors()
         self._prefixes = Prefixes()
         self._known = Known(self.loads, self._prefixes)
         self._affinities = Affinities()

@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from router.domain.catalog import Deployment, Provider
+from router.domain.dialects.authors import Authors, is_signed
 from router.domain.dialects.chat.thoughts import with_thoughts
 from router.domain.dialects.dialect import Dialect, spoken_for
 from router.domain.dialects.request import Request
@@ -19,18 +20,25 @@ _MAX_TOKENS_UNSAID: Final = 4_096
 """For callers that name no maximum, where the dialect wants one and nobody knows the deployment's."""
 
 
-def worded_for(deployment: Deployment, provider: Provider, request: Request, plan: RoutePlan) -> Request | Refusal:
+def worded_for(
+    deployment: Deployment, provider: Provider, request: Request, plan: RoutePlan, authors: Authors | None = None
+) -> Request | Refusal:
     """Return the request as the deployment can read it: most often the caller's own.
 
-    Without what was meant for the router, and without what only another provider can read.
+    Without what was meant for the router, and without what only another provider can read. `authors`: None where
+    nobody remembers who wrote what.
     """
     directives = plan.directives
     if directives is not NO_DIRECTIVES:
         left = {name: raw for name, raw in request.fields.items() if name not in directives.consumed}
         request = msgspec.structs.replace(request, fields=left)
-    moved = plan.home is not None and plan.home != deployment.provider
-    if moved:
+    at_home = plan.home is None or plan.home == deployment.provider
+    came = request
+    if authors is not None and authors.others_than(deployment.provider):
+        request = _with_its_own(request, deployment, authors, unknown=at_home)
+    elif not at_home:
         request = for_another_provider(request)
+    moved = not at_home or request is not came
     asked = request.grammar.dialect
     if asked in deployment.dialects:
         return with_thoughts(request) if moved and asked is Dialect.CHAT and provider.wants_thoughts else request
@@ -47,3 +55,17 @@ def worded_for(deployment: Deployment, provider: Provider, request: Request, pla
     if isinstance(translated, Untranslatable):
         return Refusal(fault=Fault.UNSUPPORTED_PARAMETER, message=translated.message, param=translated.param)
     return with_thoughts(translated) if spoken is Dialect.CHAT and provider.wants_thoughts else translated
+
+
+def _with_its_own(request: Request, deployment: Deployment, authors: Authors, *, unknown: bool) -> Request:
+    """Leave in the request what this provider signed. `unknown`: whether what nobody is known to have signed is its."""
+    turns = request.fields.get(request.grammar.content)
+    if unknown and (turns is None or not is_signed(bytes(turns))):
+        return request
+    provider = deployment.provider
+
+    def knows(message: bytes) -> bool:
+        wrote = authors.wrote(provider, message)
+        return unknown if wrote is None else wrote
+
+    return for_another_provider(request, knows)

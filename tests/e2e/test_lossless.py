@@ -263,7 +263,7 @@ async def test_an_agents_conversation_moves_to_a_provider_of_another_dialect_and
     assert [] == [mark for mark in ("cache_control", "thinking", SIGNED) if mark in moved.body.decode()]
     tried, back = live.upstreams["messages"].requests[1:]
     assert HISTORY == tried.json["messages"], "it wrote them: as they came"
-    # Its home is the other one by now, so the first gets no thoughts: whose they are, nobody remembers.
+    # Its home is the other one by now, and no reply has held this signature: nobody knows whose it is.
     assert ["text", *["tool_use"] * 2] == [block["type"] for block in back.json["messages"][1]["content"]]
 
 

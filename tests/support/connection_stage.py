@@ -1,6 +1,7 @@
 """A connection without a network: what it wrote, and what its owner was told."""
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 from router.adapters.transport.connection import Connection
@@ -15,6 +16,7 @@ class RecordingSocket:
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
+        self.on_write: Callable[[], None] = lambda: None
         self.aborted = False
         self._reading = True
 
@@ -23,6 +25,7 @@ class RecordingSocket:
 
     def write(self, data: bytes) -> None:
         self.written.append(data)
+        self.on_write()
 
     def abort(self) -> None:
         self.aborted = True

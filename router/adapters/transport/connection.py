@@ -17,9 +17,13 @@ from router.ports.transport import HttpRequest, TransportFailed
 
 BUFFER_BYTES_MAX: Final = 256 * 1024
 """Body bytes kept for a reader that is slower than the peer; above it the socket is not read."""
+WRITE_BYTES_MAX: Final = 256 * 1024
+"""A longer body is written in pieces of this size as the peer takes them: to copy or encrypt 30 MiB at once would hold
+the event loop up for milliseconds."""
 HEAD_BYTES_MAX: Final = 64 * 1024
 """Reply head, interim replies included; and, after the head, framing that carries no body, such as trailers."""
 
+_NOTHING: Final = memoryview(b"")
 _ENDS_ITSELF: Final = {b"content-length", b"transfer-encoding"}
 
 
@@ -43,6 +47,7 @@ class Connection(asyncio.Protocol):
         "_owner",
         "_parser",
         "_reply",
+        "_rest",
         "_spoiled",
         "_transport",
         "_uploading",
@@ -63,6 +68,8 @@ class Connection(asyncio.Protocol):
         self.read_paused = False
         self._write_paused = False
         self._uploading = False
+        self._rest = _NOTHING
+        """What of a long body has not been given to the transport yet."""
         self._drained: asyncio.Future[None] | None = None
         self.stop_upload: Callable[[], None] | None = None
         self._spoiled = False
@@ -74,16 +81,21 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def request(self, request: HttpRequest, body: bytes) -> Reply:
-        """Write the request in one piece. The caller has checked that the connection is `usable`."""
+        """Write the request, and return at once. The caller has checked that the connection is `usable`."""
         assert self._reply is None
         assert self._transport is not None
         reply = self._reply = Reply(self)
         self._headers = []
         self._fed_bytes = 0
+        begin = body if len(body) <= WRITE_BYTES_MAX else body[:WRITE_BYTES_MAX]
+        if begin is not body:
+            self._rest = memoryview(body)[WRITE_BYTES_MAX:]
         self._transport.write(
             b"%b %b HTTP/1.1\r\n%bcontent-length: %d\r\n\r\n%b"
-            % (request.method, request.target, request.head, len(body), body)
+            % (request.method, request.target, request.head, len(body), begin)
         )
+        if self._rest:
+            self._write_on()
         return reply
 
     def begin(self, request: HttpRequest) -> Reply:
@@ -173,6 +185,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._write_paused = False
         wake(self._drained)
+        if self._rest:
+            self._write_on()
 
     # What the parser calls.
 
@@ -227,6 +241,13 @@ class Connection(asyncio.Protocol):
         stop, self.stop_upload = self.stop_upload, None
         if stop is not None:
             stop()
+
+    def _write_on(self) -> None:
+        """Write of a long body as much as the transport wants now; it says when it wants more."""
+        while self._rest and not self._write_paused and self.usable:
+            piece, self._rest = self._rest[:WRITE_BYTES_MAX], self._rest[WRITE_BYTES_MAX:]
+            self._uploading = bool(self._rest)
+            self._write(bytes(piece))
 
     def _write(self, data: bytes) -> None:
         assert self._transport is not None

@@ -13,6 +13,9 @@ from router.domain.faults import Fault, Refusal
 
 PARTS_MAX: Final = 256
 PART_HEAD_BYTES_MAX: Final = 8 * 1024
+LARGE_BYTES_MIN: Final = 1024 * 1024
+"""From here on a form is read and written beside the event loop, which would stand still for milliseconds."""
+_WINDOW_BYTES: Final = 1024 * 1024
 _MODEL: Final = "model"
 
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -47,8 +50,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
         """Return the body with another model's name in it, each other byte as it came."""
         assert self.model_at is not None, "only a form that names a model is sent on"
         start, end = self.model_at
-        view = memoryview(self.body)
-        return b"".join((view[:start], model.encode(), view[end:]))
+        return b"".join([*_windows(self.body, 0, start), model.encode(), *_windows(self.body, end, len(self.body))])
 
 
 def is_form(content_type: bytes) -> bool:
@@ -95,7 +97,7 @@ def _parts_of(content_type: bytes, body: bytes) -> Iterator[tuple[str, bool, int
         if not body.startswith(b"\r\n", at) or head_end < 0:
             raise _Malformed("a part has no head")
         start = head_end + 4
-        end = body.find(delimiter, start)
+        end = _find(body, delimiter, start)
         if end < 0:
             raise _Malformed("a part has no end")
         name, is_file = _name_in(body[at + 2 : head_end])
@@ -103,6 +105,21 @@ def _parts_of(content_type: bytes, body: bytes) -> Iterator[tuple[str, bool, int
         at = end + len(delimiter)
     if body[at + 2 :].strip(b" \t\r\n"):
         raise _Malformed("something follows its end")
+
+
+def _windows(body: bytes, start: int, end: int) -> Iterator[bytes]:
+    """Copy in pieces. While they are joined other threads run too, but only if all of them are `bytes`."""
+    for at in range(start, end, _WINDOW_BYTES):
+        yield body[at : min(at + _WINDOW_BYTES, end)]
+
+
+def _find(body: bytes, what: bytes, start: int) -> int:
+    """Do `body.find(what, start)`, but let other threads run now and then: one search of all of it would hold them."""
+    while True:
+        at = body.find(what, start, start + _WINDOW_BYTES + len(what) - 1)
+        start += _WINDOW_BYTES
+        if at >= 0 or start >= len(body):
+            return at
 
 
 def _boundary_in(content_type: bytes) -> bytes | None:

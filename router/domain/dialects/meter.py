@@ -40,6 +40,7 @@ class Meter(ABC):
         "_unfinished",
         "counted_tokens",
         "failure",
+        "learn",
         "malformed",
         "served_model",
         "started",
@@ -66,6 +67,8 @@ class Meter(ABC):
         self._allow = allow
         self.wants_usage = wants_usage
         """The caller asked for the usage chunk of its stream; if not, it is read here and goes no further."""
+        self.learn: Callable[[bytes], None] | None = None
+        """Is given the replies, and of streams the events, that may hold the provider's signatures."""
         self.started = False
         """Content, a tool call, a finish or the usage has arrived: from here on the reply is real."""
         self._finishes = False
@@ -116,6 +119,8 @@ class Meter(ABC):
                 if self.failure is None:
                     self.started = self._finishes = True
                     passed.append(event)
+                    if self.learn is not None:
+                        self.learn(event.raw)
             else:
                 passed.append(event)
         return passed

@@ -4,6 +4,7 @@ Providers refuse each other's signatures, and a thought without its signature is
 answers stay as they are, in their order: any model can go on from them.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -27,35 +28,39 @@ _NULL: Final = Raw(b"null")
 _NO_TEXT: Final = Raw(b'""')
 
 
-def for_another_provider(request: Request) -> Request:
+def for_another_provider(request: Request, knows: Callable[[bytes], bool] = lambda _: False) -> Request:
     """Return the request for another provider than the one that wrote its earlier replies; itself if nothing is scoped.
 
-    What cannot be read is left as it is: its provider will say what is wrong with it.
+    `knows` tells of a message with scoped parts whether this provider wrote it all the same: then they stay. What
+    cannot be read is left as it is: its provider will say what is wrong with it.
     """
     grammar = request.grammar
     before = request.fields.get(grammar.content)
     if before is None or not grammar.turns:
         return request
-    after = _without_scoped(before)
+    after = _without_scoped(before, knows)
     if after is before:
         return request
     return msgspec.structs.replace(request, fields={**request.fields, grammar.content: after})
 
 
-def _without_scoped(messages: Raw) -> Raw:
+def _without_scoped(messages: Raw, knows: Callable[[bytes], bool]) -> Raw:
     text = bytes(messages)
     if not any(mark in text for mark in _MARKS):
         return messages
     try:
-        kept = [_message(raw) for raw in _list.decode(messages)]
+        came = _list.decode(messages)
+        kept = [_message(raw, knows) for raw in came]
+        if all(one is raw for one, raw in zip(kept, came, strict=True)):
+            return messages
         return Raw(_encode([raw for raw in kept if raw is not None]))
     except (msgspec.DecodeError, RecursionError):
         return messages
 
 
-def _message(raw: Raw) -> Raw | None:
+def _message(raw: Raw, knows: Callable[[bytes], bool]) -> Raw | None:
     text = bytes(raw)
-    if not any(mark in text for mark in _MARKS):
+    if not any(mark in text for mark in _MARKS) or knows(text):
         return raw
     fields = _fields.decode(raw)
     if _type_of(fields) in _ITEMS:

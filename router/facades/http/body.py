@@ -1,5 +1,6 @@
 """Read a request's body, never more of it than allowed."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Final
 
@@ -7,6 +8,8 @@ from router.domain.dialects.form import is_form
 from router.domain.faults import Fault, RouterError, refuse
 from router.facades.http.asgi import Receive
 
+_BLOCK_BYTES: Final = 1024 * 1024
+"""A longer body is kept in blocks, which are joined beside the event loop: to grow one of 30 MiB takes milliseconds."""
 _JSON: Final = b"application/json"
 _NO_JSON: Final = "The body must be JSON. Send `content-type: application/json`."
 _NO_FORM: Final = "The body must be a form or JSON. Send `content-type: multipart/form-data`, with its boundary."
@@ -21,17 +24,24 @@ async def read_body(receive: Receive, *, max_bytes: int) -> bytes:
     message = await receive()
     if message["type"] == "http.disconnect":
         raise CallerGone
-    body = bytearray(message.get("body", b""))
+    body, size = bytearray(message.get("body", b"")), 0
+    blocks: list[bytes] = []
     while message.get("more_body", False):
-        if len(body) > max_bytes:
+        if size + len(body) > max_bytes:
             raise too_large(max_bytes)
+        if len(body) >= _BLOCK_BYTES:
+            blocks.append(bytes(body))
+            size += len(body)
+            body.clear()
         message = await receive()
         if message["type"] == "http.disconnect":
             raise CallerGone
         body += message.get("body", b"")
-    if len(body) > max_bytes:
+    if size + len(body) > max_bytes:
         raise too_large(max_bytes)
-    return bytes(body)
+    if not blocks:
+        return bytes(body)
+    return await asyncio.to_thread(b"".join, [*blocks, bytes(body)])
 
 
 def check_body_headers(pairs: Iterable[tuple[bytes, bytes]], *, max_bytes: int, form: bool = False) -> bytes:

@@ -3,10 +3,12 @@
 A route here is a decoder, one `pipeline.open` and an encoder.
 """
 
+import asyncio
 import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable
 
+from router.domain.dialects.form import LARGE_BYTES_MIN, is_form
 from router.domain.dialects.metered import read_metered
 from router.domain.dialects.request import read_request
 from router.domain.faults import Fault, Refusal, RouterError, refuse
@@ -134,7 +136,12 @@ class Front:
         grammar = voice.grammar
         content_type = check_body_headers(inbound.headers, max_bytes=self._limits.max_body, form=grammar.form)
         body = await inbound.body(max_bytes=self._limits.max_body)
-        request = read_metered(grammar, content_type, body) if grammar.metered else read_request(grammar, body)
+        if not grammar.metered:
+            request = read_request(grammar, body)
+        elif len(body) < LARGE_BYTES_MIN or not is_form(content_type):
+            request = read_metered(grammar, content_type, body)
+        else:
+            request = await asyncio.to_thread(read_metered, grammar, content_type, body)
         if isinstance(request, Refusal):
             raise RouterError(request)
         prefix = voice.passes

@@ -1,10 +1,13 @@
 """What is sent to an upstream, and what is kept of its refusal."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from router.domain.dialects.authors import Authors
 from router.domain.dispatch.failure import Failure, FailureKind
+from router.domain.ids import ProviderId
 from router.domain.instants import NS_PER_MS
 from router.domain.planning.directives import Directives
 from router.domain.planning.plan import RoutePlan
@@ -77,3 +80,16 @@ async def test_who_cannot_be_reached_has_no_flight() -> None:
         await dispatch(call, made, call.request, rig.upstreams)
 
     assert made.flight is None
+
+
+@pytest.mark.parametrize(("providers", "learned"), [(1, False), (2, True)])
+async def test_who_signs_is_learned_where_there_is_another_provider(providers: int, learned: bool) -> None:
+    rig = Rig()
+    rig.upstream()
+    call = rig.call()
+    (one,) = call.snapshot.providers.values()
+    names = {ProviderId(f"{number}"): one for number in range(providers)}
+    call.snapshot = replace(call.snapshot, providers=names)
+    flight = await dispatch(call, attempt(), call.request, rig.upstreams, Authors())
+
+    assert learned == (flight.meter.learn is not None)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from router.domain.catalog import Deployment, Provider, ProviderKind
+from router.domain.dialects.authors import Authors
 from router.domain.dialects.dialect import CHAT, MESSAGES, Dialect, Grammar
 from router.domain.dialects.request import Request, read_request
 from router.domain.faults import Fault, Refusal
@@ -55,6 +56,56 @@ def test_what_another_provider_wrote_for_itself_is_not_sent_on(home: str | None,
 
     assert isinstance(worded, Request)
     assert kept == (b"thinking_blocks" in bytes(worded.fields["messages"]))
+
+
+@pytest.mark.parametrize("home", [None, "test", "another"])
+@pytest.mark.parametrize(("author", "kept"), [("test", True), ("another", False)])
+def test_where_it_is_known_who_signed_a_thought_that_decides(home: str | None, author: str, kept: bool) -> None:
+    """T18: back at a provider it has its own again; a fallback's are nobody else's, wherever the conversation was."""
+    signed = {"type": "thinking", "thinking": "t", "signature": "c2lnbmVkIGJ5IHNvbWVib2R5"}
+    authors = Authors()
+    authors.learn(json.dumps(signed).encode(), ProviderId(author))
+    authors.learn(b'{"signature":"c29tZXRoaW5nIGVsc2U"}', ProviderId("a third"))
+    request = chat(messages=[{"role": "assistant", "content": "x", "thinking_blocks": [signed]}])
+    at = replace(deployment(), provider=ProviderId("test"))
+    worded = worded_for(at, PROVIDER, request, plan(home=home), authors)
+
+    assert isinstance(worded, Request)
+    assert kept == (b"signature" in bytes(worded.fields["messages"]))
+    assert kept == (worded is request)
+
+
+@pytest.mark.parametrize("thought", [{"thinking_blocks": [{"signature": "c2ln"}]}, {"reasoning_content": "t"}])
+@pytest.mark.parametrize(("home", "kept"), [(None, True), ("test", True), ("another", False)])
+def test_where_it_is_not_known_the_conversations_home_decides(
+    home: str | None, kept: bool, thought: dict[str, object]
+) -> None:
+    authors = Authors()
+    authors.learn(b'{"signature":"c29tZXRoaW5nIGVsc2U"}', ProviderId("a third"))
+    request = chat(messages=[{"role": "assistant", "content": "x", **thought}])
+    at = replace(deployment(), provider=ProviderId("test"))
+    worded = worded_for(at, PROVIDER, request, plan(home=home), authors)
+
+    assert isinstance(worded, Request)
+    assert [{"role": "assistant", "content": "x", **(thought if kept else {})}] == json.loads(
+        bytes(worded.fields["messages"])
+    )
+
+
+def test_a_call_whose_thought_was_anothers_gets_one_at_home_too() -> None:
+    """T18: required reasoning field present."""
+    signed = {"type": "thinking", "thinking": "t", "signature": "c2lnbmVkIGJ5IHNvbWVib2R5"}
+    authors = Authors()
+    authors.learn(json.dumps(signed).encode(), ProviderId("another"))
+    calls = [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    request = chat(messages=[{"role": "assistant", "tool_calls": calls, "thinking_blocks": [signed]}])
+    provider = replace(PROVIDER, kind=ProviderKind.OPENAI_COMPATIBLE, base_url="https://api.deepseek.com/v1")
+    at = replace(speaking(Dialect.CHAT), provider=ProviderId("test"))
+    worded = worded_for(at, provider, request, plan(home="test"), authors)
+
+    assert isinstance(worded, Request)
+    (message,) = json.loads(bytes(worded.fields["messages"]))
+    assert {"role": "assistant", "tool_calls": calls, "reasoning_content": " "} == message
 
 
 def test_who_speaks_another_dialect_is_asked_in_it() -> None:

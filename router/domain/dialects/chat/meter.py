@@ -21,6 +21,10 @@ class _Delta(msgspec.Struct, gc=False):
     tool_calls: Raw = ABSENT
     function_call: Raw = ABSENT
     audio: Raw = ABSENT
+    thinking_blocks: Raw = ABSENT
+    reasoning_details: Raw = ABSENT
+    provider_specific_fields: Raw = ABSENT
+    extra_content: Raw = ABSENT
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -71,6 +75,8 @@ class ChatMeter(Meter):
                 self.started = True
                 return self.wants_usage
         for choice in chunk.choices or ():
+            if self.learn is not None and choice.delta is not None and _may_be_signed(choice.delta):
+                self.learn(raw)
             if _says_something(choice):
                 self.started = True
                 self.counted_tokens += 1
@@ -112,6 +118,16 @@ def _text_size(raw: bytes) -> int:
     except (msgspec.DecodeError, RecursionError):
         return 0
     return sum(len(bytes(choice.message.content if choice.message else choice.text)) for choice in choices)
+
+
+def _may_be_signed(delta: _Delta) -> bool:
+    return (
+        delta.tool_calls is not ABSENT
+        or delta.thinking_blocks is not ABSENT
+        or delta.reasoning_details is not ABSENT
+        or delta.extra_content is not ABSENT
+        or delta.provider_specific_fields is not ABSENT
+    )
 
 
 def _says_something(choice: _Choice) -> bool:

@@ -13,6 +13,8 @@ from router.domain.stream import Event, EventKind
 from router.domain.usage import TokenUsage, estimate_tokens, fit, read_usage
 
 _ONLY_CHOICE: Final = 0
+_SIGNED: Final = ("signature_delta", "redacted_thinking", "thinking")
+"""A block of the last type may begin with its signature."""
 
 
 class _Usage(msgspec.Struct, gc=False):
@@ -95,9 +97,11 @@ class MessagesMeter(Meter):
         kind = event.type
         if kind == "content_block_delta":
             self._adds(event.delta)
+            self._sees(event.delta, raw)
         elif kind == "content_block_start":
             self._open_blocks.add(event.index)
             self._adds(event.content_block)
+            self._sees(event.content_block, raw)
         elif kind == "content_block_stop":
             self._open_blocks.discard(event.index)
         elif kind == "message_start":
@@ -139,6 +143,10 @@ class MessagesMeter(Meter):
             self.started = True
             self.counted_tokens += 1
             self._unfinished.add(_ONLY_CHOICE)
+
+    def _sees(self, part: _Part | None, raw: bytes) -> None:
+        if self.learn is not None and part is not None and part.type in _SIGNED:
+            self.learn(raw)
 
     def _learn(self, usage: _Usage | None) -> None:
         if usage is None:

@@ -86,6 +86,8 @@ class ResponsesMeter(Meter):
             if something(event.item) and read(_item, event.item).type not in _QUIET_ITEMS:
                 self._adds()
         elif kind == "response.output_item.done":
+            if self.learn is not None:
+                self.learn(raw)
             if self.tokens_max is not None:
                 self._items.append(event.item)
         elif kind in _ENDS:

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from router.adapters.transport.connection import BUFFER_BYTES_MAX
+from router.adapters.transport.connection import BUFFER_BYTES_MAX, WRITE_BYTES_MAX
 from router.domain.dispatch.failure import FailureKind
 from router.ports.transport import TransportFailed
-from tests.support.connection_stage import Stage
+from tests.support.connection_stage import REQUEST, Stage
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
 
@@ -17,6 +17,56 @@ def test_a_request_is_one_write() -> None:
     stage.send()
 
     assert [b"POST /t HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{}"] == stage.socket.written
+
+
+LONG = bytes(range(251)) * (3 * WRITE_BYTES_MAX // 251 + 1)
+
+
+def sent(stage: Stage) -> bytes:
+    return b"".join(stage.socket.written).split(b"\r\n\r\n", 1)[1]
+
+
+def test_a_long_body_is_written_as_its_peer_takes_it() -> None:
+    stage = Stage()
+    stage.connection.pause_writing()  # as a transport does whose buffer is full
+    stage.connection.request(REQUEST, LONG)
+    assert b"content-length: %d\r\n" % len(LONG) in stage.socket.written[0]
+    assert LONG[:WRITE_BYTES_MAX] == sent(stage)
+
+    stage.socket.on_write = stage.connection.pause_writing
+    for pieces in (2, 3, 4, 4):
+        stage.connection.resume_writing()
+        assert pieces == len(stage.socket.written)
+        assert LONG[: pieces * WRITE_BYTES_MAX] == sent(stage)
+
+
+def test_a_long_body_that_was_taken_leaves_its_connection_for_the_next() -> None:
+    stage = Stage()
+    stage.connection.request(REQUEST, LONG)
+    assert LONG == sent(stage)
+    stage.receive(HEAD % 2 + b"{}")
+    assert 1 == stage.idle
+
+    stage.socket.written.clear()
+    stage.connection.request(REQUEST, LONG[:WRITE_BYTES_MAX])
+    assert 1 == len(stage.socket.written)
+
+
+@pytest.mark.parametrize("ends", ["answered", "aborted", "lost"])
+def test_of_a_long_body_nothing_is_written_after_the_end(ends: str) -> None:
+    stage = Stage()
+    stage.connection.pause_writing()
+    reply = stage.connection.request(REQUEST, LONG)
+    if ends == "answered":
+        stage.receive(HEAD % 2 + b"{}")
+    elif ends == "aborted":
+        reply.abort()
+    else:
+        stage.connection.connection_lost(ConnectionResetError())
+    stage.connection.resume_writing()
+
+    assert 1 == len(stage.socket.written)
+    assert (ends != "lost", 0) == (stage.socket.aborted, stage.idle)
 
 
 async def test_data_that_arrives_while_its_reader_is_cancelled_is_kept() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.domain.dialects.form import PART_HEAD_BYTES_MAX, PARTS_MAX, Form, is_form, read_form
+from router.domain.dialects.form import LARGE_BYTES_MIN, PART_HEAD_BYTES_MAX, PARTS_MAX, Form, is_form, read_form
 from router.domain.faults import Refusal
 from tests.support.forms import BOUNDARY, CONTENT_TYPE, form
 
@@ -46,6 +46,24 @@ def test_only_the_name_of_the_model_changes(parts: list[tuple[str, str | bytes]]
         return form(*parts[:at], ("model", name), *parts[at:])
 
     assert with_model(model) == read(with_model("other")).named(model)
+
+
+@pytest.mark.parametrize("after", [True, False])
+@pytest.mark.parametrize("size", [LARGE_BYTES_MIN + by for by in range(-120, 1)])
+def test_a_large_form_is_read_and_named_alike_wherever_its_boundaries_fall(size: int, after: bool) -> None:
+    """What is searched and copied in windows: a boundary may lie across two of them."""
+    model, file = ("model", "other"), ("file", bytes(size))
+    parts = (file, model) if after else (model, file)
+    body = form(*parts)
+    found = read(body)
+
+    assert ((size,), "other") == (found.files, found.texts["model"])
+    assert body == found.named("other")
+    assert body.replace(b"other", b"up") == found.named("up")
+
+
+def test_a_large_form_without_an_end_is_refused() -> None:
+    assert "no end" in refused(form(("model", "a"), ("file", bytes(3 * LARGE_BYTES_MIN)))[:-50])
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,16 @@ async def test_one_byte_too_many_is_refused(parts: tuple[bytes, ...]) -> None:
     assert Fault.REQUEST_TOO_LARGE is await refused(Exchange("/", *parts))
 
 
+@pytest.mark.parametrize("sizes", [(700_000,) * 5, (3_000_000,), (3_000_000, 0), (1, 1 << 20, 1, 1 << 20)])
+async def test_a_long_body_is_whole_to_the_last_byte(sizes: tuple[int, ...]) -> None:
+    parts = [bytes([at + 1]) * size for at, size in enumerate(sizes)]
+    body = b"".join(parts)
+
+    assert body == await read(Exchange("/", *parts), max_bytes=len(body))
+    with pytest.raises(RouterError):
+        await read(Exchange("/", *parts), max_bytes=len(body) - 1)
+
+
 async def test_a_length_too_large_is_refused_before_anything_is_read() -> None:
     exchange = Exchange("/", b"{}", headers={"content-length": "11"})
 
