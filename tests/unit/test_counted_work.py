@@ -377,5 +377,5 @@ async def test_a_chunk_costs_the_same_however_long_the_stream(chunks: int, tmp_p
 
     calls = (long.python_calls - short.python_calls) / (2 * chunks)
     decodes = (long.decodes - short.decodes) / (2 * chunks)
-    assert calls <= 24, long.by_function.most_common(40)
+    assert calls <= 22, long.by_function.most_common(40)
     assert decodes <= 1
