@@ -157,7 +157,7 @@ def settled_row(settlement: Settlement, epoch: Epoch, hold_nano_usd: int, booked
         (1 if usage.estimated else 0),
         settlement.cost_nano_usd,
         settlement.price_version,
-        _attempts_text(settlement.attempts) if settlement.attempts else None,
+        _encoder.encode(list(map(_stored, settlement.attempts))).decode() if settlement.attempts else None,
         (None if settlement.would_refuse is None else str(settlement.would_refuse)),
         settlement.priority,
         settlement.decision,
@@ -216,10 +216,6 @@ def _records(cursor: sqlite3.Cursor) -> list[CallRecord]:
 def read_observed_totals(connection: sqlite3.Connection, group: ObservedGroup, since_ns: int) -> list[ObservedTotal]:
     rows = connection.execute(sql.OBSERVED[group], (since_ns,))
     return [ObservedTotal(**dict(zip(ObservedTotal.__struct_fields__, row, strict=True))) for row in rows]
-
-
-def _attempts_text(attempts: tuple[AttemptRow, ...]) -> str:
-    return _encoder.encode(list(map(_stored, attempts))).decode()
 
 
 def _stored(attempt: AttemptRow) -> StoredAttempt:
