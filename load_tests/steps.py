@@ -80,6 +80,10 @@ CHUNK: Final = (
     b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"up","choices":[{"index":0,'
     b'"delta":{"content":" token"},"logprobs":null,"finish_reason":null}]}\n\n'
 )
+NAMED_CHUNK: Final = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
+    b'"text":" token"}}\n\n'
+)
 
 
 WINDOW: Final = Calendar(unit=CalendarUnit.DAY, zone=UTC)
@@ -285,7 +289,8 @@ def main() -> None:
     settlement = served.settlement = settlement_of(served, 3)
     chunk = [Event(EventKind.CHUNK, CHUNK)]
     streaming = ChatMeter(wants_usage=False)
-    splitter = SseSplitter()
+    splitter, named = SseSplitter(), SseSplitter(named_events=True)
+    named.feed(NAMED_CHUNK)  # the first event of a stream is looked at more closely
     headers = attempt.flight.headers
 
     steps: list[tuple[str, Callable[[], object]]] = [
@@ -318,6 +323,7 @@ def main() -> None:
         ("settle: log line", lambda: _logged(log, settlement)),
         ("encode: headers of the reply", lambda: ReplyWriter(NoOutlet(), served, CHAT_VOICE).unary(REPLY, headers)),
         ("stream: split one event", lambda: splitter.feed(CHUNK)),
+        ("stream: split one event with a name", lambda: named.feed(NAMED_CHUNK)),
         ("stream: meter one event", lambda: streaming.take(chunk)),
     ]
     print(f"{'step':51} {'µs CPU':>8}")

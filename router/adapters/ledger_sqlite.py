@@ -135,7 +135,7 @@ class SqliteLedger:
             self._wake.set()
             self._require_room()
         answer = hold(accounts, reservation, wall_ns)
-        if not is_held(answer):
+        if answer and not is_held(answer):
             return answer
         try:
             row = open_row(reservation, self._epoch, self._booked.of(accounts.pending(call_id).buckets))

@@ -18,7 +18,7 @@ from router.domain.faults import Fault
 from router.domain.governance.budget import Crossed
 from router.domain.ids import DeploymentId
 from router.domain.served_names import is_same_model
-from router.domain.settlement import AttemptRow, Settlement, Substituted
+from router.domain.settlement import Settlement, Substituted
 from router.domain.webhook import DeliveryOutcome
 from router.ports.telemetry import Anomaly
 
@@ -110,7 +110,20 @@ class PrometheusTelemetry(Collector):
             if served != asked and not is_same_model(asked, served):
                 self._mismatched[deployment] = self._mismatched.get(deployment, 0) + 1
         for attempt in settlement.attempts:
-            self._attempt(attempt)
+            labels = (attempt.provider, attempt.upstream_model)
+            tally = self._models.get(labels)
+            if tally is None:
+                tally = self._models[labels] = _ModelTally(labels)
+            tally.duration.observe(attempt.duration_ns)
+            if attempt.first_token_ns is not None:
+                tally.first_token.observe(attempt.first_token_ns)
+            usage = attempt.usage
+            if usage.input:
+                tally.input_tokens.observe(usage.input)
+            if usage.output:
+                tally.output_tokens.observe(usage.output)
+            if attempt.cost_nano_usd:
+                tally.cost += attempt.cost_nano_usd
 
     def request_rejected(self, fault: Fault) -> None:
         self._rejected[fault] = self._rejected.get(fault, 0) + 1
@@ -127,22 +140,6 @@ class PrometheusTelemetry(Collector):
 
     def noticed(self, anomaly: Anomaly, count: int = 1) -> None:
         self._anomalies[anomaly] = self._anomalies.get(anomaly, 0) + count
-
-    def _attempt(self, attempt: AttemptRow) -> None:
-        labels = (attempt.provider, attempt.upstream_model)
-        tally = self._models.get(labels)
-        if tally is None:
-            tally = self._models[labels] = _ModelTally(labels)
-        tally.duration.observe(attempt.duration_ns)
-        if attempt.first_token_ns is not None:
-            tally.first_token.observe(attempt.first_token_ns)
-        usage = attempt.usage
-        if usage.input:
-            tally.input_tokens.observe(usage.input)
-        if usage.output:
-            tally.output_tokens.observe(usage.output)
-        if attempt.cost_nano_usd:
-            tally.cost += attempt.cost_nano_usd
 
     def collect(self) -> Iterator[Metric]:
         """Make the families of one scrape. Runs beside the loop: a call settled meanwhile is in it or is not."""

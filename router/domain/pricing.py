@@ -102,7 +102,7 @@ class PriceCard:
 
 def bill(usage: TokenUsage, card: PriceCard, duration_ns: int = 0, units: Units | None = None) -> NanoUsd:
     """Price one attempt. `duration_ns` is how long the upstream worked, for deployments priced by the second."""
-    rates = card.rates_for(usage.input)
+    rates = card.rates_for(usage.input) if card.above else card.base
     per_million = (
         (usage.input - usage.cached_input - usage.cache_write) * rates.input
         + usage.cached_input * rates.cached_input

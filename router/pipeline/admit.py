@@ -5,6 +5,7 @@ case beside what the attempts before it have spent. What is taken here is given 
 ends, and by `Gate.leave`, which every call passes as it closes, however it ends.
 """
 
+from functools import partial
 from typing import Final
 
 from router.domain.catalog import Deployment, UnknownPrices
@@ -18,7 +19,7 @@ from router.domain.governance.permits import ConcurrencyLimit, Permits, Saturate
 from router.domain.governance.rate import NOTHING as NO_COSTS
 from router.domain.governance.rate import Costs, RateLimit, RateLimited, Rates, Standing, enforced
 from router.domain.governance.refusals import refuse_exhausted, refuse_limited, refuse_saturated, refuse_too_large
-from router.domain.governance.sizing import NO_ACCOUNT, Room, Sized, Terms, size_call
+from router.domain.governance.sizing import NO_ACCOUNT, Terms, size_call
 from router.domain.governance.unit_sizing import size_metered
 from router.domain.ids import CallId
 from router.domain.pricing import PriceCard
@@ -137,39 +138,33 @@ class Gate:
     ) -> None:
         """Size the attempt with what its accounts have left, for which the call's own hold is as good as room."""
         principal = call.principal
-        assumed = _assumed(call, deployment)
-        estimate = self._estimates.estimate(admission.kind)
-
-        def size_for(room: Room) -> Sized | Refusal:
-            if asked.grammar.metered:
-                return size_metered(
-                    asked,
-                    deployment,
-                    room=room,
-                    duration_ns_max=self._duration_ns_max(call, deployment),
-                    assumed_price=assumed,
-                )
-            return size_call(
+        assumed = None if deployment.price is not None else _assumed(call, deployment)
+        duration_ns_max = self._duration_ns_max(call, deployment)
+        if asked.grammar.metered:
+            size_for = partial(size_metered, asked, deployment, duration_ns_max=duration_ns_max, assumed_price=assumed)
+        else:
+            size_for = partial(
+                size_call,
                 asked,
                 deployment,
-                room=room,
                 terms=Terms(mode=principal.budget_mode, clamp=principal.clamp),
-                estimate=estimate,
-                duration_ns_max=self._duration_ns_max(call, deployment),
+                estimate=self._estimates.estimate(admission.kind),
+                duration_ns_max=duration_ns_max,
                 assumed_price=assumed,
             )
-
         room = self._ledger.room(path, wall_ns) if path else NO_ACCOUNT
-        if room.passed_over and isinstance(would := size_for(self._ledger.room(path, wall_ns, observed=True)), Refusal):
-            _refuse(call, would, observed=True)
+        if room.passed_over:
+            would = size_for(room=self._ledger.room(path, wall_ns, observed=True))
+            if isinstance(would, Refusal):
+                _refuse(call, would, observed=True)
         if call.attempts:
             room = room.beside(admission.held, call.spent)
-        sized = size_for(room)
+        sized = size_for(room=room)
         if principal.mode is Mode.OBSERVE:
             if isinstance(sized, Refusal):
                 _refuse(call, sized)
             # It is sent as it came, with no maximum from us, and so holds all that it may become.
-            sized = size_for(NO_ACCOUNT)
+            sized = size_for(room=NO_ACCOUNT)
         if isinstance(sized, Refusal):
             raise Declined(sized)
         admission.sized = sized
@@ -216,7 +211,18 @@ class Gate:
                 amounts = call.spent.plus(amounts).beyond(held)
                 answer = self._ledger.extend(call.id, amounts, wall_ns) if path and any(amounts) else ()
             else:
-                answer = await self._ledger.reserve(self._reservation(call, path, amounts), wall_ns)
+                reservation = Reservation(
+                    id=call.id,
+                    request_id=call.request_id,
+                    key_id=call.principal.key_id,
+                    asked_model=call.request.model,
+                    started_ns=call.arrived_ns,
+                    labels=call.labels,
+                    path=path,
+                    amounts=amounts,
+                    observed=call.principal.mode is Mode.OBSERVE,
+                )
+                answer = await self._ledger.reserve(reservation, wall_ns)
         except LedgerUnavailable as exc:
             refusal = Refusal(
                 fault=Fault.OVERLOADED,
@@ -228,24 +234,11 @@ class Gate:
             refusal = refuse_exhausted(answer, wall_ns, call.snapshot.budget_status)
             _refuse(call, refusal, of_deployment=again, observed=answer.held)
             self._tell(answer.crossed)
-        elif isinstance(answer, tuple):
+        elif isinstance(answer, tuple) and answer:
             self._tell(answer)
         call.on_record = True
-        if admission is not None and is_held(answer):
+        if admission is not None and (not answer or is_held(answer)):
             admission.held = held.plus(amounts) if again else amounts
-
-    def _reservation(self, call: Call, path: tuple[AccountKey, ...], amounts: Amounts) -> Reservation:
-        return Reservation(
-            id=call.id,
-            request_id=call.request_id,
-            key_id=call.principal.key_id,
-            asked_model=call.request.model,
-            started_ns=call.arrived_ns,
-            labels=call.labels,
-            path=path,
-            amounts=amounts,
-            observed=call.principal.mode is Mode.OBSERVE,
-        )
 
     def _tell(self, crossings: tuple[Crossed, ...]) -> None:
         for crossed in crossings:
@@ -258,7 +251,7 @@ class Gate:
 
 def _assumed(call: Call, deployment: Deployment) -> PriceCard | None:
     """Return what a model without a price is taken to cost: the dearest of its provider, if the operator wants that."""
-    if deployment.price is not None or call.snapshot.unknown_prices is UnknownPrices.REFUSE:
+    if call.snapshot.unknown_prices is UnknownPrices.REFUSE:
         return None
     cards = [
         other.price

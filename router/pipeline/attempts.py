@@ -101,7 +101,8 @@ class Attempts:
             return self._machine.declined(None, passage, now)
         try:
             card = await means.gate.admit(call, deployment, asked)
-            go_on(call)
+            if call.outcome is not None:
+                go_on(call)
         except BaseException as exc:
             passage.left()
             if isinstance(exc, Declined):

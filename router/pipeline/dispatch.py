@@ -47,7 +47,7 @@ async def dispatch(
         mode=call.request.mode,
         headers=headers,
         drop_params=call.plan is not None and call.plan.directives.drop_params,
-        total_ns=_time_left_ns(call, attempt),
+        total_ns=None if call.timeout_ns is None else _time_left_ns(call, call.timeout_ns, attempt),
     )
     stream = await upstream.open(request)
     tokens_max = None if admission is None else admission.sized.output_tokens_max
@@ -71,8 +71,8 @@ async def dispatch(
     return flight
 
 
-def _time_left_ns(call: Call, attempt: Attempt) -> int | None:
-    """Return what the caller's own time leaves for this attempt, in whole milliseconds; None if it named none."""
-    if call.timeout_ns is None or attempt.number == 1:
-        return call.timeout_ns
+def _time_left_ns(call: Call, timeout_ns: int, attempt: Attempt) -> int:
+    """Return what the caller's own time leaves for this attempt, in whole milliseconds."""
+    if attempt.number == 1:
+        return timeout_ns
     return max(1, -(-(call.deadline - attempt.begun) // NS_PER_MS)) * NS_PER_MS

@@ -187,6 +187,8 @@ class OpenCall:
         del self._pipeline.open_calls[self._call.id]
         if self._relay is not None:
             self._relay.close()
+        if self._call.outcome is not None:  # it was read to its end, as most are
+            return
         if isinstance(exc, RouterError):
             self._call.close(Outcome.FAILED if self._call.attempts else Outcome.REFUSED, exc.refusal)
         elif isinstance(exc, Exception):

@@ -9,7 +9,6 @@ from typing import Final
 
 from router.domain.catalog import Deployment, Model, Snapshot, Strategy
 from router.domain.dialects.authors import Authors
-from router.domain.dialects.request import Request
 from router.domain.dispatch.breakers import Breakers
 from router.domain.dispatch.failure import Fallback
 from router.domain.dispatch.machine import Dispatch
@@ -85,7 +84,8 @@ class Planner:
             return self._where_stored(call, asked, basis, directives)
         model, reason = self._stand_in(call, asked) if asked.substitutes else (asked, None)
         only = model.deployments[0] if len(model.deployments) == 1 else None
-        if only is not None and _takes_all(only, request) and not model.context_window_fallbacks:
+        takes_all = only is not None and not only.lacks and request.grammar.dialect in only.dialects
+        if only is not None and takes_all and not model.context_window_fallbacks:
             return RoutePlan(
                 asked=asked,
                 model=model,
@@ -352,11 +352,6 @@ def _provider_at(home: TargetId | None, model: Model, candidates: Sequence[Deplo
             if one.target == home:
                 return one.provider
     return candidates[0].provider if candidates else None
-
-
-def _takes_all(deployment: Deployment, request: Request) -> bool:
-    """Tell whether a deployment can serve whatever such a request asks for."""
-    return not deployment.lacks and request.grammar.dialect in deployment.dialects
 
 
 def _spared_last(sifted: Sifted) -> tuple[Sequence[Deployment], Sequence[Deployment]]:

@@ -16,7 +16,7 @@ def prioritize(call: Call, ledger: Ledger, wall_ns: int) -> Refusal | None:
         call.snapshot.priority_classes,
         call.principal.priority,
         asked=call.named_priority,
-        low=_is_low(call, ledger, wall_ns),
+        low=bool(call.snapshot.budgets) and _is_low(call, ledger, wall_ns),
     )
     if isinstance(found, Refusal):
         return found
@@ -27,8 +27,6 @@ def prioritize(call: Call, ledger: Ledger, wall_ns: int) -> Refusal | None:
 def _is_low(call: Call, ledger: Ledger, wall_ns: int) -> bool:
     """Tell whether a budget on the call's path has reached a threshold that wants a lower class."""
     budgets = call.snapshot.budgets
-    if not budgets:
-        return False
     for key in path_of(call):
         budget = budgets.get(key[0])
         if budget is None or not budget.thresholds or all(one.action is not _LOWER for one in budget.thresholds):

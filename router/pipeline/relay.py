@@ -197,12 +197,12 @@ class Relay:
             return self._worded([*batch, self._broken(meter.failure)])
         last = batch[-1].kind if batch else EventKind.COMMENT
         admission, tokens = self._admission, meter.counted_tokens
-        ended = last is EventKind.END or meter.finished
         if last is EventKind.COMPLETE:
             self._call.close(Outcome.COMPLETED)
         elif (
             admission is not None
-            and not (ended and admission.has_enough(tokens))  # no more comes, so no more has to be held
+            # When no more comes, no more has to be held.
+            and not ((last is EventKind.END or meter.finished) and admission.has_enough(tokens))
             and not admission.may_go_on(tokens)
         ):
             if last is EventKind.END:

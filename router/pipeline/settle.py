@@ -76,7 +76,10 @@ def settlement_of(call: Call, now: int) -> Settlement:
     flight = None if last is None else last.flight
     served = last is not None and flight is not None and flight.meter.started
     first_token = None if last is None else last.first_token
-    usage, cost = _total_usage(attempts), _total_cost(attempts)
+    if len(attempts) == 1:
+        usage, cost = attempts[0].usage, attempts[0].cost_nano_usd
+    else:
+        usage, cost = _total_usage(attempts), _total_cost(attempts)
     plan, decision, substituted = call.plan, None, None
     if plan is not None and last is not None and served and last.deployment.model != plan.asked.name:
         substituted = substituted_by(plan, last.deployment)
@@ -107,7 +110,7 @@ def settlement_of(call: Call, now: int) -> Settlement:
         duration_ns=now - call.arrived,
         first_token_ns=None if first_token is None else first_token - call.arrived,
         outcome=outcome,
-        fault=_fault(call),
+        fault=None if outcome is Outcome.COMPLETED else _fault(call),
         usage=usage,
         cost_nano_usd=cost,
         price_version=attempts[-1].price_version if attempts else None,
@@ -134,7 +137,9 @@ def _spent(attempts: tuple[AttemptRow, ...], usage: TokenUsage, cost: NanoUsd | 
     """Say what is posted to the accounts: nothing where nothing was dispatched."""
     if not attempts:
         return NOTHING
-    duration_ns = sum([attempt.duration_ns for attempt in attempts])
+    duration_ns = 0
+    for attempt in attempts:
+        duration_ns += attempt.duration_ns
     return Amounts(cost or 0, usage.input + usage.output, 1, -(-duration_ns // NS_PER_S))
 
 
@@ -155,8 +160,6 @@ def _total_cost(attempts: tuple[AttemptRow, ...]) -> NanoUsd | None:
 
 
 def _total_usage(attempts: tuple[AttemptRow, ...]) -> TokenUsage:
-    if len(attempts) == 1:
-        return attempts[0].usage
     used = [attempt.usage for attempt in attempts]
     if not used:
         return NO_USAGE

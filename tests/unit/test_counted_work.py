@@ -333,7 +333,7 @@ async def test_a_unary_request_does_no_more_than_it_did(tmp_path: Path) -> None:
         async with counting() as work:
             await router.unary()
 
-    assert work.python_calls <= 246, work.by_function.most_common(20)
+    assert work.python_calls <= 216, work.by_function.most_common(20)
     assert work.decodes <= 6
     assert 1 == work.tasks
 
@@ -344,8 +344,8 @@ async def test_a_request_under_budgets_and_limits_does_no_more_than_it_did(tmp_p
         async with counting() as work:
             await router.unary()
 
-    assert work.python_calls <= 301, work.by_function.most_common(20)
-    assert work.decodes <= 8
+    assert work.python_calls <= 266, work.by_function.most_common(20)
+    assert work.decodes <= 7
 
 
 @pytest.mark.parametrize("who", [principal("*"), GOVERNED], ids=["free", "governed"])
@@ -377,5 +377,5 @@ async def test_a_chunk_costs_the_same_however_long_the_stream(chunks: int, tmp_p
 
     calls = (long.python_calls - short.python_calls) / (2 * chunks)
     decodes = (long.decodes - short.decodes) / (2 * chunks)
-    assert calls <= 24, long.by_function.most_common(40)
+    assert calls <= 22, long.by_function.most_common(40)
     assert decodes <= 1

@@ -108,11 +108,10 @@ class Reply:
         self._taking = True  # what `take` does may end this reply, which must not call it again meanwhile
         try:
             going = take(self._pop())
-            while going and self._has_news:
-                if self._decoder is not None:
-                    asyncio.get_running_loop().call_soon(self.nudge)
-                    break
+            while going and self._decoder is None and (self._chunks or self.complete or self._failure is not None):
                 going = take(self._pop())
+            if going and self._decoder is not None and self._has_news:
+                asyncio.get_running_loop().call_soon(self.nudge)
         except Exception as exc:
             waiter.set_exception(exc)  # whatever it is, the task that waits has asked for it
         else:

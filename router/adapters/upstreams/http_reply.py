@@ -55,7 +55,19 @@ class _Body(Protocol):
 class ProviderReply:
     """The `LiveStream` port over an `HttpReply`."""
 
-    __slots__ = ("_body", "_clock", "_ended", "_errors", "_failure", "_named", "_nudged", "_reply", "_shape", "_watch")
+    __slots__ = (
+        "_body",
+        "_clock",
+        "_ended",
+        "_errors",
+        "_failure",
+        "_named",
+        "_nudged",
+        "_reply",
+        "_shape",
+        "_watch",
+        "headers",
+    )
 
     def __init__(
         self,
@@ -71,6 +83,7 @@ class ProviderReply:
         clock: Clock,
     ) -> None:
         self._reply = reply
+        self.headers: Sequence[tuple[bytes, bytes]] = ()
         self._shape = shape or (Shape.EVENTS if mode is ReplyMode.STREAM else Shape.JSON)
         self._named = named_events
         self._errors = errors
@@ -80,10 +93,6 @@ class ProviderReply:
         self._ended = False
         self._nudged = False
         self._watch = Watch(watches, started_s=started_s, mode=mode, total_ns=total_ns, expired=self._expire)
-
-    @property
-    def headers(self) -> Sequence[tuple[bytes, bytes]]:
-        return self._reply.headers
 
     async def read(self) -> list[Event]:
         watch = self._watch
@@ -159,6 +168,7 @@ class ProviderReply:
     def _choose_body(self) -> _Body:
         """Decide by status and content type what kind of reply this is."""
         status, headers = self._reply.status, self._reply.headers
+        self.headers = headers
         if not 200 <= status < 300:
             return _Collected(ERROR_BYTES_MAX, self._conclude_refusal)
         shape = self._shape
@@ -201,6 +211,7 @@ class ProviderReply:
         """End with the first failure. After the last event this does nothing: the reply was good."""
         if self._failure is None and not self._ended:
             self._failure = failure
+            self.headers = self._reply.headers
             self._watch.stop()
             self._reply.abort()
 

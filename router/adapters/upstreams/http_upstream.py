@@ -98,7 +98,7 @@ class HttpUpstream:
             reply,
             mode=request.mode,
             named_events=request.dialect in NAMED_EVENTS,
-            shape=_shape_of(request),
+            shape=None if request.route is None else _shape_of(request),
             started_s=started_s,
             watches=self._watches,
             total_ns=total_ns,
@@ -152,8 +152,8 @@ class HttpUpstream:
         await self._transport.close()
 
     def _with(self, headers: tuple[tuple[bytes, bytes], ...], head: bytes) -> bytes:
-        if headers:
-            head += b"".join([b"%b: %b\r\n" % pair for pair in headers])
+        for pair in headers:  # seldom more than one
+            head += b"%b: %b\r\n" % pair
         for name, value in self._manner.headers:
             if name not in dict(headers):
                 head += b"%b: %b\r\n" % (name, value)
@@ -174,8 +174,7 @@ class HttpUpstream:
 
 
 def _shape_of(request: UpstreamRequest) -> Shape:
-    if request.route is None:
-        return Shape.EVENTS if request.mode is ReplyMode.STREAM else Shape.JSON
+    """Return what a reply may be in dialects with several routes."""
     return Shape.ANY if request.dialect is Dialect.AUDIO else Shape.JSON_OR_EVENTS
 
 

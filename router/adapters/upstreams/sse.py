@@ -13,6 +13,7 @@ EVENT_BYTES_MAX: Final = 8 * 1024 * 1024
 _LAST_EVENTS: Final = frozenset((b"message_stop", b"response.completed", b"response.incomplete"))
 _BOM: Final = b"\xef\xbb\xbf"
 _PLAIN: Final = b"data: {"
+_NAME: Final = b"event: "
 
 
 class Malformed(Exception):
@@ -22,7 +23,7 @@ class Malformed(Exception):
 class SseSplitter:
     """Feed it bytes, get events. After END it ignores everything, as the stream is over."""
 
-    __slots__ = ("_after_cr", "_at_start", "_named", "_overflowed", "_tail", "ended")
+    __slots__ = ("_after_cr", "_at_start", "_named", "_tail", "ended", "trouble")
 
     def __init__(self, *, named_events: bool = False) -> None:
         """`named_events`: a line before the data says what an event is, and goes on with it."""
@@ -32,22 +33,17 @@ class SseSplitter:
         self._tail = bytearray()  # the beginning of a block whose blank line has not arrived
         self._at_start = True
         self._after_cr = False
-        self._overflowed = False
-
-    @property
-    def trouble(self) -> str | None:
+        self.trouble: str | None = None
         """Why nothing more will come after the events so far: one was too long."""
-        return f"sent an event of more than {EVENT_BYTES_MAX} bytes" if self._overflowed else None
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that `data` completes, in order. Raises `Malformed` after those before it."""
         # Most often the network brings exactly one event in our own form: as it does token by token.
         if (
-            data.startswith(_PLAIN)
-            and data.find(b"\n") == len(data) - 2
+            ((data.startswith(_PLAIN) and data.find(b"\n") == len(data) - 2) or (self._named and _is_named(data)))
             and data.endswith(b"\n\n")
             and b"\r" not in data
-            and not (self._tail or self._at_start or self._after_cr or self.ended or self._overflowed)
+            and not (self._tail or self._at_start or self._after_cr or self.ended or self.trouble)
             and len(data) <= EVENT_BYTES_MAX
         ):
             return [Event(EventKind.CHUNK, data)]
@@ -95,7 +91,7 @@ class SseSplitter:
         tail += data
         end = tail.find(b"\n\n", searched)
         if end < 0:
-            self._overflowed = len(tail) > EVENT_BYTES_MAX
+            self._limit(len(tail))
             return b""
         block = bytes(tail[: end + 2])
         rest = bytes(tail[end + 2 :])
@@ -105,23 +101,28 @@ class SseSplitter:
 
     def _split(self, data: bytes, events: list[Event]) -> None:
         start, size = 0, len(data)
-        while start < size and not (self.ended or self._overflowed):
+        while start < size and not (self.ended or self.trouble):
             end = data.find(b"\n\n", start)
             if end < 0:
                 self._tail += data[start:]
-                self._overflowed = len(self._tail) > EVENT_BYTES_MAX
+                self._limit(len(self._tail))
                 return
             self._take(data[start : end + 2], events)
             start = end + 2
 
     def _take(self, block: bytes, events: list[Event]) -> None:
         """Read one block: lines up to and with a blank one."""
-        if len(block) > EVENT_BYTES_MAX:
-            self._overflowed = True
-        elif block.startswith(_PLAIN) and block.find(b"\n") == len(block) - 2:
+        self._limit(len(block))
+        if self.trouble is not None:
+            return
+        if (block.startswith(_PLAIN) and block.find(b"\n") == len(block) - 2) or (self._named and _is_named(block)):
             events.append(Event(EventKind.CHUNK, block))
         else:
             self._normalise(block, events)
+
+    def _limit(self, size: int) -> None:
+        if size > EVENT_BYTES_MAX:
+            self.trouble = f"sent an event of more than {EVENT_BYTES_MAX} bytes"
 
     def _normalise(self, block: bytes, events: list[Event]) -> None:
         """Bring a block of any form to ours: its name if names mean something, and its data."""
@@ -146,3 +147,15 @@ class SseSplitter:
             if named and event_name in _LAST_EVENTS:
                 self.ended = True
                 events.append(END_EVENT)
+
+
+def _is_named(block: bytes) -> bool:
+    """Tell whether a block is a name and one line of data, in our form, and more may follow it."""
+    at = block.find(b"\n") + 1
+    return (
+        block.startswith(_NAME)
+        and block.startswith(_PLAIN, at)
+        and block.find(b"\n", at) == len(block) - 2
+        and at > len(_NAME) + 1  # a name without a character is none
+        and block[len(_NAME) : at - 1] not in _LAST_EVENTS
+    )

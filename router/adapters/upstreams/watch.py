@@ -74,7 +74,7 @@ class Watch:
             self._watches.hasten(self.due_s)  # this limit may be shorter than the one before
 
     def stop(self) -> None:
-        self._watches.discard(self)
+        self._watches.live.discard(self)
         self._expired = None  # it holds the reply, which holds us
 
     def check(self, now_s: float) -> None:
@@ -95,11 +95,11 @@ class Watches:
     reply would cost 3 µs, more than all else that an upstream adds to its transport (docs/adr/0004-transport.md).
     """
 
-    __slots__ = ("_live", "_loop", "_timer", "_timer_s", "timeouts")
+    __slots__ = ("_loop", "_timer", "_timer_s", "live", "timeouts")
 
     def __init__(self, timeouts: Timeouts) -> None:
         self.timeouts = timeouts
-        self._live: set[Watch] = set()
+        self.live: set[Watch] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = math.inf
@@ -111,12 +111,9 @@ class Watches:
         return self._loop.time
 
     def add(self, watch: Watch, due_s: float) -> None:
-        self._live.add(watch)
+        self.live.add(watch)
         if due_s < self._timer_s:
             self.hasten(due_s)
-
-    def discard(self, watch: Watch) -> None:
-        self._live.discard(watch)
 
     def hasten(self, due_s: float) -> None:
         """Fire at `due_s` at the latest."""
@@ -131,9 +128,9 @@ class Watches:
         self._timer = None
         self._timer_s = math.inf
         now_s = self.time()()
-        for watch in [watch for watch in self._live if watch.due_s <= now_s]:
-            if watch in self._live:
+        for watch in [watch for watch in self.live if watch.due_s <= now_s]:
+            if watch in self.live:
                 watch.check(now_s)
-                assert watch not in self._live or watch.due_s > now_s, "a limit that has passed ends its watch"
-        if self._live:
-            self.hasten(min(watch.due_s for watch in self._live))
+                assert watch not in self.live or watch.due_s > now_s, "a limit that has passed ends its watch"
+        if self.live:
+            self.hasten(min(watch.due_s for watch in self.live))

@@ -51,6 +51,8 @@ class Meter(ABC):
 
     reply_id: str | None = None
     """Under which the provider keeps the reply, in dialects whose later requests may name it."""
+    units: Units | None = None
+    """What was used beside tokens; None where nothing else is paid for."""
 
     def __init__(
         self,
@@ -79,11 +81,6 @@ class Meter(ABC):
         self.counted_tokens = 0
         self.usage: TokenUsage | None = None
         self.served_model: str | None = None
-
-    @property
-    def units(self) -> Units | None:
-        """What was used beside tokens; None where nothing else is paid for."""
-        return None
 
     @property
     def unfinished(self) -> frozenset[int]:

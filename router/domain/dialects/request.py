@@ -63,13 +63,15 @@ def request_of(grammar: Grammar, fields: dict[str, Raw], *, size: int, form: For
                 message=f"`{name}` cannot be set by a request: where it goes is configured in the router. Remove it.",
                 param=name,
             )
-    model = _text(fields.get("model", _ABSENT))
+    try:
+        model = _name.decode(fields.get("model", _ABSENT))
+    except msgspec.DecodeError:
+        model = ""
     if (not model and (grammar.needs_model or "model" in fields)) or len(model) > _MODEL_CHARS_MAX:
         return _invalid("`model` must be a name. See GET /v1/models for yours.", "model")
     content = grammar.content
-    if (content in fields or grammar.needs_content) and not _opens_with(
-        fields.get(content, _ABSENT), grammar.content_openers
-    ):
+    said = content in fields or grammar.needs_content
+    if said and memoryview(fields.get(content, _ABSENT))[0] not in grammar.content_openers:
         return _invalid(f"`{content}` must be {grammar.content_words}.", content)
     try:
         stream = _flag.decode(fields.get("stream", _ABSENT))
@@ -77,8 +79,8 @@ def request_of(grammar: Grammar, fields: dict[str, Raw], *, size: int, form: For
         return _invalid("`stream` must be true, false or null.", "stream")
     if stream and not grammar.streams:
         return _invalid("This route does not stream. Leave `stream` out.", "stream")
-    wants_usage = True
-    if grammar.asks_usage:
+    wants_usage = not grammar.asks_usage
+    if grammar.asks_usage and "stream_options" in fields:
         options = _options(fields)
         if options is None:
             return _invalid("`stream_options` must be an object or null.", "stream_options")
@@ -126,10 +128,6 @@ def _limit(grammar: Grammar, fields: Mapping[str, Raw], name: str, tokens: int) 
     return written
 
 
-def _opens_with(raw: Raw, openers: bytes) -> bool:
-    return memoryview(raw)[0] in openers
-
-
 def _options(fields: Mapping[str, Raw]) -> dict[str, Raw] | None:
     """Return `stream_options`, empty when absent or null; None when it is something else."""
     raw = fields.get("stream_options", _ABSENT)
@@ -139,13 +137,6 @@ def _options(fields: Mapping[str, Raw]) -> dict[str, Raw] | None:
         return _fields.decode(raw)
     except msgspec.DecodeError:
         return None
-
-
-def _text(raw: Raw) -> str:
-    try:
-        return _name.decode(raw)
-    except msgspec.DecodeError:
-        return ""
 
 
 def _reason(exc: Exception) -> str:

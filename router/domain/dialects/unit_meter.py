@@ -56,7 +56,7 @@ _list: Final = msgspec.json.Decoder(list[Raw])
 
 
 class UnitMeter(Meter):
-    __slots__ = ("_ended", "_guess", "_in_bytes", "_output_guess", "_told")
+    __slots__ = ("_ended", "_guess", "_in_bytes", "_output_guess", "units")
 
     def __init__(
         self,
@@ -69,16 +69,12 @@ class UnitMeter(Meter):
         """`guess`: what is used if the reply does not say."""
         super().__init__(wants_usage=wants_usage, tokens_max=tokens_max, allow=allow)
         self._guess = guess.units
+        self.units: Units | None = guess.units
+        """What the provider said it used, else the guess."""
         self._output_guess = guess.output_tokens
-        self._told: Units | None = None
         self._in_bytes = False
         self._ended = 0
         """Results that are whole in a stream."""
-
-    @property
-    def units(self) -> Units:
-        """What the provider said it used, else the guess."""
-        return self._guess if self._told is None else self._told
 
     def take(self, batch: Sequence[Event]) -> list[Event]:
         for event in batch:
@@ -119,7 +115,7 @@ class UnitMeter(Meter):
         self._output_guess = 0  # who answers whole and counts no tokens is not paid for them
         self._read(reply)
         if self._guess.images and bytes(reply.data)[:1] == b"[":
-            self._told = self._images(len(_list.decode(reply.data)), reply)
+            self.units = self._images(len(_list.decode(reply.data)), reply)
 
     def _read(self, reply: _Reply) -> None:
         """Read what a reply says that it used, in whichever unit."""
@@ -132,9 +128,9 @@ class UnitMeter(Meter):
             billed = _meta_of(reply.meta).billed_units
             searches = None if billed is None else _thousandths(billed.search_units)
             if searches is not None:
-                self._told = Units(queries=at_most(-(-searches // 1_000), PIECES_MAX))
+                self.units = Units(queries=at_most(-(-searches // 1_000), PIECES_MAX))
         if self._guess.images:
-            self._told = self._images(self._ended, reply)
+            self.units = self._images(self._ended, reply)
 
     def _images(self, count: int, reply: _Reply) -> Units:
         """Count images, of the kind that was asked for; where it was left to the provider, as it says."""
@@ -148,7 +144,7 @@ class UnitMeter(Meter):
     def _hear(self, seconds: Raw) -> None:
         heard = _thousandths(seconds)
         if heard is not None:
-            self._told = Units(audio_ms=at_most(heard))
+            self.units = Units(audio_ms=at_most(heard))
             if self.usage is None:
                 self.usage = TokenUsage()  # it counts in seconds
 

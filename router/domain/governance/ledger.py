@@ -12,7 +12,7 @@ from router.domain.settlement import Reservation, Settlement
 
 def hold(accounts: Accounts, reservation: Reservation, wall_ns: int) -> tuple[Crossed, ...] | Exhausted:
     """Hold what a call may use, or say which account has no room. An observed call is told so and holds it anyway."""
-    path = accounts.path(reservation.path)
+    path = accounts.path(reservation.path) if reservation.path else ()
     answer = accounts.reserve(reservation.id, path, reservation.amounts, wall_ns)
     if reservation.observed and isinstance(answer, Exhausted) and not answer.held:
         crossed = accounts.adopt(reservation.id, path, reservation.amounts, wall_ns)

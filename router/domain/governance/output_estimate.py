@@ -98,20 +98,17 @@ class OutputEstimates:
         """Remember what one reply took. A reply cut by us says nothing of its class: do not teach it."""
         if output > OUTPUT_TOKENS_MAX:
             output = OUTPUT_TOKENS_MAX
-        # That of any size comes last, so that no size which borrows from it outlives it.
-        self._add(of, output)
-        self._add((of[0], of[1], ANY_MAGNITUDE), output)
-
-    def _add(self, key: tuple[str, str, int], output: int) -> None:
         classes = self._classes
-        samples = classes.get(key)
-        if samples is None:
-            if len(classes) == CLASSES_MAX:
-                classes.popitem(last=False)
-            samples = classes[key] = _Samples()
-        else:
-            classes.move_to_end(key)
-        samples.add(output)
+        # That of any size comes last, so that no size which borrows from it outlives it.
+        for key in (of, (of[0], of[1], ANY_MAGNITUDE)):
+            samples = classes.get(key)
+            if samples is None:
+                if len(classes) == CLASSES_MAX:
+                    classes.popitem(last=False)
+                samples = classes[key] = _Samples()
+            else:
+                classes.move_to_end(key)
+            samples.add(output)
 
 
 def top_up(used: int, reserved: int, max_tokens: int) -> int:

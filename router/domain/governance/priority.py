@@ -32,23 +32,21 @@ class Classed(NamedTuple):
 def class_of_call(classes: Sequence[str], grant: Grant, *, asked: str | None, low: bool) -> Classed | Refusal:
     """`asked`: what the caller named. `low`: a budget on its path wants a lower class; one is as good as several."""
     lowest = len(classes) - 1
-    ranks = {name: rank for rank, name in enumerate(classes)}
-    rank = default = ranks.get(grant.default, lowest)
+    rank = default = classes.index(grant.default) if grant.default in classes else lowest
     if asked is not None:
-        named = ranks.get(asked)
-        first = min(default, ranks.get(grant.highest, lowest))
-        if named is None:
+        first = min(default, classes.index(grant.highest) if grant.highest in classes else lowest)
+        if asked not in classes:
             return Refusal(
                 fault=Fault.INVALID_REQUEST,
                 message=f"Header `{HEADER}` names no priority class. Use one of {', '.join(classes[first:])}.",
                 param=HEADER,
             )
-        if named < first:
+        rank = classes.index(asked)
+        if rank < first:
             return Refusal(
                 fault=Fault.PERMISSION_DENIED,
                 message=f"This key may not name so high a class. Use one of {', '.join(classes[first:])}.",
                 param=HEADER,
             )
-        rank = named
     lowered = low and rank < lowest
     return Classed(classes[rank + lowered], lowered)

@@ -110,7 +110,7 @@ def size_call(
     is taken to cost `assumed_price` under an account in USD, or is refused.
     """
     room_usd, room_tokens, _ = room
-    price = price_within(room, deployment, assumed_price)
+    price = deployment.price or price_within(room, assumed_price)
     if isinstance(price, Refusal):
         return price
     grammar, fields = request.grammar, request.fields
@@ -147,10 +147,10 @@ def size_call(
     )
 
 
-def price_within(room: Room, deployment: Deployment, assumed_price: PriceCard | None) -> PriceCard | Refusal | None:
-    """Return what a deployment costs; None where nobody knows and no account in USD asks."""
-    if deployment.price is not None or room.usd is None:
-        return deployment.price
+def price_within(room: Room, assumed_price: PriceCard | None) -> PriceCard | Refusal | None:
+    """Return what a deployment without a price costs; None where no account in USD asks."""
+    if room.usd is None:
+        return None
     if assumed_price is not None:
         return assumed_price
     return refuse_unpriced("The model has no price, and a budget in USD applies. Use a model that has one.")
@@ -170,8 +170,8 @@ def _maximum(
     if affordable is None and field is not None and field not in fields:
         said = None  # the deployment does not look where the caller said it, and nothing will be written
     own = deployment.max_output_tokens
-    if own is None:
-        own = _small_window(deployment)
+    if own is None and deployment.context_window is not None:
+        own = _small_window(deployment.context_window)
     if request.limit_is_ours:
         own, said = said, None
     per_choice = said or own or OUTPUT_TOKENS_UNSAID
@@ -193,13 +193,12 @@ def _maximum(
     return most, (field or _field_of(grammar, fields), per_choice) if write else None
 
 
-def _small_window(deployment: Deployment) -> int | None:
+def _small_window(window: int) -> int | None:
     """Return the context window as the bound of a reply, which lies in it, if it is no larger than our own bound.
 
     Upstreams that hold the maximum against the window refuse one that is as large as it, so none is written then.
     """
-    window = deployment.context_window
-    return window if window is not None and window <= OUTPUT_TOKENS_UNSAID else None
+    return window if window <= OUTPUT_TOKENS_UNSAID else None
 
 
 def _low_funds(room: Room, ceiling: Ceiling, input_tokens: int, estimate: int) -> bool:
@@ -214,7 +213,10 @@ def _elsewhere(grammar: Grammar, fields: Mapping[str, Raw], field: str) -> bool:
 
 
 def _field_of(grammar: Grammar, fields: Mapping[str, Raw]) -> str:
-    return next((name for name in grammar.max_tokens if name in fields), grammar.max_tokens[0])
+    for name in grammar.max_tokens:
+        if name in fields:
+            return name
+    return grammar.max_tokens[0]
 
 
 def unbounded(by: Unbounded) -> Refusal:

@@ -42,7 +42,7 @@ def size_metered(
     assumed_price: PriceCard | None = None,
 ) -> Sized | Refusal:
     """Size one attempt, as `size_call` does for what is paid for by tokens alone."""
-    price = price_within(room, deployment, assumed_price)
+    price = deployment.price or price_within(room, assumed_price)
     if isinstance(price, Refusal):
         return price
     units = units_max(request)

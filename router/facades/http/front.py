@@ -150,7 +150,7 @@ class Front:
             principal=principal,
             metadata=metadata,
             request_id=request_id,
-            route=voice.dialect.value,
+            route=voice.grammar.dialect.value,
             arrived=arrived,
             passed_headers=()
             if prefix is None

@@ -168,7 +168,9 @@ class FrontProtocol(HttpToolsProtocol):
                 raise RequestStopped  # its offer is not a header that can be left out
             self._declined = True
             return
-        if self.url in self._hot_targets and self._may_come_whole():
+        before: RequestResponseCycle | None = self.cycle
+        may_come_whole = not self.expect_100_continue and (before is None or before.response_complete)
+        if self.url in self._hot_targets and may_come_whole and self.parser.get_method() == b"POST":
             self._deferred = True
             self._head, self.headers = self.headers, []
             self._parts = []
@@ -178,14 +180,6 @@ class FrontProtocol(HttpToolsProtocol):
             # Trailers are read after this: they are no headers of this request.
             self.headers = []
         self._in_lines = False
-
-    def _may_come_whole(self) -> bool:
-        before: RequestResponseCycle | None = self.cycle
-        return (
-            not self.expect_100_continue
-            and (before is None or before.response_complete)
-            and self.parser.get_method() == b"POST"
-        )
 
     def _begin_scope(self, headers: list[tuple[bytes, bytes]]) -> None:
         url, expect_100_continue = self.url, self.expect_100_continue

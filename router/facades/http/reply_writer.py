@@ -129,7 +129,8 @@ def _id_headers(voice: Voice, request_id: str) -> Headers:
 
 def _call_headers(call: Call, voice: Voice, upstream_headers: Pairs) -> Headers:
     """Say what serves, after how many attempts, and the cost where it is already known."""
-    deployment = call.attempts[-1].deployment
+    attempt = call.attempts[-1]
+    deployment = attempt.deployment
     headers: Headers = [
         *_id_headers(voice, call.request_id),
         (b"x-checkrein-call", format_call_id(call.id).encode()),
@@ -140,21 +141,17 @@ def _call_headers(call: Call, voice: Voice, upstream_headers: Pairs) -> Headers:
         headers.append((b"x-checkrein-cost-usd", format_usd(call.settlement.cost_nano_usd).encode()))
     own = _limit_headers(call)
     headers += own
-    headers += [
-        field
-        for field in upstream_headers
-        if field[0].startswith(_FORWARDED_PREFIXES) and not (own and field[0].startswith(b"x-ratelimit-"))
-    ]
+    for field in upstream_headers:
+        if field[0].startswith(_FORWARDED_PREFIXES) and not (own and field[0].startswith(b"x-ratelimit-")):
+            headers.append(field)
     if call.plan is not None and deployment.model != call.plan.asked.name:
         other = substituted_by(call.plan, deployment)
         headers += () if other is None else _substituted_header(other)
-    flight = call.attempts[-1].flight
-    says = None if flight is None else flight.meter.served_model
+    says = None if attempt.flight is None else attempt.flight.meter.served_model
     asked = deployment.upstream_model
     mismatched = None if says is None or says == asked or is_same_model(asked, says) else says
-    dropped = call.attempts[-1].dropped
-    if dropped:
-        headers.append((_DROPPED, b",".join([_visible(name) for name in dropped])))
+    if attempt.dropped:
+        headers.append((_DROPPED, b",".join([_visible(name) for name in attempt.dropped])))
     lowered = call.priority is not None and call.priority.lowered
     if call.would_refuse or mismatched is not None or lowered:
         headers.append(_notice(call, mismatched))

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from router.domain.dialects.dialect import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, Dialect, Grammar
+from router.domain.dialects.dialect import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, Grammar
 from router.domain.dialects.metered import METERED
 from router.domain.faults import Refusal
 from router.facades.http.errors import error_body
@@ -39,10 +39,6 @@ class Voice(NamedTuple):
     """How headers begin that are part of a request in this dialect."""
     request_id_header: bytes | None = None
     """A second name under which its SDKs look for the request id."""
-
-    @property
-    def dialect(self) -> Dialect:
-        return self.grammar.dialect
 
 
 def _openai_error(refusal: Refusal, _request_id: str) -> bytes:

@@ -124,11 +124,11 @@ class MessagesMeter(Meter):
 
     def _complete(self, raw: bytes) -> None:
         reply = read(_whole, raw)
-        if something(reply.error):
+        if reply.error is not ABSENT and something(reply.error):
             self.failure = failure_of(reply.error)
             return
         self.served_model = read_text(reply.model)
-        self.usage = read_usage(reply.usage) if something(reply.usage) else None
+        self.usage = None if reply.usage is ABSENT else read_usage(reply.usage)
         if self.usage is None:
             self.counted_tokens = estimate_tokens(len(reply.content))
 

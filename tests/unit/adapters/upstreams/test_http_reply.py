@@ -138,8 +138,17 @@ async def test_content_that_mentions_an_error_is_not_one() -> None:
     assert [Event(EventKind.CHUNK, raw)] == await live(PlayedReply(raw, b"")).read()
 
 
-async def test_the_headers_are_the_upstreams() -> None:
-    assert ((b"content-type", b"text/event-stream"),) == live(PlayedReply(content_type=b"text/event-stream")).headers
+async def test_the_headers_are_the_upstreams_once_something_was_read_or_failed() -> None:
+    cut = TransportFailed(FailureKind.CUT, "closed the connection")
+    good = live(PlayedReply(b"data: {}\n\n", b"", content_type=b"text/event-stream"))
+    broken = live(PlayedReply(cut, content_type=b"text/event-stream"))
+    cut_off = live(PlayedReply(b"", content_type=b"text/event-stream"))
+
+    assert () == good.headers == broken.headers
+    await good.read()
+    await failed(broken)
+    cut_off.abort()
+    assert [((b"content-type", b"text/event-stream"),)] * 3 == [one.headers for one in (good, broken, cut_off)]
 
 
 async def test_a_reply_that_is_complete_does_not_expire_while_its_reader_is_late() -> None:

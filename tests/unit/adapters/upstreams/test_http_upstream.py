@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 
@@ -11,7 +12,7 @@ from router.domain.dialects.dialect import Dialect
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.ids import DeploymentId, ProviderId
 from router.domain.secret import Secret
-from router.domain.stream import ReplyMode
+from router.domain.stream import Event, EventKind, ReplyMode
 from router.ports.transport import HttpReply, HttpRequest, TransportFailed
 from router.ports.upstream import UpstreamFailed, UpstreamRequest
 from tests.support.fakes import FakeClock, snapshot
@@ -149,6 +150,47 @@ def test_a_route_of_its_own_is_asked_there_for_whatever_it_answers(content_type:
     assert (1, 1) == (head.count(b"content-type: " + sent + b"\r\n"), head.count(b"content-type"))
     assert b"\r\naccept: */*\r\n" in head
     assert b"\r\nauthorization: Bearer k\r\n" in head
+
+
+class SpeakingTransport(RefusingTransport):
+    """Answers with sound."""
+
+    async def send(self, request: HttpRequest) -> HttpReply:
+        return Sound()
+
+
+class Sound:
+    """An `HttpReply` that is whole."""
+
+    status = 200
+    headers = ((b"content-type", b"audio/mpeg"),)
+    complete = True
+
+    async def read(self) -> bytes:
+        return b"ID3"
+
+    async def each(self, take: Callable[[bytes], bool]) -> None:
+        raise NotImplementedError
+
+    def nudge(self) -> None:
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        pass
+
+
+async def test_on_a_route_of_its_own_sound_is_a_good_reply() -> None:
+    request = UpstreamRequest(
+        deployment=Deployment(id=DeploymentId("d"), provider=ProviderId("up"), upstream_model="m"),
+        dialect=Dialect.AUDIO,
+        route="/audio/speech",
+        body=b"{}",
+        mode=ReplyMode.UNARY,
+    )
+    reply = await HttpUpstream(provider(), SpeakingTransport(), FakeClock()).open(request)
+
+    assert [Event(EventKind.BYTES, b"ID3")] == await reply.read()
+    reply.abort()
 
 
 def anthropic(*headers: tuple[bytes, bytes]) -> bytes:

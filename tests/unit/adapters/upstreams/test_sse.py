@@ -176,3 +176,47 @@ def test_a_response_ends_with_its_last_event(name: str) -> None:
     raw = f'event: {name}\ndata: {{"type":"{name}"}}\n\n'.encode()
 
     assert [chunk(raw), END_EVENT] == SseSplitter(named_events=True).feed(raw)
+
+
+NAME_LINES = [
+    "e",
+    "e:f",
+    " e",
+    "",
+    "message_stop",
+    "response.completed",
+    "e\nevent: f",
+    "e\nid: 7",
+    "e\ndata: {}",
+    "e\n: c",
+]
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("name", NAME_LINES)
+def test_an_event_that_has_our_form_is_what_it_would_be_made_from_any_other(name: str, named: bool) -> None:
+    ours = f'event: {name}\ndata: {{"a":1}}\n\n'.encode()
+    other = f'event: {name}\nretry: 1\ndata:{{"a":1}}\n\n'.encode()
+    splitter, alone = SseSplitter(named_events=named), SseSplitter(named_events=named)
+    alone.feed(b"data: {}\n\n")
+
+    expected = SseSplitter(named_events=named).feed(other)
+
+    assert expected == splitter.feed(ours) == alone.feed(ours)
+
+
+def test_a_named_event_in_our_form_is_not_even_copied() -> None:
+    splitter = SseSplitter(named_events=True)
+    raw = b"event: e\ndata: {}\n\n"
+    splitter.feed(raw)
+
+    assert splitter.feed(raw)[0].raw is raw
+
+
+def test_a_named_event_that_is_too_long_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "EVENT_BYTES_MAX", 20)
+    splitter = SseSplitter(named_events=True)
+    splitter.feed(b"event: e\ndata: {}\n\n")
+
+    with pytest.raises(Malformed):
+        splitter.feed(b"event: e\ndata: {   }\n\n")

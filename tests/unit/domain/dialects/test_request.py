@@ -75,6 +75,14 @@ def test_usage_that_the_caller_did_not_ask_for_is_not_wanted(options: str) -> No
     assert not read(f'{{"model":"a","messages":[],"stream":true,"stream_options":{options}}}').wants_usage
 
 
+def test_who_says_nothing_of_usage_wants_it_only_where_the_dialect_always_tells() -> None:
+    messages = read_request(MESSAGES, b'{"model":"a","max_tokens":1,"messages":[],"stream":true}')
+
+    assert not read('{"model":"a","messages":[],"stream":true}').wants_usage
+    assert isinstance(messages, Request)
+    assert messages.wants_usage
+
+
 def test_a_caller_who_asks_for_usage_gets_its_own_options_through_untouched() -> None:
     body = '{"model":"up","messages":[],"stream":true,"stream_options":{ "include_usage":true }}'
     request = read(body)
