@@ -6,8 +6,10 @@ Importing this module imports litellm; only `litellm_library` does, in a thread.
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import copy
 from importlib import import_module
+from types import ModuleType
 from typing import Final, cast
 
 _ENVIRONMENT: Final = {
@@ -48,6 +50,7 @@ _HANDLERS: Final = (
     "litellm.llms.bedrock.chat.converse_handler",
     "litellm.llms.custom_httpx.llm_http_handler",
     "litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini",
+    "litellm.llms.vertex_ai.context_caching.vertex_ai_context_caching",
     "openai.resources",
 )
 """What it would import at a first call, on the event loop: 0.4 s for the last alone, which Azure needs."""
@@ -78,6 +81,11 @@ def _rehearse() -> None:
             pass
 
 
+def _set(module: ModuleType, values: Mapping[str, object]) -> None:
+    for name, value in values.items():
+        setattr(module, name, copy(value) if isinstance(value, list) else value)
+
+
 def set_up_litellm() -> Litellm:
     """Hand out what we use of it."""
     module = import_module("litellm")
@@ -91,9 +99,9 @@ def set_up_litellm() -> Litellm:
         "module_level_aclient": client,
         "aclient_session": httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False),
     }
-    for name, value in {**_FLAGS, **clients}.items():
-        setattr(module, name, value)
+    _set(module, {**_FLAGS, **clients})
     _rehearse()
+    _set(module, _FLAGS)  # some of what it has imported now wants to be called back
     return Litellm(
         acompletion=cast(Acompletion, litellm.acompletion),
         supported=cast(Callable[[str], list[str] | None], litellm.get_supported_openai_params),

@@ -23,6 +23,21 @@ async def test_litellm_keeps_to_itself() -> None:
     assert logging.CRITICAL == logging.getLogger("LiteLLM").level
 
 
+async def test_what_litellm_hooks_up_while_it_is_imported_is_taken_off_again() -> None:
+    """One of its modules makes itself a cache, and asks to be told of every call."""
+    await real().get()
+    import litellm
+    from litellm.caching.caching import Cache
+
+    from router.adapters.upstreams import litellm_setup
+
+    Cache()
+    assert "cache" in litellm.input_callback
+    litellm_setup.set_up_litellm()
+
+    assert [] == [*litellm.input_callback, *litellm.success_callback]
+
+
 async def test_whatever_the_provider_its_client_is_ours() -> None:
     await real().get()
     import litellm
