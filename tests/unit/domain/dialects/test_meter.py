@@ -26,6 +26,22 @@ def test_an_error_that_is_no_object_is_still_one() -> None:
     assert FailureKind.ERROR_EVENT is failure_of(Raw(b'"busy"')).kind
 
 
+@pytest.mark.parametrize("dialect", Dialect)
+@pytest.mark.parametrize("kind", [EventKind.CHUNK, EventKind.COMPLETE])
+@pytest.mark.parametrize("member", [b'"model":"\xff"', b'"id":"\xff"', b'"type":"\xff"', b'"error":{"type":"\xff"}'])
+def test_bytes_that_are_no_text_never_stop_a_meter(dialect: Dialect, kind: EventKind, member: bytes) -> None:
+    written = b"{%b}" if kind is EventKind.COMPLETE else b"data: {%b}\n\n"
+
+    meter = METERS[dialect](wants_usage=True)
+    meter.take([Event(kind, written % member)])
+
+    assert meter.served_model is None
+
+
+def test_an_error_in_bytes_that_are_no_text_is_still_one() -> None:
+    assert FailureKind.ERROR_EVENT is failure_of(Raw(b'{"type":"\xff"}')).kind
+
+
 THOUGHT = {"type": "thinking", "thinking": "t", "signature": "s"}
 SIGNED = [
     (Dialect.CHAT, {"choices": [{"delta": {"thinking_blocks": [THOUGHT]}}]}),

@@ -267,7 +267,8 @@ def test_a_failure_without_a_reason_is_still_one() -> None:
 
 
 def test_comments_pass_and_what_is_of_no_use_says_nothing() -> None:
-    odd = [Event(EventKind.CHUNK, raw) for raw in (b"data: {oops\n\n", b'data: {"a":1}\n\n', b"data: [DONE]\n\n")]
+    raws_ = (b"data: {oops\n\n", b'data: {"a":1}\n\n', b'data: {"type":"\xff"}\n\n', b"data: [DONE]\n\n")
+    odd = [Event(EventKind.CHUNK, raw) for raw in raws_]
     hosted = [
         response_event("response.web_search_call.searching", output_index=0),
         added({"type": "web_search_call", "id": "ws"}),
