@@ -58,9 +58,9 @@ class LitellmLibrary:
     async def get(self) -> Litellm:
         """Wait for the import, and begin it if nothing else did. Raises `LitellmMissing`."""
         loaded = self._begin()
-        if loaded.done():
-            return loaded.result()
-        return await asyncio.shield(asyncio.wrap_future(loaded))
+        if not loaded.done():
+            await asyncio.wait([asyncio.wrap_future(loaded)])
+        return loaded.result()
 
     def _begin(self) -> "Future[Litellm]":
         if self._loaded is None:
@@ -72,7 +72,7 @@ class LitellmLibrary:
     def _run(self, loaded: "Future[Litellm]") -> None:
         try:
             loaded.set_result(self._load())
-        except BaseException as exc:  # so is a panic of a library in Rust, and who waits must be told
+        except Exception as exc:
             words = f"cannot be asked, as litellm does not load ({type(exc).__name__}): install checkrein again"
             loaded.set_exception(LitellmMissing(words))
 
