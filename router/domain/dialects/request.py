@@ -46,10 +46,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 def read_request(grammar: Grammar, body: bytes | bytearray) -> Request | Refusal:
     """Read a body. Of a top-level member that comes twice the last one counts, and only it is sent on."""
     try:
+        if not body.isascii():  # the decoder skips what it leaves as bytes, and each later reader would stumble over it
+            body.decode()
         fields = _fields.decode(body)
     except msgspec.ValidationError:
         return _invalid(f"The body must be a JSON object. Send an object with `model` and `{grammar.content}`.")
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
         return _invalid(f"The body is not valid JSON ({_reason(exc)}). Send RFC 8259 JSON.")
     return request_of(grammar, fields, size=len(body))
 
@@ -143,6 +145,8 @@ def _reason(exc: Exception) -> str:
     """Say what is wrong with a text without quoting it: decoder messages carry a position, never content."""
     if isinstance(exc, RecursionError):
         return "it is nested too deeply"
+    if isinstance(exc, UnicodeDecodeError):
+        return "it is not UTF-8"
     return str(exc).removeprefix("JSON is malformed: ").replace("Input data", "a string or the text")
 
 
