@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from router.domain.dialects.raw_json import UNREADABLE
 from router.domain.ids import ProviderId
 
 SIGNATURES_MAX: Final = 65_536
@@ -95,6 +96,6 @@ def _digest(value: bytes) -> int:
     if b"\\" in value:  # who sends it back may write it with other escapes
         try:
             return hash(_text.decode(b'"%b"' % value).encode("utf-8", "surrogatepass"))
-        except msgspec.DecodeError:
+        except UNREADABLE:
             pass
     return hash(value)

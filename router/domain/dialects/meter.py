@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from router.domain.dialects.raw_json import ABSENT
+from router.domain.dialects.raw_json import ABSENT, UNREADABLE
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.stream import Event, EventKind
 from router.domain.units import Units
@@ -101,7 +101,7 @@ class Meter(ABC):
                     seen = self._chunk(event.raw)
                 except msgspec.ValidationError:
                     seen = self.started = True  # JSON of a shape we do not know: not ours to judge
-                except (msgspec.DecodeError, RecursionError):
+                except UNREADABLE:
                     self.malformed += 1
                     seen = False
                 if seen and within:
@@ -111,7 +111,7 @@ class Meter(ABC):
             elif event.kind is EventKind.COMPLETE:
                 try:
                     self._complete(event.raw)
-                except (msgspec.DecodeError, RecursionError):
+                except UNREADABLE:
                     self.failure = _NOT_JSON
                 if self.failure is None:
                     self.started = self._finishes = True
@@ -134,11 +134,11 @@ class Meter(ABC):
 
     @abstractmethod
     def _chunk(self, raw: bytes) -> bool:
-        """Read one event of a stream; tell whether the caller may see it. Raises `msgspec.DecodeError`."""
+        """Read one event of a stream; tell whether the caller may see it. Raises `UNREADABLE`."""
 
     @abstractmethod
     def _complete(self, raw: bytes) -> None:
-        """Read a unary reply. Raises `msgspec.DecodeError`."""
+        """Read a unary reply. Raises `UNREADABLE`."""
 
     def _allowed(self) -> bool:
         """Ask for a higher maximum; tell whether what has come is within it."""
@@ -154,7 +154,7 @@ def something(raw: Raw) -> bool:
 def read_text(raw: Raw) -> str | None:
     try:
         return _text.decode(raw)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 
@@ -165,7 +165,7 @@ def failure_of(error: Raw) -> Failure:
     """
     try:
         said = _error.decode(error)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         said = _ErrorBody()
     code = said.code
     return Failure(

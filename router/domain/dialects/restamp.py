@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from router.domain.dialects.dialect import Dialect
+from router.domain.dialects.raw_json import UNREADABLE
 from router.domain.stream import Event, EventKind
 
 _fields: Final = msgspec.json.Decoder(dict[str, Raw])
@@ -32,7 +33,7 @@ def restamp(dialect: Dialect, event: Event, model: str) -> Event:
         if within not in fields:
             return event
         fields[within] = Raw(_restamped(bytes(fields[within]), model))
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return event
     return Event(event.kind, head + data + b" " + _encode(fields) + b"\n\n")
 
@@ -40,7 +41,7 @@ def restamp(dialect: Dialect, event: Event, model: str) -> Event:
 def _restamped(raw: bytes, model: str) -> bytes:
     try:
         fields = _fields.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return raw
     if "model" not in fields:
         return raw

@@ -26,7 +26,7 @@ def payload_of(raw: bytes) -> bytes | memoryview:
 
 
 def read(decoder: "msgspec.json.Decoder[Shape]", payload: bytes | memoryview) -> Shape:
-    """Decode an event or a reply. Raises `msgspec.DecodeError`."""
+    """Decode an event or a reply. Raises `UNREADABLE`."""
     try:
         return decoder.decode(payload)
     except msgspec.ValidationError:

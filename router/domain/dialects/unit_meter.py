@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from router.domain.dialects.meter import Meter, failure_of, read_text, something
 from router.domain.dialects.metered import Guess
-from router.domain.dialects.raw_json import ABSENT
+from router.domain.dialects.raw_json import ABSENT, UNREADABLE
 from router.domain.dialects.sse_payload import payload_of, read
 from router.domain.stream import Event, EventKind
 from router.domain.units import NO_UNITS, PIECES_MAX, UNITS_MAX, Units, at_most
@@ -167,14 +167,14 @@ def _sum(one: TokenUsage, other: TokenUsage) -> TokenUsage:
 def _usage_of(raw: Raw) -> _Usage:
     try:
         return _usage.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return _Usage()
 
 
 def _meta_of(raw: Raw) -> _Meta:
     try:
         return _meta.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return _Meta()
 
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw
 
 from router.domain.dialects.meter import Meter, failure_of, read_text, something
-from router.domain.dialects.raw_json import ABSENT
+from router.domain.dialects.raw_json import ABSENT, UNREADABLE
 from router.domain.dialects.sse_payload import payload_of, read
 from router.domain.stream import Event, EventKind
 from router.domain.usage import estimate_tokens, read_usage
@@ -114,7 +114,7 @@ def _text_size(raw: bytes) -> int:
     """Count the bytes that a unary reply says, in all its choices."""
     try:
         choices = read(_reply, raw).choices or ()
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return 0
     return sum(len(bytes(choice.message.content if choice.message else choice.text)) for choice in choices)
 

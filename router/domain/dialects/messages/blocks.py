@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from router.domain.dialects.raw_json import NO_TEXT, encode, joined, unquoted_object
+from router.domain.dialects.raw_json import NO_TEXT, UNREADABLE, encode, joined, unquoted_object
 
 _text: Final = msgspec.json.Decoder(str)
 
@@ -212,6 +212,6 @@ def _is_over(block: _Block) -> bool:
         return False
     try:
         text = _text.decode(joined(block.pieces))
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return False
     return unquoted_object(text) is not None

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from router.domain.dialects.raw_json import UNREADABLE
 from router.domain.usage import TokenUsage
 
 _TO_CHAT: Final = {
@@ -71,7 +72,7 @@ class MessagesUsage:
         """Read one `usage` object; what it does not say is as it was, what cannot be read says nothing."""
         try:
             said = _usage.decode(raw)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return
         before = self._said
         self.known = True

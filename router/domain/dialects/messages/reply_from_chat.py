@@ -262,7 +262,7 @@ def _event(name: bytes, members: bytes) -> Event:
 def _error_of(raw: Raw) -> bytes:
     try:
         error = _error.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         error = _Error()
     kind = error.type if error.type in _ERROR_TYPES else "api_error"
     return encode({"type": kind, "message": error.message or "The provider reported an error."})

@@ -296,6 +296,6 @@ def _says(raw: Raw) -> bool:
 def _error_of(raw: Raw) -> bytes:
     try:
         error = _error.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         error = _Error()
     return encode({"error": {"message": error.message, "type": error.type, "param": None, "code": None}})

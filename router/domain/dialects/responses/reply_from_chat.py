@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from router.domain.dialects.raw_json import ABSENT, quoted
+from router.domain.dialects.raw_json import ABSENT, UNREADABLE, quoted
 from router.domain.dialects.responses.events import (
     Script,
     between,
@@ -171,7 +171,7 @@ class ChatToResponses:
     def _chunk(self, raw: bytes) -> None:
         try:
             chunk = read(_reply, payload_of(raw))
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return  # the meter has counted it, and there is nothing in it that could be said
         self._note(chunk)
         self._start()
@@ -329,5 +329,5 @@ def _texts(content: Raw) -> list[tuple[PartKind, bytes]]:
 def _read_pieces(raw: Raw) -> list[_Piece]:
     try:
         return _pieces.decode(raw)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return []

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from router.domain.dialects.raw_json import ABSENT
+from router.domain.dialects.raw_json import ABSENT, UNREADABLE
 from router.domain.dialects.responses.events import (
     between,
     body,
@@ -134,7 +134,7 @@ class ResponsesToChat:
     def _take(self, raw: bytes) -> None:
         try:
             event = read(_event, payload_of(raw))
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return
         kind = event.type
         if kind == "response.output_text.delta":
