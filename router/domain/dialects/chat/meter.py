@@ -53,7 +53,6 @@ class _Whole(msgspec.Struct, gc=False):
 _reply: Final = msgspec.json.Decoder(_Reply)
 _whole: Final = msgspec.json.Decoder(_Whole)
 _DATA: Final = len(b"data:")
-_NO_TEXT: Final = (b"", b"null", b'""', b"[]", b"{}")
 
 
 class ChatMeter(Meter):
@@ -116,7 +115,13 @@ def _text_size(raw: bytes) -> int:
         choices = read(_reply, raw).choices or ()
     except UNREADABLE:
         return 0
-    return sum(len(bytes(choice.message.content if choice.message else choice.text)) for choice in choices)
+    return sum(_size_of(choice.message) if choice.message else len(choice.text) for choice in choices)
+
+
+def _size_of(said: _Delta) -> int:
+    thought = said.reasoning_content if something(said.reasoning_content) else said.reasoning  # some write both
+    members = (said.content, thought, said.refusal, said.tool_calls, said.function_call)
+    return sum(len(member) for member in members if something(member))
 
 
 def _may_be_signed(delta: _Delta) -> bool:
@@ -134,7 +139,7 @@ def _says_something(choice: _Choice) -> bool:
     if delta is None:
         return something(choice.text)
     return (
-        bytes(delta.content) not in _NO_TEXT
+        something(delta.content)
         or something(delta.tool_calls)
         or something(delta.reasoning_content)
         or something(delta.reasoning)

@@ -179,6 +179,23 @@ def test_a_unary_reply_without_usage_is_estimated_from_its_text() -> None:
 
 
 @pytest.mark.parametrize(
+    "member",
+    [
+        '"tool_calls":["' + "x" * 36 + '"]',
+        '"function_call":{"name":"' + "x" * 29 + '"}',
+        '"reasoning":"' + "x" * 38 + '"',
+        '"reasoning_content":"' + "x" * 38 + '","reasoning":"' + "x" * 38 + '"',
+        '"refusal":"' + "x" * 38 + '"',
+    ],
+)
+def test_whatever_a_unary_reply_says_is_estimated_and_once(member: str) -> None:
+    meter = ChatMeter(wants_usage=False)
+    meter.take([complete('{"choices":[{"index":0,"message":{"content":null,' + member + "}}]}")])
+
+    assert 10 == meter.measured(4).output
+
+
+@pytest.mark.parametrize(
     ("body", "kind"), [("<html>", FailureKind.MALFORMED), ('{"error":{"message":"no"}}', FailureKind.ERROR_EVENT)]
 )
 def test_a_unary_reply_that_is_no_reply_is_a_failure(body: str, kind: FailureKind) -> None:
