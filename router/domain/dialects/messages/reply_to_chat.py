@@ -18,8 +18,6 @@ from router.domain.dialects.sse_payload import payload_of, read, read_reply
 from router.domain.stream import KEEP_ALIVE, Event, EventKind
 
 _NO_INPUT: Final = Raw(b"{}")
-_MALFORMED: Final = Event(EventKind.CHUNK, b"data: not an event of Messages\n\n")
-"""Whoever meters the reply counts it, and shows it to nobody."""
 
 
 class _Block(msgspec.Struct, gc=False):
@@ -112,6 +110,10 @@ class MessagesToChat:
         self._usage = MessagesUsage()
 
     def take(self, batch: Sequence[Event]) -> list[Event]:
+        """Return what a batch is in Chat Completions.
+
+        Raises `ValueError` if a unary reply is no message, or a call's arguments are not UTF-8.
+        """
         said: list[Event] = []
         for event in batch:
             if event.kind is EventKind.CHUNK:
@@ -127,9 +129,10 @@ class MessagesToChat:
 
     def _chunk(self, raw: bytes, said: list[Event]) -> None:
         try:
-            self._event(read(_event, payload_of(raw)), said)
+            event = read(_event, payload_of(raw))
         except UNREADABLE:
-            said.append(_MALFORMED)
+            return  # the meter has counted it, or knows no more of it than that it is JSON
+        self._event(event, said)
 
     def _event(self, event: _StreamEvent, said: list[Event]) -> None:
         kind = event.type
