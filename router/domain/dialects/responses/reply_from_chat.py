@@ -19,7 +19,6 @@ from router.domain.dialects.responses.events import (
     between,
     body,
     body_of_text,
-    encode,
     usage_for_responses,
 )
 from router.domain.dialects.responses.output import (
@@ -151,21 +150,6 @@ class ChatToResponses:
                 if event.kind is EventKind.END and self._finish:
                     self._end()
                 self._script.hand_on(event)
-        return self._script.taken()
-
-    def failed(self, *, code: str, message: str) -> list[Event]:
-        """Return the last event of a stream that broke, for whoever knows why: `server_error` or another code."""
-        self._start()
-        error = encode({"code": code, "message": message})
-        response = self._snapshot.write(
-            status=b"failed",
-            model=self._model,
-            service_tier=self._tier,
-            output=list(self._done.values()),
-            usage=usage_for_responses(self._usage),
-            error=error,
-        )
-        self._script.say(b"response.failed", b'"response":' + response)
         return self._script.taken()
 
     def _chunk(self, raw: bytes) -> None:

@@ -50,12 +50,11 @@ class Snapshot:
         output: Sequence[bytes] = (),
         usage: bytes = b"null",
         incomplete: bytes = b"null",
-        error: bytes = b"null",
     ) -> bytes:
         return (
-            b'{%b,"status":"%b","background":false,"error":%b,"incomplete_details":%b,"model":%b,"output":[%b],'
+            b'{%b,"status":"%b","background":false,"error":null,"incomplete_details":%b,"model":%b,"output":[%b],'
             b'"previous_response_id":null,"service_tier":%b,"store":false,%b,"usage":%b}'
-        ) % (self._head, status, error, incomplete, model, b",".join(output), service_tier, self._repeated, usage)
+        ) % (self._head, status, incomplete, model, b",".join(output), service_tier, self._repeated, usage)
 
 
 def _said(request: Mapping[str, Raw], name: str, default: bytes) -> bytes:

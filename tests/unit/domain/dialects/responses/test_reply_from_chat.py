@@ -224,21 +224,6 @@ def test_an_empty_finish_is_none() -> None:
     )
 
 
-def test_whoever_knows_why_a_stream_broke_can_say_so() -> None:
-    one = translator()
-    events = one.take([chat_chunk({"reasoning_content": "h"}), chat_chunk({"content": "a"})])
-    response = response_of(events + one.failed(code="server_error", message='it "broke"'))
-
-    assert "failed" == response.status
-    assert response.error is not None
-    assert ("server_error", 'it "broke"') == (response.error.code, response.error.message)
-    assert ["reasoning"] == [item.type for item in response.output]
-
-
-def test_a_stream_may_fail_before_it_began() -> None:
-    assert "failed" == response_of(translator().failed(code="server_error", message="x")).status
-
-
 def test_comments_pass_and_what_is_no_chunk_says_nothing() -> None:
     odd = Event(EventKind.CHUNK, b"data: {oops\n\n")
     foreign = Event(EventKind.CHUNK, b'data: {"choices":7}\n\n')

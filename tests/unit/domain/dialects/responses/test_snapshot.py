@@ -67,11 +67,10 @@ def test_how_it_ended_is_said() -> None:
             output=[b'{"a":1}', b'{"b":2}'],
             usage=b'{"c":3}',
             incomplete=b'{"reason":"content_filter"}',
-            error=b'{"d":4}',
         )
     )
 
     assert 'r"' == said["id"]
-    assert ("flex", [{"a": 1}, {"b": 2}], {"c": 3}, {"reason": "content_filter"}, {"d": 4}) == tuple(
+    assert ("flex", [{"a": 1}, {"b": 2}], {"c": 3}, {"reason": "content_filter"}, None) == tuple(
         said[name] for name in ("service_tier", "output", "usage", "incomplete_details", "error")
     )
