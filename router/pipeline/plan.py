@@ -27,6 +27,7 @@ from router.domain.planning.prefix import Chain, Prefixes, chain_of
 from router.domain.planning.ranking import Ask, Known, figure, rank
 from router.domain.planning.stored import Basis, who_stores
 from router.domain.planning.substitution import Circumstances, Reason, may_change, stand_in
+from router.domain.settlement import tag_values
 from router.domain.usage import estimate_tokens
 from router.pipeline.admit import Gate
 from router.pipeline.call import Call
@@ -326,7 +327,7 @@ class Planner:
             budget_used_pct=max(used_pcts, default=0),
             budget_low=any(ThresholdAction.SUBSTITUTE in one.actions for one in standings),
             priority="" if call.priority is None else call.priority.name,
-            tags=frozenset(tag.strip() for tag in (call.labels.tags or "").split(",")),
+            tags=frozenset(tag_values(call.labels.tags)),
             down=all(self._is_down(one.target, now) for one in model.deployments),
             late=bool(p95s) and left_ns < min(p95s),
         )
