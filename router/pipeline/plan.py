@@ -16,7 +16,7 @@ from router.domain.dispatch.retry import RetryBudget
 from router.domain.faults import Fault, Refusal
 from router.domain.governance.budget import ThresholdAction
 from router.domain.ids import ModelName, ProviderId, TargetId
-from router.domain.planning.adaptive import AdaptiveLimit, Felt
+from router.domain.planning.adaptive import AdaptiveLimit, Felt, own_limit_of
 from router.domain.planning.affinity import Affinities, Conversation, conversation_of
 from router.domain.planning.directives import FIELDS, NO_DIRECTIVES, Directives, read_directives
 from router.domain.planning.eligibility import DropReason, Sifted, free_at, set_back, sift
@@ -186,7 +186,7 @@ class Planner:
     def _adaptive_limit(self, deployment: Deployment) -> AdaptiveLimit:
         limit = self._limits.get(deployment.target)
         if limit is None:
-            limit = self._limits[deployment.target] = AdaptiveLimit()
+            limit = self._limits[deployment.target] = AdaptiveLimit(own_limit_of(deployment))
         return limit
 
     def sent(self, call: Call, deployment: Deployment, now: int) -> int:
@@ -215,9 +215,11 @@ class Planner:
         """Forget what is known of deployments that a reload removed."""
         self._revision = snapshot.revision
         self._watched = watched(snapshot.models.values())
-        targets = frozenset(one.target for model in snapshot.models.values() for one in model.deployments)
+        targets = {one.target: one for model in snapshot.models.values() for one in model.deployments}
         self.loads.keep(targets)
         self._limits = {target: limit for target, limit in self._limits.items() if target in targets}
+        for target, limit in self._limits.items():
+            limit.keep_to(own_limit_of(targets[target]))
         self._prefixes.keep(targets)
         self._affinities.keep(targets)
 

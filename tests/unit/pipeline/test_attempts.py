@@ -264,3 +264,22 @@ async def test_a_refusal_of_too_many_calls_is_felt() -> None:
     await served(rig)
 
     assert limit.limit < before
+
+
+async def test_a_limit_that_is_found_out_begins_at_the_operators_own_and_follows_it() -> None:
+    rig = Rig(routed(place("first", adaptive=True, concurrency_limits=(places(10),)), retry=RetryTerms()))
+    planner, first = rig.pipeline.planner, place("first", adaptive=True, concurrency_limits=(places(10),))
+    limit = planner._adaptive_limit(first)
+    before = limit.limit
+    limit.refused(1, 1)
+    cut = limit.limit
+    lower = routed(place("first", adaptive=True, concurrency_limits=(places(5),)))
+    rig.snapshots.current = replace(lower, revision=rig.snapshots.current.revision + 1)
+    rig.upstream().feed(WHOLE)
+    await served(rig)
+
+    assert (10, 8, 5) == (before, cut, planner._adaptive_limit(first).limit)
+
+
+def places(limit: int) -> ConcurrencyLimit:
+    return ConcurrencyLimit(id="first/places", scope_kind="deployment", scope_value="first", limit=limit)
