@@ -12,12 +12,15 @@ from router.domain.dispatch.retry import RetryTerms
 from router.domain.faults import Fault, Refusal, RouterError
 from router.domain.governance.budget import Budget, BudgetId, Scope, ScopeKind, Unit
 from router.domain.governance.permits import ConcurrencyLimit
+from router.domain.governance.rate import RateLimit
+from router.domain.governance.rate import Unit as RateUnit
 from router.domain.governance.windows import Lifetime
 from router.domain.ids import DeploymentId, ModelName
 from router.domain.principal import Principal
 from router.domain.settlement import Outcome, Settlement
 from router.domain.stream import Event, EventKind
 from router.pipeline.call import Call
+from router.ports.ledger import LedgerUnavailable
 from tests.support.fakes import SECOND, deployment, principal, snapshot
 from tests.support.pipeline import Rig
 from tests.support.waiting import turns
@@ -204,6 +207,30 @@ async def test_an_attempt_that_its_budget_cannot_pay_is_not_made() -> None:
     settled = await served(rig, who=who)
 
     assert (["first"], Fault.TIMEOUT) == ([row.deployment for row in settled.attempts], settled.fault)
+
+
+async def test_a_deployment_that_was_not_asked_gets_its_charge_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget, who = in_budget(10**9)
+    rate = RateLimit(
+        id="second/rpm",
+        scope_kind="deployment",
+        scope_value="second",
+        unit=RateUnit.REQUESTS,
+        limit=5,
+        period_ns=SECOND,
+    )
+    second = place("second", tier=2, rate_limits=(rate,))
+    rig = Rig(replace(routed(place("first"), second), budgets={budget.id: budget}))
+    rig.upstream().fail(Failure(kind=FailureKind.RESET, message="gone"))
+
+    def down(*_: object) -> tuple[()]:
+        raise LedgerUnavailable("broken by the test")
+
+    monkeypatch.setattr(rig.ledger, "extend", down)
+    settled = await served(rig, who=who)
+
+    assert (Fault.OVERLOADED, 1) == (settled.fault, len(settled.attempts))
+    assert [5] == [one.remaining for one in rig.pipeline.gate.standings((rate,))]
 
 
 async def test_a_caller_that_leaves_during_a_pause_is_not_asked_for_again() -> None:
