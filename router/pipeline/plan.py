@@ -173,11 +173,13 @@ class Planner:
 
     def is_full(self, deployment: Deployment) -> bool:
         """Tell whether a deployment has as many calls as it may, or as it seems to take."""
-        if deployment.adaptive:
-            outstanding = self.loads[deployment.target].outstanding
-            if outstanding >= self._adaptive_limit(deployment).limit:
-                return True
-        return self._gate.is_full(deployment)
+        return self.is_crowded(deployment) or self._gate.is_full(deployment)
+
+    def is_crowded(self, deployment: Deployment) -> bool:
+        """Tell whether an adaptive deployment has as many calls as it seems to take."""
+        if not deployment.adaptive:
+            return False
+        return self.loads[deployment.target].outstanding >= self._adaptive_limit(deployment).limit
 
     def felt(self, deployment: Deployment, uncached_tokens: int, now: int) -> Felt:
         """Let the limit of an adaptive deployment learn from a call that goes there now."""
