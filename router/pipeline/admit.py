@@ -84,7 +84,7 @@ class Gate:
                 admission.at_deployment = Taken(deployment.rate_limits)
                 self._take(call, admission.at_deployment, deployment.concurrency_limits, admission.sized.costs)
             await self._hold(call, path, admission.sized.amounts if path else NOTHING_HELD, wall_ns)
-        except Declined:
+        except (Declined, RouterError):
             self.vacate(call, None)
             raise
         return admission.price
@@ -118,9 +118,7 @@ class Gate:
         attempts, usage = settlement.attempts, settlement.usage
         self._give_back(admission.of_caller, _costs_of(usage) if attempts else NO_COSTS)
         if admission.at_deployment is not None:
-            # An attempt that was not dispatched has no row.
-            dispatched = len(attempts) == len(call.attempts) and attempts
-            self.vacate(call, attempts[-1].usage if dispatched else None)
+            self.vacate(call, attempts[-1].usage if attempts else None)  # no row: it ended before its dispatch
         if not (usage.estimated or admission.truncated) and settlement.outcome is Outcome.COMPLETED:
             self._estimates.learn(admission.kind, attempts[-1].usage.output)
 

@@ -79,11 +79,11 @@ def admitted(gate: Gate, clock: Clock, principal: Principal) -> Iterator[None]:
         _refuse(principal, refuse_saturated(permit))
     try:
         match gate.rates.charge(principal.rate_limits, _COSTS, clock.monotonic_ns()):
-            case RateLimited() as limited:
+            case RateLimited(observed=False) as limited:
                 _refuse(principal, refuse_limited(limited, clock.wall_ns()))
-            case CostTooLarge() as too_large:
+            case CostTooLarge(observed=False) as too_large:
                 _refuse(principal, refuse_too_large(too_large))
-            case None:
+            case _:  # it passes, or only what is observed would refuse it
                 pass
         yield
     finally:

@@ -109,6 +109,10 @@ class Attempts:
                 return self._machine.declined(exc.refusal, None, means.clock.monotonic_ns())
             raise
         now = means.clock.monotonic_ns()
+        if means.planner.is_crowded(deployment):  # others came while this call was put on record
+            passage.left()
+            means.gate.vacate(call, None)
+            return self._machine.declined(None, None, now)
         tokens = means.planner.sent(call, deployment, now)
         attempt = Attempt(
             len(call.attempts) + 1,

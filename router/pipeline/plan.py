@@ -16,7 +16,7 @@ from router.domain.dispatch.retry import RetryBudget
 from router.domain.faults import Fault, Refusal
 from router.domain.governance.budget import ThresholdAction
 from router.domain.ids import ModelName, ProviderId, TargetId
-from router.domain.planning.adaptive import AdaptiveLimit, Felt
+from router.domain.planning.adaptive import AdaptiveLimit, Felt, own_limit_of
 from router.domain.planning.affinity import Affinities, Conversation, conversation_of
 from router.domain.planning.directives import FIELDS, NO_DIRECTIVES, Directives, read_directives
 from router.domain.planning.eligibility import DropReason, Sifted, free_at, set_back, sift
@@ -27,6 +27,7 @@ from router.domain.planning.prefix import Chain, Prefixes, chain_of
 from router.domain.planning.ranking import Ask, Known, figure, rank
 from router.domain.planning.stored import Basis, who_stores
 from router.domain.planning.substitution import Circumstances, Reason, may_change, stand_in
+from router.domain.settlement import tag_values
 from router.domain.usage import estimate_tokens
 from router.pipeline.admit import Gate
 from router.pipeline.call import Call
@@ -172,11 +173,13 @@ class Planner:
 
     def is_full(self, deployment: Deployment) -> bool:
         """Tell whether a deployment has as many calls as it may, or as it seems to take."""
-        if deployment.adaptive:
-            outstanding = self.loads[deployment.target].outstanding
-            if outstanding >= self._adaptive_limit(deployment).limit:
-                return True
-        return self._gate.is_full(deployment)
+        return self.is_crowded(deployment) or self._gate.is_full(deployment)
+
+    def is_crowded(self, deployment: Deployment) -> bool:
+        """Tell whether an adaptive deployment has as many calls as it seems to take."""
+        if not deployment.adaptive:
+            return False
+        return self.loads[deployment.target].outstanding >= self._adaptive_limit(deployment).limit
 
     def felt(self, deployment: Deployment, uncached_tokens: int, now: int) -> Felt:
         """Let the limit of an adaptive deployment learn from a call that goes there now."""
@@ -185,7 +188,7 @@ class Planner:
     def _adaptive_limit(self, deployment: Deployment) -> AdaptiveLimit:
         limit = self._limits.get(deployment.target)
         if limit is None:
-            limit = self._limits[deployment.target] = AdaptiveLimit()
+            limit = self._limits[deployment.target] = AdaptiveLimit(own_limit_of(deployment))
         return limit
 
     def sent(self, call: Call, deployment: Deployment, now: int) -> int:
@@ -214,9 +217,11 @@ class Planner:
         """Forget what is known of deployments that a reload removed."""
         self._revision = snapshot.revision
         self._watched = watched(snapshot.models.values())
-        targets = frozenset(one.target for model in snapshot.models.values() for one in model.deployments)
+        targets = {one.target: one for model in snapshot.models.values() for one in model.deployments}
         self.loads.keep(targets)
         self._limits = {target: limit for target, limit in self._limits.items() if target in targets}
+        for target, limit in self._limits.items():
+            limit.keep_to(own_limit_of(targets[target]))
         self._prefixes.keep(targets)
         self._affinities.keep(targets)
 
@@ -326,7 +331,7 @@ class Planner:
             budget_used_pct=max(used_pcts, default=0),
             budget_low=any(ThresholdAction.SUBSTITUTE in one.actions for one in standings),
             priority="" if call.priority is None else call.priority.name,
-            tags=frozenset(tag.strip() for tag in (call.labels.tags or "").split(",")),
+            tags=frozenset(tag_values(call.labels.tags)),
             down=all(self._is_down(one.target, now) for one in model.deployments),
             late=bool(p95s) and left_ns < min(p95s),
         )

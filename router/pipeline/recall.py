@@ -42,7 +42,7 @@ class Recall:
             raise RouterError(named)
         if named is None:
             return None
-        record = await self._find(named.id)
+        record = await self._find(named.id) if named.is_reply else None
         if record is None:
             return Basis(named.member, None)
         if record.key_id != call.principal.key_id:

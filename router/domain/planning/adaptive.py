@@ -8,6 +8,7 @@ load, and never of the whole reply, whose length says even less. Good answers ra
 
 from typing import Final
 
+from router.domain.catalog import Deployment
 from router.domain.instants import NS_PER_S
 from router.domain.planning.load import TargetLoad
 
@@ -34,6 +35,11 @@ _LONG_TOO_HIGH: Final = 2.0
 _LONG_DECAY: Final = 0.95
 
 
+def own_limit_of(deployment: Deployment) -> int | None:
+    """Return how many calls at once its operator lets a deployment have; None: it was not said."""
+    return min([one.limit for one in deployment.concurrency_limits if not one.observe], default=None)
+
+
 class AdaptiveLimit:
     """One target's limit. Times are monotonic nanoseconds."""
 
@@ -41,8 +47,8 @@ class AdaptiveLimit:
 
     def __init__(self, limit_max: int | None = None) -> None:
         """`limit_max`: the operator's own limit, which always wins."""
-        self._max = LIMIT_MAX if limit_max is None else max(min(float(limit_max), LIMIT_MAX), LIMIT_MIN)
-        self._limit = min(LIMIT_START, self._max)
+        self._limit = LIMIT_START
+        self.keep_to(limit_max)
         self._short = self._long = 0.0
         self._samples = 0
         self._cut_at: int | None = None
@@ -51,6 +57,11 @@ class AdaptiveLimit:
     def limit(self) -> int:
         """Calls at once, from 1."""
         return int(self._limit)
+
+    def keep_to(self, limit_max: int | None) -> None:
+        """Take over the operator's limit; what is learned stays, as far as it is within."""
+        self._max = LIMIT_MAX if limit_max is None else max(min(float(limit_max), LIMIT_MAX), LIMIT_MIN)
+        self._limit = min(self._limit, self._max)
 
     def refused(self, started: int, now: int) -> None:
         """The target had too many calls. Those sent before the last cut say nothing about the limit since."""

@@ -23,7 +23,8 @@ STORED_TTL_NS: Final = 30 * 86_400 * NS_PER_S
 REMEMBERED_MAX: Final = 16_384
 """Records kept in memory, about 6 MB; the store has the others."""
 
-_MEMBERS: Final = ("previous_response_id", "conversation")
+_REPLY: Final = "previous_response_id"
+_MEMBERS: Final = (_REPLY, "conversation")
 _BACKGROUND: Final = Refusal(
     fault=Fault.UNSUPPORTED_PARAMETER,
     message="`background` cannot be true: what such a reply costs is known only after its call has ended, and this "
@@ -46,6 +47,11 @@ class Named(NamedTuple):
     member: str
     """Of the request, that names it."""
     id: str
+
+    @property
+    def is_reply(self) -> bool:
+        """Tell whether there may be a record of it: only replies have one, conversations have none."""
+        return self.member == _REPLY
 
 
 class Basis(NamedTuple):

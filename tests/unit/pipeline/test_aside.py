@@ -124,3 +124,12 @@ async def test_an_observed_key_is_refused_nothing(stage: Stage) -> None:
         assert [b"{}"] * 2 == [await stage.ask(who) for _ in range(2)]
 
     assert {} == stage.rig.pipeline.gate.permits.gauges()
+
+
+async def test_limits_that_are_only_observed_refuse_nothing(stage: Stage) -> None:
+    rate, places = replace(RATE, observe=True), replace(PLACES, observe=True)
+    who = replace(principal("*"), rate_limits=(rate,), concurrency_limits=(places,))
+    with admitted(stage.rig.pipeline.gate, stage.rig.clock, who):
+        assert [b"{}"] * 2 == [await stage.ask(who) for _ in range(2)]
+
+    assert {} == stage.rig.pipeline.gate.permits.gauges()

@@ -10,16 +10,19 @@ from router.domain.catalog import Deployment, Model, Snapshot
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.dispatch.retry import RetryTerms
 from router.domain.faults import Fault, Refusal, RouterError
-from router.domain.governance.budget import Budget, BudgetId, Scope, ScopeKind, Unit
+from router.domain.governance.budget import Budget, BudgetId, Crossed, Exhausted, Scope, ScopeKind, Unit
 from router.domain.governance.permits import ConcurrencyLimit
+from router.domain.governance.rate import RateLimit
+from router.domain.governance.rate import Unit as RateUnit
 from router.domain.governance.windows import Lifetime
-from router.domain.ids import DeploymentId, ModelName
+from router.domain.ids import DeploymentId, Epoch, ModelName
 from router.domain.principal import Principal
-from router.domain.settlement import Outcome, Settlement
+from router.domain.settlement import Outcome, Reservation, Settlement
 from router.domain.stream import Event, EventKind
 from router.pipeline.call import Call
+from router.ports.ledger import LedgerUnavailable
 from tests.support.fakes import SECOND, deployment, principal, snapshot
-from tests.support.pipeline import Rig
+from tests.support.pipeline import BreakableLedger, Rig
 from tests.support.waiting import turns
 
 DOWN = Failure(kind=FailureKind.STATUS, status=500, message="down")
@@ -27,6 +30,11 @@ LONG = Failure(kind=FailureKind.STATUS, status=400, message="too long", code="co
 WHOLE = Event(EventKind.COMPLETE, b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}')
 UNARY = '{"model":"small","messages":[{"role":"user","content":"hi"}],"max_tokens":10}'
 AT_ONCE = ConcurrencyLimit(id="deployment/first/concurrency", scope_kind="deployment", scope_value="first", limit=1)
+
+
+RATE = RateLimit(
+    id="rpm", scope_kind="deployment", scope_value="d", unit=RateUnit.REQUESTS, limit=5, period_ns=60 * SECOND
+)
 
 
 def place(name: str, **more: object) -> Deployment:
@@ -206,6 +214,22 @@ async def test_an_attempt_that_its_budget_cannot_pay_is_not_made() -> None:
     assert (["first"], Fault.TIMEOUT) == ([row.deployment for row in settled.attempts], settled.fault)
 
 
+async def test_a_deployment_that_was_not_asked_gets_its_charge_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget, who = in_budget(10**9)
+    second = place("second", tier=2, rate_limits=(RATE,))
+    rig = Rig(replace(routed(place("first"), second), budgets={budget.id: budget}))
+    rig.upstream().fail(Failure(kind=FailureKind.RESET, message="gone"))
+
+    def down(*_: object) -> tuple[()]:
+        raise LedgerUnavailable("broken by the test")
+
+    monkeypatch.setattr(rig.ledger, "extend", down)
+    settled = await served(rig, who=who)
+
+    assert (Fault.OVERLOADED, 1) == (settled.fault, len(settled.attempts))
+    assert [5] == [one.remaining for one in rig.pipeline.gate.standings((RATE,))]
+
+
 async def test_a_caller_that_leaves_during_a_pause_is_not_asked_for_again() -> None:
     rig = Rig(routed(place("first"), retry=RetryTerms(backoff_base_ns=60 * SECOND, backoff_cap_ns=60 * SECOND)))
     rig.upstream().fail(DOWN)
@@ -256,6 +280,35 @@ async def test_a_deployment_that_refuses_crowds_gets_smaller_ones() -> None:
     assert not planner.is_full(first)
 
 
+async def test_calls_that_come_together_find_a_deployment_full_as_those_that_come_one_by_one() -> None:
+    class CommitsTogether(BreakableLedger):
+        async def reserve(self, reservation: Reservation, wall_ns: int) -> tuple[Crossed, ...] | Exhausted:
+            await turns(3)
+            return await super().reserve(reservation, wall_ns)
+
+    first = place("first", adaptive=True, concurrency_limits=(places(9),), rate_limits=(RATE,))
+    rig = Rig(routed(first, place("second", tier=2)), ledger=CommitsTogether(epoch=Epoch(1)))
+    limit = rig.pipeline.planner._adaptive_limit(first)
+    while limit.limit > 1:
+        limit.refused(rig.clock.monotonic_ns(), rig.clock.monotonic_ns())
+    streams = [rig.upstream() for _ in range(3)]
+    async with asyncio.TaskGroup() as tasks:
+        for _ in streams:
+            tasks.create_task(served(rig))
+        await turns(8)
+        assert (1, {"first/places": 1}) == (rig.pipeline.planner.loads[first.target].outstanding, permits(rig))
+        assert [4] == [one.remaining for one in rig.pipeline.gate.standings((RATE,))]
+        for stream in streams:
+            stream.feed(WHOLE)
+
+    assert ["first", "second", "second"] == sorted(str(one.served_deployment) for one in rig.telemetry.settled)
+    assert {} == permits(rig)
+
+
+def permits(rig: Rig) -> dict[str, int]:
+    return rig.pipeline.gate.permits.gauges()
+
+
 async def test_a_refusal_of_too_many_calls_is_felt() -> None:
     rig = Rig(routed(place("first", adaptive=True), retry=RetryTerms(attempts_total=1)))
     limit = rig.pipeline.planner._adaptive_limit(place("first", adaptive=True))
@@ -264,3 +317,22 @@ async def test_a_refusal_of_too_many_calls_is_felt() -> None:
     await served(rig)
 
     assert limit.limit < before
+
+
+async def test_a_limit_that_is_found_out_begins_at_the_operators_own_and_follows_it() -> None:
+    rig = Rig(routed(place("first", adaptive=True, concurrency_limits=(places(10),)), retry=RetryTerms()))
+    planner, first = rig.pipeline.planner, place("first", adaptive=True, concurrency_limits=(places(10),))
+    limit = planner._adaptive_limit(first)
+    before = limit.limit
+    limit.refused(1, 1)
+    cut = limit.limit
+    lower = routed(place("first", adaptive=True, concurrency_limits=(places(5),)))
+    rig.snapshots.current = replace(lower, revision=rig.snapshots.current.revision + 1)
+    rig.upstream().feed(WHOLE)
+    await served(rig)
+
+    assert (10, 8, 5) == (before, cut, planner._adaptive_limit(first).limit)
+
+
+def places(limit: int) -> ConcurrencyLimit:
+    return ConcurrencyLimit(id="first/places", scope_kind="deployment", scope_value="first", limit=limit)

@@ -116,3 +116,11 @@ async def test_work_in_the_background_goes_no_further(recall: Recall) -> None:
     asked = Rig().call('{"model":"small","input":"hi","background":true}', grammar=RESPONSES)
     with pytest.raises(RouterError, match="background"):
         await recall.basis_of(asked)
+
+
+async def test_a_conversation_has_no_record_and_is_not_looked_up(recall: Recall, history: History) -> None:
+    history.broken = True
+    asked = Rig().call('{"model":"small","input":"hi","conversation":"conv_1"}', grammar=RESPONSES)
+
+    assert Basis("conversation", None) == await recall.basis_of(asked)
+    assert 0 == history.reads

@@ -1,9 +1,12 @@
 """A limit falls when its target objects or grows slow, rises when it is felt and all is well, and keeps its bounds."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.domain.governance.permits import ConcurrencyLimit
 from router.domain.ids import TargetId
 from router.domain.instants import NS_PER_MS, NS_PER_S
 from router.domain.planning.adaptive import (
@@ -15,8 +18,10 @@ from router.domain.planning.adaptive import (
     TOKEN_NS,
     AdaptiveLimit,
     Felt,
+    own_limit_of,
 )
 from router.domain.planning.load import Loads
+from tests.support.fakes import deployment
 
 
 def test_it_starts_high_and_never_above_the_operators_own() -> None:
@@ -24,6 +29,27 @@ def test_it_starts_high_and_never_above_the_operators_own() -> None:
     assert 12 == AdaptiveLimit(12).limit
     assert LIMIT_MAX == AdaptiveLimit(10**9).limit
     assert 1 == AdaptiveLimit(0).limit
+
+
+def test_the_operators_own_is_the_lowest_that_is_enforced() -> None:
+    watched, high, low = (
+        ConcurrencyLimit(id=f"c{limit}", scope_kind="deployment", scope_value="d", limit=limit, observe=limit == 1)
+        for limit in (1, 9, 5)
+    )
+
+    assert 5 == own_limit_of(replace(deployment(), concurrency_limits=(watched, high, low)))
+    assert own_limit_of(replace(deployment(), concurrency_limits=(watched,))) is None
+
+
+def test_another_limit_of_the_operators_leaves_what_is_learned() -> None:
+    limit = AdaptiveLimit(100)
+    limit.refused(0, 0)
+    learned = limit.limit
+    limit.keep_to(None)
+    raised = limit.limit
+    limit.keep_to(7)
+
+    assert (80, 80, 7) == (learned, raised, limit.limit)
 
 
 def test_a_refusal_cuts_by_a_fifth_once_for_all_that_were_on_their_way() -> None:
