@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -51,14 +52,15 @@ def _in_reply(exc: Exception, errors: ErrorReader, mode: ReplyMode, wall_ns: int
     chain = [*_chain(exc)] if mode is ReplyMode.STREAM else []
     bodies = [body for one in chain if isinstance(body := getattr(one, "body", None), dict)]
     for body in bodies:  # what OpenAI's library, which litellm uses for a few, makes of an error event
-        failure = errors.from_success(_encode({"error": body}))
-        if failure is not None:
-            return failure
+        with suppress(UnicodeEncodeError):  # half a character, which JSON can say and UTF-8 cannot
+            failure = errors.from_success(_encode({"error": body}))
+            if failure is not None:
+                return failure
     said = [own for one in chain if (own := _provider_said(one)) is not None]
     if not said:
         return errors.own(FailureKind.MALFORMED, f"answered what litellm cannot read ({type(exc).__name__})")
     status, words = said[-1]  # the first that was raised, before any wrapping
-    failure = errors.from_status(status, (), words.encode()[:_WORDS_MAX], wall_ns)
+    failure = errors.from_status(status, (), words.encode("utf-8", "replace")[:_WORDS_MAX], wall_ns)
     return msgspec.structs.replace(failure, kind=FailureKind.ERROR_EVENT)
 
 

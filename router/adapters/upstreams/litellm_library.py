@@ -39,7 +39,7 @@ class LitellmLibrary:
 
     def __init__(self, load: Callable[[], Litellm]) -> None:
         self._load = load
-        self._loaded: Future[Litellm] | None = None
+        self._loaded: Future[Litellm | LitellmMissing] | None = None
         self._wanted = False
         self._listening = False
 
@@ -60,21 +60,24 @@ class LitellmLibrary:
         loaded = self._begin()
         if not loaded.done():
             await asyncio.wait([asyncio.wrap_future(loaded)])
-        return loaded.result()
+        found = loaded.result()
+        if isinstance(found, LitellmMissing):
+            raise found
+        return found
 
-    def _begin(self) -> "Future[Litellm]":
+    def _begin(self) -> "Future[Litellm | LitellmMissing]":
         if self._loaded is None:
             self._loaded = Future()
             # A daemon: a process that stops meanwhile does not wait for it.
             threading.Thread(target=self._run, args=(self._loaded,), name="litellm-import", daemon=True).start()
         return self._loaded
 
-    def _run(self, loaded: "Future[Litellm]") -> None:
+    def _run(self, loaded: "Future[Litellm | LitellmMissing]") -> None:
         try:
             loaded.set_result(self._load())
-        except Exception as exc:
+        except BaseException as exc:  # so is a panic of a library in Rust, and who waits must be told
             words = f"cannot be asked, as litellm does not load ({type(exc).__name__}): install checkrein again"
-            loaded.set_exception(LitellmMissing(words))
+            loaded.set_result(LitellmMissing(words))  # an exception of a future wants to be asked for by each
 
 
 def load_litellm() -> Litellm:

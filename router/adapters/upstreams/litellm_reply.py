@@ -167,6 +167,10 @@ class LitellmReply:
             else:
                 await self._run_stream(cast(AsyncIterator[_Model], answer))
             self._watch.stop()
+        except asyncio.CancelledError:
+            # By us after an abort, or by litellm itself, and then whoever reads must hear of it.
+            self._fail(UpstreamFailed(self._errors.own(FailureKind.RESET, "was given up by litellm")))
+            raise
         except Exception as exc:
             self._fail(exc)
 

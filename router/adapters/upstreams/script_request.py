@@ -154,7 +154,7 @@ def _fitting(parameters: _Parameters, text: str) -> str:
     written = []
     for name in parameters.required:
         kind = parameters.properties.get(name, _Property()).type
-        value = _VALUES.get(kind if isinstance(kind, str) else kind[0])
+        value = _VALUES.get(kind if isinstance(kind, str) else next(iter(kind), ""))
         if value is None:
             value = msgspec.json.encode(text[:_ARGUMENT_CHARS_MAX]).decode()
         written.append(f"{msgspec.json.encode(name).decode()}: {value}")

@@ -85,6 +85,14 @@ def test_an_error_event_that_openais_library_read_has_its_members() -> None:
     assert (FailureKind.ERROR_EVENT, "slow down", "rate_limit_exceeded") == (found.kind, found.message, found.code)
 
 
+def test_words_with_half_a_character_are_read_too() -> None:
+    inner = RuntimeError("canary")
+    inner.body = {"message": "slow \ud83d", "code": "rate_limit_exceeded"}  # type: ignore[attr-defined]
+
+    assert FailureKind.MALFORMED is failure(wrapped(inner), Wire(200)).kind
+    assert (FailureKind.ERROR_EVENT, "slow ?") == said(failure(wrapped(ProviderError(503, "slow \ud83d")), Wire(200)))
+
+
 def test_litellms_own_exceptions_are_not_quoted() -> None:
     kind = type("APIConnectionError", (ProviderError,), {"__module__": "litellm.exceptions"})
     found = failure(wrapped(kind(500, "Received chunk: canary")), Wire(200))

@@ -92,6 +92,43 @@ async def test_an_import_that_fails_is_told_to_each_and_not_tried_again() -> Non
         assert "/secret" not in str(caught.value)
 
 
+class Panic(BaseException):
+    """As libraries in Rust raise it."""
+
+
+@pytest.mark.parametrize("trouble", [ImportError, Panic])
+async def test_who_waits_for_an_import_that_fails_is_told_and_nothing_else_is_said_of_it(
+    trouble: type[BaseException],
+) -> None:
+    may_end = threading.Event()
+
+    def load() -> Litellm:
+        assert may_end.wait(10)
+        raise trouble
+
+    said: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: said.append(context["message"]))
+    library = LitellmLibrary(load)
+    async with asyncio.TaskGroup() as tasks:
+        gone, stays = tasks.create_task(library.get()), tasks.create_task(_missing(library))
+        await turn()
+        gone.cancel()
+        await turn()
+        may_end.set()
+
+    assert f"({trouble.__name__})" in stays.result()
+    del gone, stays, tasks, library
+    gc.collect()  # asyncio complains of an exception that nobody asked for when it is thrown away
+    assert [] == said
+
+
+async def _missing(library: LitellmLibrary) -> str:
+    with pytest.raises(LitellmMissing) as caught:
+        async with asyncio.timeout(5):
+            await library.get()
+    return str(caught.value)
+
+
 @pytest.mark.slow
 def test_the_import_asks_nobody_prints_nothing_and_leaves_the_collector_on() -> None:
     script = """

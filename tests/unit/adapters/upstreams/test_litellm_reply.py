@@ -145,6 +145,16 @@ async def test_what_litellm_raises_comes_after_what_it_said() -> None:
     assert "canary" not in caught.value.failure.message
 
 
+async def test_a_call_that_litellm_cancels_itself_fails_at_once() -> None:
+    class Cancels(ScriptedLitellm):
+        async def __call__(self, **arguments: object) -> object:
+            raise asyncio.CancelledError
+
+    async with asyncio.timeout(1):
+        found = await failure_of(bridge("", library=Cancels().library()), ask(ReplyMode.STREAM))
+    assert (FailureKind.RESET, "fake was given up by litellm") == (found.kind, found.message)
+
+
 async def test_an_abort_after_a_failure_changes_nothing() -> None:
     upstream = bridge("", library=Answers(KeyError("x")).library())
     live = await upstream.open(ask(ReplyMode.UNARY))

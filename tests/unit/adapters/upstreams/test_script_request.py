@@ -92,7 +92,15 @@ def test_no_tool_is_called_in_answer_to_a_result() -> None:
 
 
 def test_arguments_fit_the_required_parameters() -> None:
-    kinds = {"q": "string", "n": "integer", "b": "boolean", "l": "array", "o": "object", "u": ["null", "string"]}
+    kinds = {
+        "q": "string",
+        "n": "integer",
+        "b": "boolean",
+        "l": "array",
+        "o": "object",
+        "u": ["null", "string"],
+        "e": [],
+    }
     properties = {name: {"type": kind} for name, kind in kinds.items()}
     parameters = {"type": "object", "properties": properties, "required": [*kinds, "untyped"]}
     request = read(
@@ -101,9 +109,16 @@ def test_arguments_fit_the_required_parameters() -> None:
     tool = called_tool(request)
     assert tool is not None
 
-    assert {"q": 'say "x"', "n": 1, "b": True, "l": [], "o": {}, "u": None, "untyped": 'say "x"'} == json.loads(
-        tool_arguments(tool, 'say "x"')
-    )
+    assert {
+        "q": 'say "x"',
+        "n": 1,
+        "b": True,
+        "l": [],
+        "o": {},
+        "u": None,
+        "e": 'say "x"',
+        "untyped": 'say "x"',
+    } == json.loads(tool_arguments(tool, 'say "x"'))
 
 
 @pytest.mark.parametrize(
