@@ -51,7 +51,7 @@ async def test_a_reader_that_takes_nothing_stalls_the_provider_and_is_cut(stage:
             most = max(most, buffered_bytes(stage.router))
             if asked.sent_bytes != sent:
                 sent, stalled_at = asked.sent_bytes, loop.time()
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # a sample: what is held sends no event
         assert asked.closed_at is not None, "never cut"
         stalled_s = asked.closed_at - stalled_at
         await stage.router.idle()
@@ -79,7 +79,7 @@ async def test_a_slow_reader_that_keeps_taking_is_served_to_the_end(stage: Stage
     async with wire(stage.router.http_port, receive_buffer=65_536) as client:
         await client.send(post(body=chat(stream=stream)))
         for goal in range(700_000, size, 700_000):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # how the client reads: in all longer than `write_timeout`, each time shorter
             await client.answer_until(lambda reply, goal=goal: len(reply.body) >= goal)  # type: ignore[misc]
         reply = await client.answer()
     await stage.router.idle()

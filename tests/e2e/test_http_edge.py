@@ -137,7 +137,7 @@ async def test_a_request_that_trickles_gets_a_408(stage: Stage) -> None:
 
         async def trickle() -> None:
             for byte in BODY:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # how the client sends: oftener than `read_timeout`
                 await connection.send(bytes([byte]))
 
         async with asyncio.TaskGroup() as tasks:
@@ -155,7 +155,7 @@ async def test_a_silent_connection_between_requests_is_no_slow_request(stage: St
     async with wire(stage.router.http_port) as connection:
         await connection.send(post())
         first = await connection.answer()
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.7)  # the router's own clock: longer than `read_timeout` and `body_timeout`
         await connection.send(post())
         second = await connection.answer()
 

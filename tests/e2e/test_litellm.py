@@ -16,6 +16,7 @@ from tests.support.fake_upstream import FakeUpstream, Reply, Request
 from tests.support.litellm_calls import AWS, AWS_SECRET, GEMINI_KEY
 from tests.support.process import Served, finished, served
 from tests.support.running import ADMIN, KEY, PRICE, http_client, sse
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -146,7 +147,9 @@ async def test_other_providers_are_served_while_litellm_is_imported(stage: Stage
 
 
 async def test_a_router_that_stops_while_it_imports_stops_well(stage: Stage) -> None:
-    await asyncio.sleep(0.6)
+    """It has begun, and takes seconds from here: a library that only litellm needs is in the process."""
+    mapped = Path(f"/proc/{stage.router.process.pid}/maps")
+    await until(lambda: "/tiktoken/" in mapped.read_text(), within_s=30)
 
     assert 0 == await stage.router.stop()
     assert "Traceback" not in stage.router.err

@@ -53,7 +53,7 @@ class Served:
         return (self.folder / "stderr").read_text()
 
     async def said(self, words: str, *, times: int = 1) -> None:
-        """Wait until standard error holds `words`, so many times."""
+        """Wait until standard error, a file that sends no event, holds `words` so many times."""
         async with asyncio.timeout(_PATIENCE_S):
             while self.err.count(words) < times:
                 assert self.process.returncode is None, self.err

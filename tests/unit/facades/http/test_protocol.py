@@ -282,7 +282,7 @@ async def test_a_hot_request_in_two_pieces_is_handed_to_asgi_with_all_that_came(
     await served.feed(HOT[at:])
     at_once = HOT.index(b"\r\n\r\n") + 4 > at  # the second piece brought the end of the head, and so all that follows
 
-    assert (1, 0) == (len(served.exchanges), len(served.scopes)) if at_once else (0, 1)
+    assert ((1, 0) if at_once else (0, 1)) == (len(served.exchanges), len(served.scopes))
     if not at_once:
         assert [(b"host", b"x"), (b"content-length", b"2")] == served.scopes[0]["headers"]
         assert "/hot" == served.scopes[0]["path"]
