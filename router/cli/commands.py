@@ -26,11 +26,13 @@ _EXIT_CONFIG: Final = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    from router.config import ConfigInvalid
-
     try:
         status: int = options.run(options)
-    except ConfigInvalid as exc:
+    except Exception as exc:
+        from router.config import ConfigInvalid  # here: half of the commands never read a configuration
+
+        if not isinstance(exc, ConfigInvalid):
+            raise
         return _report(exc.problems)
     return status
 
