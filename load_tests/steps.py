@@ -124,6 +124,9 @@ class NoOutlet:
     def end(self, data: bytes) -> None:
         pass
 
+    def cut(self) -> None:
+        pass
+
     async def flush(self) -> None:
         pass
 

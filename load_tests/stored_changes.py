@@ -115,7 +115,9 @@ async def opened(folder: Path, keys: int) -> AsyncIterator[Store]:
     file = folder / "checkrein.yaml"
     file.write_text(_CONFIG)
     sources = Sources(explicit=file, env={}, overrides={}, system=file, user=file, project=file)
-    configured = Configured(load(sources), sources=sources, first_key="", catalogue=lambda _: None, clock=SystemClock())
+    configured = Configured(
+        load(sources), sources=sources, first_key="", catalogues=lambda _files: lambda _name: None, clock=SystemClock()
+    )
     async with asyncio.TaskGroup() as tasks:
         ledger = await open_sqlite_ledger(
             url, durability="process", clock=SystemClock(), telemetry=RecordingTelemetry(), tasks=tasks

@@ -21,9 +21,9 @@ from router.adapters.sql.sqlite_fold import STEP_CALLS_MAX, delete_older, fold
 from router.adapters.sql.sqlite_reader import open_sqlite_reader
 from router.adapters.sql.sqlite_rows import settled_row
 from router.adapters.sql.sqlite_store import configure, migrate
-from router.domain.ids import CallId, DeploymentId, Epoch, KeyId, first_call_id
+from router.domain.ids import CallId, DeploymentId, Epoch, KeyId, ProviderId, first_call_id
 from router.domain.money import NanoUsd
-from router.domain.settlement import AttemptRow, Labels, Outcome, ProviderId, Settlement
+from router.domain.settlement import AttemptRow, Labels, Outcome, Settlement
 from router.domain.stream import ReplyMode
 from router.domain.usage import TokenUsage
 from router.ports.usage import UsageGroup, UsageQuery

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from asyncio import TaskGroup
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,6 @@ from router.adapters.ledger_sqlite import SqliteLedger, open_sqlite_ledger
 from router.adapters.prices_litellm import catalogues
 from router.adapters.process_log import set_up_process_log
 from router.adapters.records_sqlite import SqliteRecords, open_sqlite_records
-from router.adapters.sql.sqlite_reader import open_sqlite_reader
 from router.adapters.telemetry_events import EventTelemetry
 from router.adapters.telemetry_fan_out import FanOutTelemetry
 from router.adapters.telemetry_log import LogTelemetry
@@ -63,8 +62,6 @@ from router.pipeline.open import Pipeline
 from router.ports.keys import KeysUnavailable
 from router.ports.ledger import LedgerUnavailable
 from router.ports.limit_states import LimitStates
-from router.ports.observed import ObservedGroup, ObservedTotal
-from router.ports.usage import UsageGroup, UsageQuery, UsageReport
 from router.tenantbook import SECTIONS
 
 __all__ = [
@@ -72,8 +69,6 @@ __all__ = [
     "Router",
     "Running",
     "log_to_stderr",
-    "read_observed",
-    "read_usage",
     "try_webhooks",
 ]
 
@@ -345,22 +340,6 @@ def _say_start(settings: Settings, http: Listener, ops: Listener) -> None:
 
 def log_to_stderr(settings: Settings) -> None:
     set_up_process_log(level=settings.logging.level, style=settings.logging.format)
-
-
-async def read_usage(url: str, tables: Sequence[tuple[UsageGroup, ...]], span_ns: int) -> list[UsageReport]:
-    """Add up the last `span_ns` by each grouping, beside a server that may be writing the ledger."""
-    since_ns = max(SystemClock().wall_ns() - span_ns, 0)
-    async with await open_sqlite_reader(url) as reader:
-        return [await reader.usage(UsageQuery(by=by, since_ns=since_ns)) for by in tables]
-
-
-async def read_observed(
-    url: str, groups: Sequence[ObservedGroup], span_ns: int
-) -> list[tuple[ObservedGroup, Sequence[ObservedTotal]]]:
-    """Read what observing let pass within the last `span_ns`, beside a server that may be writing it."""
-    since_ns = SystemClock().wall_ns() - span_ns
-    async with await open_sqlite_reader(url) as reader:
-        return [(group, await reader.observed(group, since_ns)) for group in groups]
 
 
 async def try_webhooks(settings: Settings) -> list[tuple[str, str | None]]:

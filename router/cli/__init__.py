@@ -1,1 +1,1 @@
-"""The commands: one module each, imported when it is called."""
+"""The commands: one module each. What takes long to import waits until its command is called."""

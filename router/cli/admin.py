@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
+from unicodedata import category
 from urllib.parse import quote, urlsplit
 
 _EXIT_FAILED: Final = 1
@@ -148,11 +149,16 @@ def print_table(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{harmless(line, sys.stdout)}\n")
 
 
 def complain(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{harmless(line, sys.stderr)}\n")
+
+
+def harmless(text: str, to: TextIO) -> str:
+    """Leave out the characters by which the words of a provider, or of another user, could work a terminal."""
+    return "".join(one for one in text if one in "\n\t" or category(one) != "Cc") if to.isatty() else text
 
 
 def printed_as_json(options: argparse.Namespace, answer: Answer) -> bool:

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Final
-from unicodedata import category
 
-from router.cli.admin import URL, Refused, answering, ask_with, complain, part, read_answer, run_asking, say
+from router.cli.admin import URL, Refused, answering, ask_with, complain, harmless, part, read_answer, run_asking, say
 
 _VARIABLES: Final = ("CHECKREIN_API_KEY", "CHECKREIN_ADMIN_KEY")
 _CHAT: Final = "/v1/chat/completions"
@@ -217,19 +216,14 @@ def _piped() -> str:
 def _write(text: str) -> None:
     """Print at once. Raises `_Unread` when nobody reads what is printed any more."""
     try:
-        sys.stdout.write(_harmless(text) if sys.stdout.isatty() else text)
+        sys.stdout.write(harmless(text, sys.stdout))
         sys.stdout.flush()
     except BrokenPipeError:
         raise _Unread from None
-
-
-def _harmless(text: str) -> str:
-    """Leave out the characters by which a text could work a terminal."""
-    return "".join(one for one in text if one in "\n\t" or category(one) != "Cc")
 
 
 def _aside(words: str) -> None:
     """Tell a person at a terminal something beside the reply."""
     if sys.stderr.isatty():
         dim, plain = ("", "") if os.environ.get("NO_COLOR") else ("\x1b[2m", "\x1b[0m")
-        sys.stderr.write(f"{dim}{_harmless(words)}{plain}\n")
+        sys.stderr.write(f"{dim}{harmless(words, sys.stderr)}{plain}\n")

@@ -6,7 +6,7 @@ import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from router import VERSION
 from router.cli.chat import add_chat
@@ -19,6 +19,9 @@ from router.cli.tenants import TENANTS, add_tenants
 from router.cli.usage import add_usage
 from router.cli.webhooks import add_webhooks
 
+if TYPE_CHECKING:
+    from router.config import ConfigInvalid
+
 _EXIT_FAILED: Final = 1
 _EXIT_CONFIG: Final = 2
 
@@ -26,13 +29,18 @@ _EXIT_CONFIG: Final = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    from router.config import ConfigInvalid
-
     try:
         status: int = options.run(options)
-    except ConfigInvalid as exc:
+    except _config_invalid() as exc:  # looked up when something was raised, not before
         return _report(exc.problems)
     return status
+
+
+def _config_invalid() -> "type[ConfigInvalid]":
+    """Import it only where it is needed: half of the commands never read a configuration."""
+    from router.config import ConfigInvalid
+
+    return ConfigInvalid
 
 
 def _parser() -> argparse.ArgumentParser:

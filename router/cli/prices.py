@@ -57,7 +57,8 @@ def _run(action: Callable[[argparse.Namespace], int], options: argparse.Namespac
     try:
         return action(options)
     except OSError as exc:
-        complain(f"{exc.filename or options.file}: {exc.strerror or exc}")
+        place = f"{exc.filename}: " if exc.filename else ""
+        complain(f"{place}{exc.strerror or exc}")
     except PriceRefused as exc:
         complain(str(exc))
     return _EXIT_FAILED

@@ -62,7 +62,6 @@ def _cells(total: ObservedTotal) -> tuple[str, ...]:
 def _report(options: argparse.Namespace) -> int:
     import asyncio
 
-    from router.bootstrap import read_observed
     from router.config import Sources, load
     from router.domain.instants import parse_duration_ns
     from router.ports.ledger import LedgerUnavailable
@@ -74,9 +73,19 @@ def _report(options: argparse.Namespace) -> int:
         return _EXIT_CONFIG
     url = load(Sources.of_process(os.environ, explicit=options.config), new_admin_key="never-used").settings.store.url
     try:
-        tables = asyncio.run(read_observed(url, _GROUPS, span_ns))
+        tables = asyncio.run(_read(url, span_ns))
     except (LedgerUnavailable, ValueError) as exc:
         sys.stderr.write(f"{exc}\n")
         return _EXIT_FAILED
     sys.stdout.write(f"{render_report(tables, options.since)}\n")
     return 0
+
+
+async def _read(url: str, span_ns: int) -> list[tuple[ObservedGroup, Sequence[ObservedTotal]]]:
+    """Read what observing let pass within the last `span_ns`, beside a server that may be writing it."""
+    from router.adapters.clock_system import SystemClock
+    from router.adapters.sql.sqlite_reader import open_sqlite_reader
+
+    since_ns = SystemClock().wall_ns() - span_ns
+    async with await open_sqlite_reader(url) as reader:
+        return [(group, await reader.observed(group, since_ns)) for group in _GROUPS]

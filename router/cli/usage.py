@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from router.domain.money import NanoUsd, format_usd
-from router.ports.usage import USAGE_GROUPS, UsageGroup, UsageReport, UsageTotal
+from router.ports.usage import USAGE_GROUPS, UsageGroup, UsageQuery, UsageReport, UsageTotal
 
 _TABLES: Final[tuple[tuple[UsageGroup, ...], ...]] = (("key",), ("model",), ("agent",))
 """What is printed for people who say nothing."""
@@ -72,7 +72,6 @@ def _usage(options: argparse.Namespace) -> int:
     import asyncio
 
     from router.admin.usage import groupings
-    from router.bootstrap import read_usage
     from router.config import Sources, load
     from router.domain.instants import parse_duration_ns
     from router.ports.ledger import LedgerUnavailable
@@ -87,11 +86,21 @@ def _usage(options: argparse.Namespace) -> int:
         return _complain(f"--by: {exc}", _EXIT_CONFIG)
     url = load(Sources.of_process(os.environ, explicit=options.config), new_admin_key="never-used").settings.store.url
     try:
-        reports = asyncio.run(read_usage(url, tables, span_ns))
+        reports = asyncio.run(_read(url, tables, span_ns))
     except (LedgerUnavailable, ValueError) as exc:
         return _complain(str(exc), _EXIT_FAILED)
     _print(list(zip(tables, reports, strict=True)), options.format)
     return 0
+
+
+async def _read(url: str, tables: Sequence[tuple[UsageGroup, ...]], span_ns: int) -> list[UsageReport]:
+    """Add up the last `span_ns` by each grouping, beside a server that may be writing the ledger."""
+    from router.adapters.clock_system import SystemClock
+    from router.adapters.sql.sqlite_reader import open_sqlite_reader
+
+    since_ns = max(SystemClock().wall_ns() - span_ns, 0)
+    async with await open_sqlite_reader(url) as reader:
+        return [await reader.usage(UsageQuery(by=by, since_ns=since_ns)) for by in tables]
 
 
 def _tables(form: str) -> tuple[tuple[UsageGroup, ...], ...]:

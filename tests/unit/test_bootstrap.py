@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from router.bootstrap import CannotStart, Router, read_usage
+from router.adapters.sql.sqlite_reader import open_sqlite_reader
+from router.bootstrap import CannotStart, Router
 from router.config import Sources, load
+from router.ports.usage import UsageQuery
 
 
 def router(folder: Path, overrides: Mapping[str, str | int]) -> Router:
@@ -49,7 +51,8 @@ async def test_a_port_in_use_is_named_and_the_store_is_free_again(port: str, tmp
     assert reason.startswith(f"127.0.0.1:{number}: Address already in use.")
     async with asyncio.timeout(10):
         await router(tmp_path, {}).serve(lambda running: running.stop())
-    (report,) = await read_usage(f"sqlite:///{tmp_path / 'ledger.db'}", [("key",)], 10**18)
+    async with await open_sqlite_reader(f"sqlite:///{tmp_path / 'ledger.db'}") as reader:
+        report = await reader.usage(UsageQuery(by=("key",), since_ns=0))
     assert () == report.totals
 
 

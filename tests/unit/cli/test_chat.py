@@ -228,6 +228,14 @@ def test_a_reply_cannot_work_a_terminal(router: AnsweringRouter, monkeypatch: py
     assert "a[2Jb\tc\n👩\u200d🚀\n" == screen.getvalue()
 
 
+def test_an_error_cannot_work_a_terminal_either(router: AnsweringRouter, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = watched(monkeypatch)
+    router.answers = [(200, sse({"error": {"message": "a\x1b[2Jb\x07"}}))]
+
+    assert 1 == router.run("chat", "demo", "hi")
+    assert "a[2Jb\n" == screen.getvalue()
+
+
 def test_without_a_key_there_is_nobody_to_ask(
     router: AnsweringRouter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

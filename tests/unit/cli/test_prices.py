@@ -63,6 +63,18 @@ def test_each_deployment_is_listed_with_what_it_costs_and_why(desk: Desk, capsys
     assert listed[2] == {"deployment": "openai/unheard-of", "version": None, "prices": None}
 
 
+def test_a_list_that_nobody_reads_to_the_end_is_no_crash(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone(_line: str) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    monkeypatch.setattr("router.cli.prices.say", gone)
+
+    assert 1 == desk.run("list", "--json")
+    assert "Broken pipe\n" == capsys.readouterr().err
+
+
 def test_a_comparison_tells_what_deployments_use(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     desk.write(**{"gpt-9": entry(1.5e-6, 4e-6), "unheard-of": entry(1e-6, 1e-6), "unused": entry(1e-6, 1e-6)})
 
@@ -158,7 +170,9 @@ def test_a_disk_that_is_full_leaves_the_file_as_it_was(
     monkeypatch.setattr("os.fsync", full)
 
     assert 1 == desk.run("import", "--yes")
-    assert "No space left" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "No space left" in said
+    assert "new.json" not in said, "it was read well"
     assert before == desk.target.read_bytes()
     assert {"c.yaml", "prices.json", "new.json"} == {file.name for file in desk.folder.iterdir()}
 
