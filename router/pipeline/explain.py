@@ -22,14 +22,14 @@ from router.domain.governance.refusals import refuse_exhausted, refuse_limited, 
 from router.domain.governance.sizing import Sized
 from router.domain.ids import ModelName
 from router.domain.planning.explanation import substituted_by
-from router.domain.planning.plan import RoutePlan
+from router.domain.planning.plan import RoutePlan, nobody
 from router.domain.principal import Mode
 from router.domain.settlement import Substituted
 from router.pipeline.admission import Admission, Declined
 from router.pipeline.admit import Gate
 from router.pipeline.call import Call
 from router.pipeline.path import path_of
-from router.pipeline.plan import Planner, nobody
+from router.pipeline.plan import Planner
 from router.pipeline.wording import worded_for
 from router.ports.clock import Clock
 from router.ports.ledger import Ledger

@@ -22,7 +22,7 @@ from router.domain.planning.directives import FIELDS, NO_DIRECTIVES, Directives,
 from router.domain.planning.eligibility import DropReason, Sifted, free_at, set_back, sift
 from router.domain.planning.load import Loads, Started, watched
 from router.domain.planning.needs import NO_NEEDS, Needs, needs_of
-from router.domain.planning.plan import RoutePlan, resolve_model
+from router.domain.planning.plan import RoutePlan, nobody, resolve_model
 from router.domain.planning.prefix import Chain, Prefixes, chain_of
 from router.domain.planning.ranking import Ask, Known, figure, rank
 from router.domain.planning.stored import Basis, who_stores
@@ -197,13 +197,14 @@ class Planner:
         assert plan is not None, "planned before it is sent"
         if call.snapshot.revision > self._revision:
             self._follow(call.snapshot)
-        ttl_ns = call.snapshot.affinity_ttl_ns
-        if plan.conversation is not None and ttl_ns is not None:
+        ttl_ns, own = call.snapshot.affinity_ttl_ns, plan.model.deployments
+        # Where another model answers, its own conversation does not move there.
+        if plan.conversation is not None and ttl_ns is not None and any(one.target == deployment.target for one in own):
             self._affinities.pin(plan.conversation, deployment.target, now=now, ttl_ns=ttl_ns)
         if plan.chain:
             tokens = self._prefixes.uncached_tokens(deployment.target, plan.chain, tokens, now)
             self._prefixes.sent(deployment.target, plan.chain, now)
-        if len(plan.model.deployments) > 1:
+        if len(own) > 1 or own[0].target != deployment.target:
             self._headroom.sent(call.request, deployment)
         return tokens
 
@@ -373,27 +374,3 @@ def _ranked(model: Model, deployments: Sequence[Deployment], ask: Ask, known: Kn
     for tier in model.tiers:
         ranked += rank(model.strategy, [one for one in deployments if one.tier == tier], ask, known)
     return ranked
-
-
-def nobody(plan: RoutePlan) -> Refusal | None:
-    """Say why nobody can serve a call, where that is about the call and not about the moment."""
-    if plan.candidates or any(one.reason in (DropReason.RESTING, DropReason.FULL) for one in plan.dropped):
-        return None
-    lacking = sorted({str(one.detail) for one in plan.dropped if one.reason is DropReason.CAPABILITY})
-    if lacking:
-        return Refusal(
-            fault=Fault.CAPABILITY_MISSING,
-            message=f"No deployment of {plan.model.name!r} can do what the request needs: {'; '.join(lacking)}.",
-            param="model",
-        )
-    if any(one.reason is DropReason.DIALECT for one in plan.dropped):
-        return Refusal(
-            fault=Fault.CAPABILITY_MISSING,
-            message=f"No deployment of {plan.model.name!r} can be asked on this route. Use another.",
-            param="model",
-        )
-    return Refusal(
-        fault=Fault.CONTEXT_LENGTH_EXCEEDED,
-        message=f"The request seems longer than any deployment of {plan.model.name!r} can read. Send less.",
-        param="messages",
-    )

@@ -10,7 +10,7 @@ from router.domain.faults import Fault, Refusal
 from router.domain.ids import ModelName, ProviderId, TargetId
 from router.domain.planning.affinity import Conversation
 from router.domain.planning.directives import NO_DIRECTIVES, Directives
-from router.domain.planning.eligibility import Dropped
+from router.domain.planning.eligibility import Dropped, DropReason
 from router.domain.planning.prefix import Chain
 from router.domain.planning.substitution import Reason
 from router.domain.principal import Principal
@@ -85,3 +85,27 @@ def default_model(dialect: Dialect, principal: Principal, snapshot: Snapshot) ->
 
 def _upstream_models(model: Model) -> list[str]:
     return [one.upstream_model for one in model.deployments]
+
+
+def nobody(plan: RoutePlan) -> Refusal | None:
+    """Say why nobody can serve a call, where that is about the call and not about the moment."""
+    if plan.candidates or any(one.reason in (DropReason.RESTING, DropReason.FULL) for one in plan.dropped):
+        return None
+    lacking = sorted({str(one.detail) for one in plan.dropped if one.reason is DropReason.CAPABILITY})
+    if lacking:
+        return Refusal(
+            fault=Fault.CAPABILITY_MISSING,
+            message=f"No deployment of {plan.model.name!r} can do what the request needs: {'; '.join(lacking)}.",
+            param="model",
+        )
+    if any(one.reason is DropReason.DIALECT for one in plan.dropped):
+        return Refusal(
+            fault=Fault.CAPABILITY_MISSING,
+            message=f"No deployment of {plan.model.name!r} can be asked on this route. Use another.",
+            param="model",
+        )
+    return Refusal(
+        fault=Fault.CONTEXT_LENGTH_EXCEEDED,
+        message=f"The request seems longer than any deployment of {plan.model.name!r} can read. Send less.",
+        param="messages",
+    )

@@ -76,6 +76,18 @@ def test_a_conversation_stays_where_it_is() -> None:
     assert last.id == order(again)[0]
 
 
+def test_a_conversation_does_not_move_to_another_model_that_answered_once() -> None:
+    rig = Rig(routed(*(place(name) for name in "abcd")))
+    named = ASK[:-1] + ',"prompt_cache_key":"k"}'
+    call = rig.call(named)
+    call.plan = plan = planned(rig, named)
+    planner, now = rig.pipeline.planner, rig.clock.monotonic_ns()
+    planner.sent(call, plan.candidates[-1], now)
+    planner.sent(call, rig.snapshots.current.models[ModelName("other")].deployments[0], now)
+
+    assert plan.candidates[-1].target == planned(rig, named).pinned
+
+
 def test_what_a_conversation_brings_is_of_where_it_was_also_when_it_goes_elsewhere() -> None:
     two = [place(name, provider=ProviderId(name)) for name in "ab"]
     rig = Rig(routed(*two))
