@@ -7,6 +7,7 @@ import ssl
 from typing import Final
 from urllib.parse import urlsplit
 
+from router.adapters.transport.addresses import AddressRefused, admit
 from router.domain.catalog import Provider
 from router.domain.diagnosis import Certificate, Reach
 from router.domain.instants import NS_PER_S, format_duration
@@ -29,7 +30,10 @@ async def look_around(provider: Provider) -> Reach:
         return Reach(tls=tls, trouble=f"{host} was not looked up within {format_duration(LOOK_UP_NS_MAX)}")
     addresses = tuple(dict.fromkeys(str(where[0]) for *_, where in found))
     try:
-        certificate = await _shake_hands(provider, host, port, tls=tls)
+        admitted = admit(host, addresses, allow_private=provider.network.allow_private)
+        certificate = await _shake_hands(provider, host, admitted[0], port, tls=tls)
+    except AddressRefused as exc:
+        return Reach(addresses=addresses, tls=tls, trouble=f"{host} {exc}")
     except TimeoutError:
         words = f"no connection within {format_duration(provider.timeouts.connect_ns)}"
         return Reach(addresses=addresses, tls=tls, trouble=words)
@@ -40,10 +44,11 @@ async def look_around(provider: Provider) -> Reach:
     return Reach(addresses=addresses, tls=tls, certificate=certificate)
 
 
-async def _shake_hands(provider: Provider, host: str, port: int, *, tls: bool) -> Certificate | None:
+async def _shake_hands(provider: Provider, host: str, address: str, port: int, *, tls: bool) -> Certificate | None:
+    """Connect as calls do, to an address that was judged."""
     context = ssl.create_default_context(cafile=provider.network.ca_file) if tls else None
     async with asyncio.timeout(provider.timeouts.connect_ns / NS_PER_S):
-        _, writer = await asyncio.open_connection(host, port, ssl=context)
+        _, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=host if tls else None)
     shown = writer.get_extra_info("peercert")
     writer.transport.abort()
     if not shown:

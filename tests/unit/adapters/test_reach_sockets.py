@@ -16,14 +16,14 @@ from tests.support.fake_upstream import FakeUpstream
 SECOND = 10**9
 
 
-async def reach(base_url: str, *, ca_file: str | None = None) -> Reach:
+async def reach(base_url: str, *, ca_file: str | None = None, allow_private: bool = True) -> Reach:
     timeouts = Timeouts(connect_ns=5 * SECOND, stream_first_event_ns=SECOND, stream_idle_ns=SECOND, total_ns=5 * SECOND)
     provider = Provider(
         id=ProviderId("up"),
         kind=ProviderKind.OPENAI_COMPATIBLE,
         base_url=base_url,
         timeouts=timeouts,
-        network=Network(ca_file=ca_file),
+        network=Network(ca_file=ca_file, allow_private=allow_private),
     )
     return await look_around(provider)
 
@@ -48,6 +48,16 @@ async def test_a_connection_is_all_that_plain_http_has() -> None:
     async with FakeUpstream() as upstream:
         assert Reach(addresses=("127.0.0.1",)) == await reach(upstream.base_url)
         assert [] == upstream.requests
+
+
+async def test_nobody_connects_where_no_call_would() -> None:
+    async with FakeUpstream() as upstream:
+        inside = await reach(upstream.base_url, allow_private=False)
+
+    assert ("127.0.0.1",) == inside.addresses
+    assert "set network.allow_private: true" in str(inside.trouble)
+    assert 0 == upstream.connections_opened
+    assert "to which nothing is ever sent" in str((await reach("http://169.254.169.254/v1")).trouble)
 
 
 async def test_a_certificate_is_read(tmp_path: Path) -> None:
