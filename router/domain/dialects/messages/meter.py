@@ -60,7 +60,7 @@ class _Whole(msgspec.Struct, gc=False):
     content: Raw = ABSENT
 
 
-_event: Final = msgspec.json.Decoder(_Event)
+_event: Final = msgspec.json.Decoder(_Event, strict=False)
 _whole: Final = msgspec.json.Decoder(_Whole)
 
 

@@ -67,6 +67,15 @@ def test_of_a_stream_that_was_cut_the_input_is_certain_and_the_output_is_what_wa
     assert TokenUsage(input=25, cached_input=5, output=2, estimated=True) == meter.measured(10**6)
 
 
+def test_numbers_in_quotes_are_numbers() -> None:
+    meter = MessagesMeter(wants_usage=True)
+    quoted = [raw.replace(b'"output_tokens": 3', b'"output_tokens": "3"') for raw in message_events("one two three")]
+    meter.take(chunks(*quoted))
+
+    assert b'"3"' in b"".join(quoted)
+    assert TokenUsage(input=20, output=3) == meter.usage
+
+
 def test_a_provider_that_says_nothing_of_its_usage_is_estimated() -> None:
     meter = MessagesMeter(wants_usage=True)
     meter.take(chunks(event("content_block_delta", index=0, delta={"text": "x"}), event("message_stop")))
