@@ -87,7 +87,7 @@ class NetworkSettings(Section):
     headers: dict[str, SecretText] = Field(default={}, description="Headers to send with every request.")
     allow_private: bool | None = Field(
         default=None,
-        description="Allow loopback and private networks; absent: only a base_url that says loopback.",
+        description="Allow loopback and private networks; absent: where base_url or preset is of this machine.",
     )
 
 
