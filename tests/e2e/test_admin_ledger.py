@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.bootstrap import read_observed
+from router.adapters.sql.sqlite_reader import open_sqlite_reader
 from tests.support.running import ADMIN, KEY, chat
 from tests.support.stage import Stage
 from tests.support.wire import CHAT
@@ -109,5 +109,5 @@ async def test_the_report_reads_beside_a_server(stage: Stage) -> None:
 
 
 async def observed_calls(stage: Stage) -> int:
-    ((_, totals),) = await read_observed(f"sqlite:///{stage.router.folder / 'ledger.db'}", ["reason"], 3_600 * 10**9)
-    return sum(total.calls for total in totals if total.group == "budget_exhausted")
+    async with await open_sqlite_reader(f"sqlite:///{stage.router.folder / 'ledger.db'}") as reader:
+        return sum(total.calls for total in await reader.observed("reason", 0) if total.group == "budget_exhausted")
