@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := .venv-clients
 EXAMPLES := clients/examples
+GRPC_CLIENTS := $(dir $(wildcard clients/*/Makefile))
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 FROM_LOCK := $(PIP_INSTALL) --require-hashes --only-binary :all:
 # The wheel's builder comes from the lock as well, so pip need not fetch one of its own.
@@ -23,7 +24,7 @@ SOURCES := router tests clients load_tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo demo-real demo-race test test-clients check fmt lint types imports tidy proto stubs freeze lock bench faults load clean
+.PHONY: help install run demo demo-real demo-race test test-clients clients-test check fmt lint types imports tidy proto stubs freeze lock bench faults load clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +48,12 @@ test: check  ## Run the checks and every test
 
 test-clients: $(VENV)/dev.stamp $(CLIENTS)/stamp $(EXAMPLES)/node_modules/stamp  ## Run unmodified clients against a router (makes an environment of 700 MB)
 	TEST_CLIENTS_ENVIRONMENT=$(CLIENTS) $(BIN)/python -m pytest tests/clients
+
+clients-test: $(VENV)/dev.stamp  ## Build the gRPC clients in other languages and run them (CLIENTS_INSTALL=1 as root: also what they need)
+	@$(if $(CLIENTS_INSTALL),set -e; for client in $(GRPC_CLIENTS); do \
+		$(MAKE) --silent -C $$client ready > /dev/null 2>&1 || $(MAKE) -C $$client install || echo "what $$client needs was not installed"; \
+	done)
+	TEST_CLIENTS_ENVIRONMENT=$(VENV) $(BIN)/python -m pytest tests/clients/test_grpc_clients.py
 
 check: $(VENV)/dev.stamp lint types imports proto tidy  ## Run all that judges the code without running it
 

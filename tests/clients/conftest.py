@@ -27,6 +27,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in left_out]
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say of each gRPC client whether it ran: one that is skipped must not look as if it had passed."""
+    told: dict[str, dict[str, str]] = {}
+    for outcome in ("passed", "skipped", "failed", "error"):
+        for report in terminalreporter.getreports(outcome):
+            name, _, which = report.nodeid.rpartition("[")
+            if which and "test_grpc_clients.py" in name and report.when != "teardown":
+                why = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
+                client = which.rstrip("]").split("-")[0]
+                told.setdefault(client, {})[outcome] = why
+    if told:
+        terminalreporter.section("gRPC clients")
+        for client, outcomes in sorted(told.items()):
+            worst = list(outcomes)[-1]
+            terminalreporter.line(f"{client:<6} {worst:<8} {outcomes[worst]}".rstrip())
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def router(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningRouter]:
     """A provider for each model: one speaks all dialects, each other one only, so that the rest is translated."""

@@ -26,7 +26,10 @@ def test_help_lists_every_target() -> None:
     assert set() == (USING | JUDGING) - phony
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "load_tests/README.md", "clients/python/README.md"])
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", "CONTRIBUTING.md", "load_tests/README.md", "clients/README.md", "clients/python/README.md"],
+)
 def test_a_page_names_only_commands_that_exist(page: str) -> None:
     text = read(page)
 
