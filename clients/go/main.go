@@ -20,13 +20,11 @@ const (
 
 var errAnswered = errors.New("it was answered")
 
-// Go prints statuses as DeadlineExceeded; these are the names of gRPC that the program needs.
-var names = map[codes.Code]string{
-	codes.DeadlineExceeded:  "DEADLINE_EXCEEDED",
-	codes.PermissionDenied:  "PERMISSION_DENIED",
-	codes.ResourceExhausted: "RESOURCE_EXHAUSTED",
-	codes.Unauthenticated:   "UNAUTHENTICATED",
-	codes.Unavailable:       "UNAVAILABLE",
+// Go prints statuses as DeadlineExceeded; these are gRPC's own names, in the order of their numbers.
+var names = [...]string{
+	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+	"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+	"INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 }
 
 func main() {
@@ -156,12 +154,8 @@ func required(name string) (string, error) {
 
 func said(err error) string {
 	told, ok := status.FromError(err)
-	if !ok {
+	if !ok || int(told.Code()) >= len(names) {
 		return err.Error()
 	}
-	name, known := names[told.Code()]
-	if !known {
-		name = told.Code().String()
-	}
-	return name + ": " + told.Message()
+	return names[told.Code()] + ": " + told.Message()
 }

@@ -34,9 +34,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.getreports(outcome):
             name, _, which = report.nodeid.rpartition("[")
             if which and "test_grpc_clients.py" in name and report.when != "teardown":
-                why = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
                 client = which.rstrip("]").split("-")[0]
-                told.setdefault(client, {})[outcome] = why
+                why = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
+                told.setdefault(client, {})[outcome.upper()] = why.removeprefix(f"Skipped: SKIPPED: {client}: ")
     if told:
         terminalreporter.section("gRPC clients")
         for client, outcomes in sorted(told.items()):

@@ -47,16 +47,18 @@ async def router(target: str, tmp_path_factory: pytest.TempPathFactory) -> Async
 @each_client
 async def test_a_client_is_told_what_the_ledger_knows(router: RunningRouter, target: str, client: str) -> None:
     await build(client)
+    await router.idle(within_s=10)
     before = len(router.rows())
 
     ran = await run(client, target)
 
     assert (0, "") == (ran.status, ran.err), ran.out
     await router.idle(within_s=10)
-    rows = router.rows()[before:]
-    whole, streamed = (row for row in rows if row["outcome"] == "completed")
-    assert (0, 1) == (whole["stream"], streamed["stream"])
-    said = ran.out.splitlines()
+    whole, streamed, refused, slow = router.rows()[before:]
+    assert [("completed", 0), ("completed", 1)] == [(row["outcome"], row["stream"]) for row in (whole, streamed)]
+    assert ("refused", "budget_exhausted") == (refused["outcome"], refused["fault"])
+    assert "slow" == slow["asked_model"]
+    assert slow["outcome"] != "completed"
     assert [
         f"chat: {HELLO}",
         f"stream: {HELLO}",
@@ -65,7 +67,7 @@ async def test_a_client_is_told_what_the_ledger_knows(router: RunningRouter, tar
         "refused: BUDGET_EXHAUSTED",
         f"message: {await refusal(router)}",
         "deadline: DEADLINE_EXCEEDED",
-    ] == said
+    ] == ran.out.splitlines()
 
 
 @pytest.mark.clients
@@ -73,11 +75,20 @@ async def test_a_client_is_told_what_the_ledger_knows(router: RunningRouter, tar
 @pytest.mark.parametrize(
     ("instead", "says"),
     [
-        ({"CHECKREIN_API_KEY": "sk-unknown"}, "chat: FAILED: UNAUTHENTICATED: "),
-        ({"CHECKREIN_BROKE_KEY": "sk-local"}, "refused: FAILED: it was answered"),
-        ({"CHECKREIN_BROKE_KEY": "sk-unknown"}, "refused: FAILED: UNAUTHENTICATED: "),
-        ({"CHECKREIN_SLOW_MODEL": "demo"}, "deadline: FAILED: it was answered"),
-        ({"CHECKREIN_SLOW_MODEL": ""}, "deadline: FAILED: CHECKREIN_SLOW_MODEL is not set"),
+        pytest.param({"CHECKREIN_API_KEY": "sk-unknown"}, "chat: FAILED: UNAUTHENTICATED: ", id="no such key"),
+        pytest.param(
+            {"CHECKREIN_BROKE_KEY": "sk-local"}, "refused: FAILED: it was answered", id="a key with a budget left"
+        ),
+        pytest.param(
+            {"CHECKREIN_BROKE_KEY": "sk-unknown"},
+            "refused: FAILED: UNAUTHENTICATED: ",
+            id="no such key for the refusal",
+        ),
+        pytest.param({"CHECKREIN_SLOW_MODEL": "none"}, "deadline: FAILED: NOT_FOUND: ", id="no such model"),
+        pytest.param({"CHECKREIN_SLOW_MODEL": "demo"}, "deadline: FAILED: it was answered", id="a quick model"),
+        pytest.param(
+            {"CHECKREIN_SLOW_MODEL": ""}, "deadline: FAILED: CHECKREIN_SLOW_MODEL is not set", id="no slow model"
+        ),
     ],
 )
 @each_client
