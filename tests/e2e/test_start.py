@@ -19,7 +19,7 @@ from tests.support.wire import CHAT
 
 pytestmark = pytest.mark.slow
 
-ANY_PORTS = ("--port", "0", "--ops-port", "0")
+ANY_PORTS = ("--port", "0", "--grpc-port", "0", "--ops-port", "0")
 OFFLINE = """
 import asyncio, sys
 
@@ -197,7 +197,7 @@ async def test_a_second_server_on_the_same_store_is_refused(tmp_path: Path) -> N
     assert 200 == reply.status_code
 
 
-@pytest.mark.parametrize("flag", ["--port", "--ops-port"])
+@pytest.mark.parametrize("flag", ["--port", "--grpc-port", "--ops-port"])
 async def test_a_port_in_use_is_said_in_one_line(flag: str, tmp_path: Path) -> None:
     """T33: which one, and what to do; the process ends although its store was open already."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
