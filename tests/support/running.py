@@ -37,6 +37,7 @@ class RunningRouter:
     http_port: int
     ops_port: int
     grpc_port: int
+    """0: it is not served."""
     folder: Path
     running: Running
 
@@ -190,14 +191,15 @@ async def running_router(
             return
         running = started.result()
         try:
-            assert running.grpc_port is not None
-            yield RunningRouter(
+            router_now = RunningRouter(
                 http_port=running.http_port,
                 ops_port=running.ops_port,
-                grpc_port=running.grpc_port,
+                grpc_port=running.grpc_port or 0,
                 folder=folder,
                 running=running,
             )
+            await until(lambda: router_now.lifecycle._phase.not_ready is None, within_s=20)  # gRPC comes after HTTP
+            yield router_now
         finally:
             running.stop()
             # Here, because the group would cancel the router of a test that failed instead of letting it drain.
