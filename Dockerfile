@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Two stages: the first builds the wheel and the environment, the second holds nothing but Python and that environment.
+# Two stages: the first builds the wheels and the environment, the second holds nothing but Python and that environment.
 # Every package comes from a hashed lock; the base image is named by tag here, pin it by digest in your own pipeline.
 
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
@@ -14,7 +14,9 @@ RUN python -m venv /tmp/builder \
  && /opt/checkrein/bin/pip install --require-hashes --only-binary :all: -r requirements/run.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY router router
+COPY clients/python clients/python
 RUN /tmp/builder/bin/hatchling build --target wheel --directory /tmp/wheel \
+ && (cd clients/python && /tmp/builder/bin/hatchling build --target wheel --directory /tmp/wheel) \
  && /opt/checkrein/bin/pip install --no-deps --no-index /tmp/wheel/*.whl \
  && /opt/checkrein/bin/python -m compileall -q /opt/checkrein/lib
 
