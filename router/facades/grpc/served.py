@@ -15,6 +15,12 @@ _DROPPED_MAX: Final = 32
 _TRUNCATED: Final = "budget_truncated"
 
 
+def settled(call: Call) -> Settlement:
+    """Return how a call ended that was read to its end."""
+    assert call.settlement is not None, "read to its end"
+    return call.settlement
+
+
 def usage_of(settlement: Settlement) -> Usage:
     used = settlement.usage
     return Usage(
