@@ -173,7 +173,7 @@ class Router:
             put_away.callback(self._log.close)
             put_away.push_async_callback(self._registry.close)
             settle()
-            _say_start(settings, http, ops, grpc)
+            _say_start(settings, http, ops)
             put_away.callback(asyncio.get_running_loop().call_later(BEGIN_S, self._litellm.listening).cancel)
             started(
                 Running(
@@ -381,11 +381,9 @@ def _tls(settings: TlsSettings | None) -> Tls | None:
     return Tls(cert_file=settings.cert_file, key_file=settings.key_file, client_ca_file=settings.client_ca_file)
 
 
-def _say_start(settings: Settings, http: Listener, ops: Listener, grpc: GrpcListener | None) -> None:
+def _say_start(settings: Settings, http: Listener, ops: Listener) -> None:
     scheme = "https" if settings.server.http.tls else "http"
     _log.info("serving %s://%s:%d/v1", scheme, settings.server.http.host, http.port)
-    if settings.server.grpc is not None and grpc is not None:
-        _log.info("serving gRPC on %s:%d", settings.server.grpc.host, grpc.port)
     _log.info("metrics and probes on http://%s:%d", settings.server.ops.host, ops.port)
     for notice in notices(settings):
         _log.warning(notice)

@@ -154,6 +154,7 @@ class Lifecycle:
             if self._grpc is not None:
                 await self._grpc.start()
             self._phase.not_ready = None
+            _log.info("ready: all listeners are up")
             stopping = tasks.create_task(self._stop.wait())
             await asyncio.wait([stopping, http, ops], return_when=asyncio.FIRST_COMPLETED)
             self._phase.not_ready = "draining"

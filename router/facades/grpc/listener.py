@@ -1,12 +1,15 @@
 """Hold the port of the gRPC server, which is imported and started once HTTP listens: it takes a tenth of a second."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from router.facades.grpc.server import GrpcServer
+
+_log = logging.getLogger(__name__)
 
 Build = Callable[[str], "GrpcServer"]
 
@@ -27,6 +30,7 @@ class GrpcListener:
         await asyncio.to_thread(_load)
         self._server = self._build(self._address)
         await self._server.start()
+        _log.info("serving gRPC on %s", self._address)
 
     async def say_not_serving(self) -> None:
         if self._server is not None:
