@@ -173,6 +173,14 @@ def _write_function_name(name: str) -> object:
     return {"type": "function", "function": {"name": name}}
 
 
+def _read_too_deep(_raw: Raw) -> object:
+    raise Unheld
+
+
+def _write_too_deep(_message: object) -> object:
+    raise Broken("is nested too deeply", "Put it into `extra_json`")
+
+
 def _reason(exc: Exception) -> str:
     """Say what is wrong with a text; a decoder's message has a position, never content."""
     if isinstance(exc, RecursionError):
@@ -193,3 +201,5 @@ LABELS: Final = Kind(read=_labels.decode, write=_write_labels)
 JSON: Final = Kind(read=json_text, write=_write_json, null=True)
 JSON_OBJECT: Final = Kind(read=json_text, write=_write_object)
 FUNCTION_NAME: Final = Kind(read=_read_function_name, write=_write_function_name)
+TOO_DEEP: Final = Kind(read=_read_too_deep, write=_write_too_deep)
+"""Of a message within itself, where it ends."""
