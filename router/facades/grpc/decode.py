@@ -15,7 +15,10 @@ from router.facades.grpc.table import OBJECTS
 
 
 def chat_body(request: ChatCompletionRequest, *, stream: bool) -> bytes | Refusal:
-    """Write a request of the method that streams, or of the one that does not."""
+    """Write a request of the method that streams, or of the one that does not.
+
+    Fields that are not known are refused, and forgotten by the message.
+    """
     return _body(request, stream=stream)
 
 
@@ -48,7 +51,7 @@ def _body(request: Message, *, stream: bool) -> bytes | Refusal:
 
 
 def _knows_too_little(message: Message) -> bool:
-    """Tell whether a member would be lost without a word, and forget what is not known."""
+    """Tell whether a member would be lost without a word."""
     size = message.ByteSize()
     message.DiscardUnknownFields()
     had_more: bool = message.ByteSize() != size

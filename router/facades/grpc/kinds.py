@@ -24,11 +24,9 @@ _integers: Final = msgspec.json.Decoder(list[Integer])
 _octets: Final = msgspec.json.Decoder(list[Octet])
 _numbers: Final = msgspec.json.Decoder(list[float])
 _labels: Final = msgspec.json.Decoder(dict[str, str])
-_list: Final = msgspec.json.Decoder(list[Raw])
 _object: Final = msgspec.json.Decoder(dict[str, Raw])
 
 _ZERO: Final = Raw(b"0")
-_SPACE: Final = b" \t\r\n"
 
 
 class Unheld(Exception):
@@ -99,38 +97,40 @@ def _read_octets(raw: Raw) -> bytes:
 
 
 def _plain(values: list[int], raw: Raw) -> list[int]:
-    if not _as_written(values, raw):
+    if bytes(encode(values)) != _spaceless(raw):
         raise Unheld  # one is -0
     return values
 
 
-def _as_written(value: object, raw: Raw) -> bool:
-    """Tell whether the encoder writes a number, or a list of them, as it came, but for spaces."""
-    written = encode(value)
-    return written == raw or bytes(written) == bytes(raw).translate(None, _SPACE)
-
-
 def _read_number(raw: Raw) -> float:
     value = _number.decode(raw)
-    if not _as_written(value, raw) and not _exact(value, raw):
+    if encode(value) != raw and not _exact(value, bytes(raw)):
         raise Unheld
     return value
 
 
 def _read_numbers(raw: Raw) -> list[float]:
     values = _numbers.decode(raw)
-    if not _as_written(values, raw) and not all(map(_exact, values, _list.decode(raw))):
-        raise Unheld
+    written, came = bytes(encode(values)), _spaceless(raw)
+    if written != came:  # few differ, in the form of an exponent
+        for value, one, other in zip(values, written[1:-1].split(b","), came[1:-1].split(b","), strict=True):
+            if one != other and not _exact(value, other):
+                raise Unheld
     return values
 
 
-def _exact(value: float, raw: Raw) -> bool:
+def _spaceless(raw: Raw) -> bytes:
+    """Return a list of numbers without the spaces between them."""
+    return bytes(raw).translate(None, b" \t\r\n")
+
+
+def _exact(value: float, written: bytes) -> bool:
     """Tell whether the shortest decimals of a double are the number that was written, whatever its form was."""
     try:
-        written = Decimal(bytes(raw).decode())
+        number = Decimal(written.decode())
     except ArithmeticError:  # its exponent is beyond all that `Decimal` counts
         return False
-    return written == Decimal(repr(value)) and written.is_signed() == (math.copysign(1, value) < 0)
+    return number == Decimal(repr(value)) and number.is_signed() == (math.copysign(1, value) < 0)
 
 
 def _write_number(value: float) -> float:
@@ -173,6 +173,14 @@ def _write_function_name(name: str) -> object:
     return {"type": "function", "function": {"name": name}}
 
 
+def _read_too_deep(_raw: Raw) -> object:
+    raise Unheld
+
+
+def _write_too_deep(_message: object) -> object:
+    raise Broken("is nested too deeply", "Put it into `extra_json`")
+
+
 def _reason(exc: Exception) -> str:
     """Say what is wrong with a text; a decoder's message has a position, never content."""
     if isinstance(exc, RecursionError):
@@ -193,3 +201,5 @@ LABELS: Final = Kind(read=_labels.decode, write=_write_labels)
 JSON: Final = Kind(read=json_text, write=_write_json, null=True)
 JSON_OBJECT: Final = Kind(read=json_text, write=_write_object)
 FUNCTION_NAME: Final = Kind(read=_read_function_name, write=_write_function_name)
+TOO_DEEP: Final = Kind(read=_read_too_deep, write=_write_too_deep)
+"""Of a message within itself, where it ends."""

@@ -10,7 +10,6 @@ from typing import Final, cast
 from checkrein.v1.chat_pb2 import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
 from checkrein.v1.embeddings_pb2 import EmbeddingsReply, EmbeddingsRequest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.message import Message
 
 from router.facades.grpc import kinds
 from router.facades.grpc.kinds import Kind
@@ -35,6 +34,10 @@ SPECIAL: Final[Mapping[str, Kind]] = {
 }
 """Kinds of fields that nothing else tells."""
 
+NESTED_MAX: Final = 4
+"""How often a message is held within itself; what is deeper stands in `extra_json`. OpenAI's are at most once, as
+`top_logprobs`, and clients read no message of more than 100 levels: one odd provider would break the reply."""
+
 _ONE: Final[Mapping[int, Kind]] = {
     FieldDescriptor.TYPE_STRING: kinds.TEXT,
     FieldDescriptor.TYPE_BOOL: kinds.FLAG,
@@ -49,36 +52,29 @@ _SEVERAL: Final[Mapping[int, Kind]] = {
 }
 
 
-def _made(whole: Iterable[type[Message]]) -> dict[str, Object]:
-    made: dict[str, Object] = {}
-    for message in whole:
-        _object(cast(Descriptor, message.DESCRIPTOR), made)
-    return made
-
-
-def _object(message: Descriptor, made: dict[str, Object]) -> Object:
-    """Return the shape of a message; one that is a part of itself finds it in `made` before all of it is known."""
-    if message.full_name in made:
-        return made[message.full_name]
-    shape = made[message.full_name] = Object()
+def _object(message: Descriptor, within: tuple[str, ...] = ()) -> Object:
+    """Return the shape of a message that stands within these."""
+    shape = Object()
     chosen = [choice for choice in message.oneofs if choice.name in CHOSEN]
     for field in message.fields:
         if field.name != EXTRA and field.containing_oneof not in chosen:
             listed = field.full_name in EMPTY_LISTS
-            kind = _kind(field, made)
+            kind = _kind(field, within)
             shape.know(_member(field, not_empty(kind) if field.is_repeated and not listed else kind), listed=listed)
     for choice in chosen:
-        shape.know_choice(
-            CHOSEN[choice.name], choice.name, [_member(field, _kind(field, made)) for field in choice.fields]
-        )
+        shape.know_choice(CHOSEN[choice.name], choice.name, _members(choice.fields, within))
     return shape
+
+
+def _members(fields: Iterable[FieldDescriptor], within: tuple[str, ...]) -> list[Member]:
+    return [_member(field, _kind(field, within)) for field in fields if field.name != EXTRA]
 
 
 def _member(field: FieldDescriptor, kind: Kind) -> Member:
     return Member(name=NAMES.get(field.name, field.name.removesuffix("_json")), field=field.name, kind=kind)
 
 
-def _kind(field: FieldDescriptor, made: dict[str, Object]) -> Kind:
+def _kind(field: FieldDescriptor, within: tuple[str, ...]) -> Kind:
     if field.full_name in SPECIAL:
         return SPECIAL[field.full_name]
     message = field.message_type
@@ -88,33 +84,31 @@ def _kind(field: FieldDescriptor, made: dict[str, Object]) -> Kind:
         return kinds.JSON if field.name.endswith("_json") else _ONE[field.type]
     if message.GetOptions().map_entry:
         return kinds.LABELS
-    return _messages(message, made) if field.is_repeated else _message(message, made)
+    if within.count(message.full_name) == NESTED_MAX:
+        return kinds.TOO_DEEP
+    within = (*within, message.full_name)
+    return _messages(message, within) if field.is_repeated else _message(message, within)
 
 
-def _message(message: Descriptor, made: dict[str, Object]) -> Kind:
+def _message(message: Descriptor, within: tuple[str, ...]) -> Kind:
     if len(message.fields) == 1 and message.fields[0].is_repeated:
-        return wrapped(message.fields[0].name, _kind(message.fields[0], made))
+        return wrapped(message.fields[0].name, _kind(message.fields[0], within))
     if EXTRA not in message.fields_by_name:
-        return Choice([_member(field, _kind(field, made)) for field in message.fields]).kind()
-    shape = _object(message, made)
+        return Choice(_members(message.fields, within)).kind()
+    shape = _object(message, within)
     return Kind(read=shape.read, write=shape.write)
 
 
-def _messages(message: Descriptor, made: dict[str, Object]) -> Kind:
+def _messages(message: Descriptor, within: tuple[str, ...]) -> Kind:
     if message.full_name in TAGGED:
-        return each_of(Tagged([_member(field, _kind(field, made)) for field in message.fields if field.name != EXTRA]))
+        return each_of(Tagged(_members(message.fields, within)))
     if EXTRA not in message.fields_by_name:
-        return each_kind(_message(message, made))
-    return each_of(_object(message, made))
+        return each_kind(_message(message, within))
+    return each_of(_object(message, within))
 
 
-OBJECTS: Final[Mapping[str, Object]] = _made(
-    (
-        ChatCompletionRequest,
-        ChatCompletion,
-        ChatCompletionChunk,
-        EmbeddingsRequest,
-        EmbeddingsReply,
-    )
-)
+OBJECTS: Final[Mapping[str, Object]] = {
+    message.DESCRIPTOR.full_name: _object(cast(Descriptor, message.DESCRIPTOR))
+    for message in (ChatCompletionRequest, ChatCompletion, ChatCompletionChunk, EmbeddingsRequest, EmbeddingsReply)
+}
 """Messages that are objects, by full name."""
