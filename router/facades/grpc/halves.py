@@ -27,8 +27,6 @@ def read_object(text: bytes | str) -> dict[str, Raw]:
     """
     try:
         return _object.decode(text)
-    except msgspec.ValidationError:
-        raise
     except msgspec.DecodeError:
         return _object.decode(_marked(text))
 
