@@ -152,7 +152,9 @@ async def test_a_changed_file_swaps_the_models_and_a_bad_one_is_refused_whole(tm
             await router.said("reload refused")
             kept = [await ask(router.url, KEY, model=name) for name in ("renamed", "third")]
 
-            file.write_text(good.replace("http:\n    port: 0", "http:\n    port: 1").replace("name: small", "name: third"))
+            file.write_text(
+                good.replace("http:\n    port: 0", "http:\n    port: 1").replace("name: small", "name: third")
+            )
             router.process.send_signal(signal.SIGHUP)
             await router.said("restart needed for server.http.port")
             still = [await ask(router.url, KEY, model=name) for name in ("renamed", "third")]
