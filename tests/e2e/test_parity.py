@@ -94,11 +94,24 @@ LONG = "This model's maximum context length is 8192 tokens. However, your messag
 ALONE = asks(model="alone")
 CASES: dict[str, Case] = {
     **named("a usual call", both(asks(model="small"))),
-    **named("usage asked for", {"streamed": Case(chat(model="alone", stream=True, stream_options={"include_usage": True}))}),
-    **named("labels", both(ALONE, headers={
-        "x-checkrein-agent": "a1", "x-checkrein-workflow": "w1", "x-checkrein-tags": "b,a", "x-checkrein-parent-call": "c1",
-    })),
-    **named("priced", both(request_of(1_000, model="alone", max_completion_tokens=70), providers={"a": billing(123, 45)})),
+    **named(
+        "usage asked for", {"streamed": Case(chat(model="alone", stream=True, stream_options={"include_usage": True}))}
+    ),
+    **named(
+        "labels",
+        both(
+            ALONE,
+            headers={
+                "x-checkrein-agent": "a1",
+                "x-checkrein-workflow": "w1",
+                "x-checkrein-tags": "b,a",
+                "x-checkrein-parent-call": "c1",
+            },
+        ),
+    ),
+    **named(
+        "priced", both(request_of(1_000, model="alone", max_completion_tokens=70), providers={"a": billing(123, 45)})
+    ),
     "two choices": Case(asks(model="alone", stream=True, n=2), {"a": two_choices}),
     **named("no such model", both(asks(model="nobody"))),
     **named("a model that is not granted", both(asks(model="small"), key="narrow")),
@@ -120,11 +133,17 @@ CASES: dict[str, Case] = {
     **named("a content filter", both(ALONE, providers={"a": free(rejected(400, "filtered", code="content_filter"))})),
     **named("refused with 404", both(ALONE, providers={"a": free(rejected(404, "no such model there"))})),
     **named("refused with 413", both(ALONE, providers={"a": free(rejected(413, "too large"))})),
-    **named("refused with 422", both(ALONE, providers={"a": free(rejected(422, "no such member", param="temperature"))})),
+    **named(
+        "refused with 422", both(ALONE, providers={"a": free(rejected(422, "no such member", param="temperature"))})
+    ),
     **named("a credential that is not taken", both(ALONE, providers={"a": free(rejected(401, "no"))})),
-    **named("a quota that is used up", both(ALONE, providers={"a": free(rejected(429, "no", code="insufficient_quota"))})),
+    **named(
+        "a quota that is used up", both(ALONE, providers={"a": free(rejected(429, "no", code="insufficient_quota"))})
+    ),
     **named("silence", both(ALONE, providers={"a": fake.silence(NEVER)})),
-    **named("a caller's time", both(ALONE, providers={"a": fake.silence(NEVER)}, headers={"x-checkrein-timeout": "0.1"})),
+    **named(
+        "a caller's time", both(ALONE, providers={"a": fake.silence(NEVER)}, headers={"x-checkrein-timeout": "0.1"})
+    ),
     **{
         f"before content: {name}": Case({**members, "model": "alone"}, {"a": reply})
         for name, (members, reply, _status, _error) in BEFORE_CONTENT.items()
@@ -138,7 +157,7 @@ CASES: dict[str, Case] = {
         for name, fault in FAULTS.items()
         for kind in ("whole", "streamed")
     },
-}  # fmt: skip
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -7,6 +7,7 @@ from typing import Final
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from router.domain.instants import NS_PER_MS
 from router.facades.grpc.border import Border
 from router.facades.grpc.chat import chat_service
 from router.facades.grpc.limits import GrpcLimits
@@ -16,13 +17,6 @@ from router.pipeline.open import Pipeline
 _STREAMS_MAX: Final = 10_000
 """At once on one connection."""
 _METADATA_BYTES_MAX: Final = 32 * 1024
-_PING_MS: Final = 20_000
-"""After so long without a sign a connection is asked whether it lives."""
-_PONG_MS: Final = 8_000
-"""For the answer: a dead peer is found within half a minute."""
-_PINGED_MS_MIN: Final = 5_000
-"""How often clients may ask, also while they call nothing. Some do every 10 s."""
-_MS: Final = 1_000_000
 
 
 class GrpcServer:
@@ -77,12 +71,12 @@ def _options(limits: GrpcLimits) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", _METADATA_BYTES_MAX),
         ("grpc.absolute_max_metadata_size", _METADATA_BYTES_MAX),
         ("grpc.max_concurrent_streams", _STREAMS_MAX),
-        ("grpc.max_connection_age_ms", limits.connection_age_ns // _MS),
-        ("grpc.max_connection_age_grace_ms", limits.connection_grace_ns // _MS),
-        ("grpc.keepalive_time_ms", _PING_MS),
-        ("grpc.keepalive_timeout_ms", _PONG_MS),
+        ("grpc.max_connection_age_ms", limits.connection_age_ns // NS_PER_MS),
+        ("grpc.max_connection_age_grace_ms", limits.connection_grace_ns // NS_PER_MS),
+        ("grpc.keepalive_time_ms", limits.ping_ns // NS_PER_MS),
+        ("grpc.keepalive_timeout_ms", limits.pong_ns // NS_PER_MS),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", _PINGED_MS_MIN),
+        ("grpc.http2.min_ping_interval_without_data_ms", limits.pinged_ns_min // NS_PER_MS),
         ("grpc.so_reuseport", 1),  # our own socket holds the port for it (listener.py)
     ]
 
