@@ -103,11 +103,12 @@ class Asked:
 class FakeRouter(
     ChatServiceServicer, EmbeddingsServiceServicer, ModelsServiceServicer, RoutingServiceServicer, CallsServiceServicer
 ):
-    """`refusal` ends every call, a stream's after its `messages`; `silent` never does."""
+    """`refusal` ends every call, a stream's after its `messages`; `refused` those of a key; `silent` never does."""
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.refusal: Refusal | None = None
+        self.refused: dict[str, Refusal] = {}
         self.silent = False
         self.messages: Iterable[StreamChatCompletionResponse] = (BEGUN, said("Hel"), said("lo", "."), DONE)
         self.came = asyncio.Event()
@@ -164,7 +165,8 @@ class FakeRouter(
     async def _end(self, context: ServicerContext) -> None:
         if self.silent:
             await asyncio.Event().wait()
-        if (refusal := self.refusal) is not None:
+        key = str(dict(context.invocation_metadata() or ()).get("authorization", "")).removeprefix("Bearer ")
+        if (refusal := self.refusal or self.refused.get(key)) is not None:
             await context.abort(refusal.status, refusal.message, refusal.trailer())
 
 

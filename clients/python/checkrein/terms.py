@@ -12,6 +12,7 @@ from typing import Final, TypedDict
 import grpc
 import grpc.aio
 
+from checkrein.errors import Timeout
 from checkrein.v1.calls_pb2_grpc import CallsServiceStub
 from checkrein.v1.chat_pb2 import ChatCompletionRequest
 from checkrein.v1.chat_service_pb2 import StreamChatCompletionResponse
@@ -92,9 +93,12 @@ class Terms:
             self.credentials = grpc.ssl_channel_credentials(made_of.roots, made_of.key, made_of.certificate)
 
     def deadline(self, options: CallOptions) -> float | None:
-        """Seconds from now."""
+        """Seconds from now; a call that has none left is not sent. Raises `Timeout`."""
         given = options.get("timeout")
         chosen = self.timeout if given is None else given
+        # gRPC counts whole milliseconds, in which a call may well be made and billed.
+        if chosen is not None and chosen <= 0:
+            raise Timeout("The deadline had passed before the call.", status=grpc.StatusCode.DEADLINE_EXCEEDED)
         return None if chosen is None or math.isinf(chosen) else chosen
 
     def metadata_of(self, options: CallOptions) -> Metadata:

@@ -30,7 +30,7 @@ async def test_a_call_says_who_calls_and_answers_with_its_message(router: FakeRo
     assert CreateChatCompletionRequest(chat=CHAT, context=CallContext(agent="a", priority="batch")) == asked.request
     assert ("Bearer sk-1", "r") == (asked.metadata["authorization"], asked.metadata["x-request-id"])
     assert asked.seconds_left is not None
-    assert 20 < asked.seconds_left <= 30
+    assert 20 < asked.seconds_left < 31  # gRPC rounds up what it sends
 
 
 async def test_every_method_asks_its_service(router: FakeRouter, target: str) -> None:

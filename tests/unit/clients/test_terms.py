@@ -4,6 +4,7 @@ import math
 
 import pytest
 from checkrein import CallContext, Tls
+from checkrein.errors import Timeout
 from checkrein.terms import Terms, is_local, texts_of
 
 from tests.support.grpc_router import BEGUN, said, said_json
@@ -92,6 +93,12 @@ def test_the_calls_deadline_wins(of_client: float | None, of_call: float | None,
     assert seconds == terms(timeout=of_client).deadline({"timeout": of_call})
     if of_call is None:
         assert seconds == terms(timeout=of_client).deadline({})
+
+
+@pytest.mark.parametrize("timeout", [0, -0.5, -math.inf])
+def test_a_call_that_has_no_time_left_is_not_sent(timeout: float) -> None:
+    with pytest.raises(Timeout, match="had passed"):
+        terms(timeout=60).deadline({"timeout": timeout})
 
 
 def test_a_calls_context_is_put_over_the_clients_and_changes_neither() -> None:
