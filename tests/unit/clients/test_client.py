@@ -143,6 +143,25 @@ async def test_a_stream_can_be_closed_from_another_thread(router: FakeRouter, ta
     assert [grpc.StatusCode.CANCELLED] == [error.status for error in said_so]
 
 
+async def test_closing_the_client_breaks_off_what_other_threads_ask(router: FakeRouter, target: str) -> None:
+    router.silent = True
+    said_so: list[CheckreinError] = []
+
+    def ask() -> None:
+        with pytest.raises(CheckreinError) as raised:
+            client.chat(CHAT)
+        said_so.append(raised.value)
+
+    client = Client(target)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.to_thread(ask))
+        await router.came.wait()
+        client.close()
+
+    assert [grpc.StatusCode.CANCELLED] == [error.status for error in said_so]
+    await router.ended.wait()
+
+
 async def test_a_deadline_is_the_calls_own_before_the_clients(router: FakeRouter, target: str) -> None:
     router.silent = True
 

@@ -16,6 +16,8 @@ from checkrein.errors import (
     Unreachable,
     failure_of,
 )
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 
 from router.domain.faults import Fault
 from tests.support.grpc_router import Refusal
@@ -104,6 +106,17 @@ def test_nobody_elses_details_are_taken_for_the_routers() -> None:
 
     assert (Unreachable, "", None) == (type(error), error.reason, error.call_id)
     assert "UNAVAILABLE: A proxy." == str(error)
+
+
+def test_what_a_proxy_adds_to_the_routers_details_does_not_hide_them() -> None:
+    status = Status()
+    for domain in ("proxy.example", "checkrein", "proxy.example"):
+        status.details.add().Pack(ErrorInfo(domain=domain, reason="OVERLOADED", metadata={"call_id": domain}))
+    trailer = (("grpc-status-details-bin", status.SerializeToString()),)
+
+    error = failure_of(Failed(grpc.StatusCode.UNAVAILABLE, "Full.", trailer))
+
+    assert ("OVERLOADED", "checkrein") == (error.reason, error.call_id)
 
 
 @pytest.mark.parametrize(
