@@ -458,3 +458,36 @@ def test_half_a_pair_in_the_arguments_of_a_whole_reply_passes_too() -> None:
     (event,) = to_messages().take([Event(EventKind.COMPLETE, json.dumps(whole({"tool_calls": [call]})).encode())])
 
     assert b'"input":{"a":"\\ud83d"}' in event.raw
+
+
+THOUGHT_PARTS: list[Json] = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}], "closed": True},
+    {"type": "text", "text": "3"},
+]
+
+
+def test_a_content_in_parts_is_said_part_by_part() -> None:
+    """As Mistral's reasoning models write theirs."""
+    found = translated(whole({"content": THOUGHT_PARTS}))
+
+    assert [{"type": "thinking", "thinking": "hm", "signature": ""}, {"type": "text", "text": "3"}] == found["content"]
+
+
+def test_a_stream_of_contents_in_parts_is_one_thought_and_one_text() -> None:
+    deltas = [{"content": THOUGHT_PARTS[:1]}, {"content": THOUGHT_PARTS}, {"content": "91"}]
+    found = fold_messages(as_messages([*[chat_delta(delta) for delta in deltas], chat_delta({}, "stop")]))
+
+    assert ["hmhm", "391"] == [block.get("thinking") or block["text"] for block in found["content"]]
+
+
+@pytest.mark.parametrize("later", [None, 0])
+def test_calls_that_are_numbered_late_or_never_keep_their_own_arguments(later: int | None) -> None:
+    """As Moonshot writes them: by their place in the delta, or by an index that comes with the arguments."""
+    opened = [{"id": f"call_{name}", "function": {"name": name, "arguments": ""}} for name in ("f", "g")]
+    pieces: list[Json] = [{"function": {"arguments": '{"a":0}'}}, {"function": {"arguments": '{"a":1}'}}]
+    if later is not None:
+        pieces = [{**piece, "index": at} for at, piece in enumerate(pieces)][::-1]
+    deltas = [{"tool_calls": opened}, {"tool_calls": pieces}]
+    found = fold_messages(as_messages([*[chat_delta(delta) for delta in deltas], chat_delta({}, "tool_calls")]))
+
+    assert [("f", {"a": 0}), ("g", {"a": 1})] == [(block["name"], block["input"]) for block in found["content"]]
