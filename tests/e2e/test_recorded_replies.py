@@ -11,7 +11,9 @@ from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
 from router.domain.stream import Event, EventKind
+from tests.support import fake_upstream as fake
 from tests.support import phrasings
+from tests.support.fake_upstream import Cut
 from tests.support.messages_streams import fold_messages
 from tests.support.pool import Pool, at, pool, served_by
 from tests.support.recordings import RECORDINGS, Call, Recording, meant, player, recorded
@@ -31,6 +33,7 @@ NOT_AS_OPENAI = {
     "Azure OpenAI": 1,  # `object: ""` in the first event
     "Moonshot, calls by their place alone": 1,
     "Moonshot, an index only later": 1,
+    "Gemini, all in one event without an id": 1,
 }
 """How many replies of each that pass as they came are not what OpenAI's types say, at the provider already."""
 
@@ -114,6 +117,26 @@ async def test_what_is_translated_is_of_openais_types_and_says_the_same(client: 
     assert (text, calls) == (message.content or "", calls_of(message))
     assert 1 == len(ends)
     assert ("tool_calls" == ends[0]) is bool(calls)
+
+
+@pytest.mark.parametrize("recording", [one for one in recorded("messages", "responses") if one.events], ids=str)
+async def test_wherever_a_stream_is_cut_nobody_is_told_that_it_ended(live: Pool, recording: Recording) -> None:
+    """T15: no finish reason, so no client executes a call that may not be whole; one error instead."""
+    whole = next(
+        at
+        for at, event in enumerate(recording.events)
+        if event["type"] in ("message_delta", "response.completed", "response.incomplete")
+    )
+    for kept in range(1, whole + 1):
+        cut = recording._replace(events=recording.events[:kept])
+        live.script(**{recording.dialect: fake.event_stream(cut.raw, Cut.CLOSE)})
+        async with wire(live.router.http_port) as connection:
+            await connection.send(post(body=chat(recording)))
+            answer = await connection.answer()
+
+        assert b'"finish_reason":"' not in answer.body, kept
+        assert 1 == answer.body.count(b'"error":{'), kept
+        assert b"[DONE]" not in answer.body, kept
 
 
 @replies("chat")
