@@ -97,6 +97,7 @@ class ChatToMessages:
         "_blocks",
         "_finish",
         "_input_tokens",
+        "_keeps_finish",
         "_model",
         "_pieces",
         "_refused",
@@ -105,11 +106,15 @@ class ChatToMessages:
         "_usage",
     )
 
-    def __init__(self, *, reply_id: str, model: str, input_tokens_estimate: int) -> None:
-        """`model`: the name it has for the caller. The estimate holds until the provider says what it used."""
+    def __init__(self, *, reply_id: str, model: str, input_tokens_estimate: int, keeps_finish: bool = False) -> None:
+        """`model`: the name it has for the caller. The estimate holds until the provider says what it used.
+
+        `keeps_finish`: an ordinary end stays one, also after tool calls.
+        """
         self._reply_id = encode(f"msg_{reply_id}")
         self._model = encode(model)
         self._input_tokens = input_tokens_estimate
+        self._keeps_finish = keeps_finish
         self._blocks = Blocks(reply_id)
         self._started = False
         self._finish: str | None = None
@@ -197,7 +202,8 @@ class ChatToMessages:
             return
         self._blocks.close()
         said.extend([_event(name, members) for name, members in self._blocks.written()])
-        stop = stop_of(self._finish, has_calls=self._blocks.has_calls, refused=self._refused)
+        has_calls = self._blocks.has_calls and not self._keeps_finish
+        stop = stop_of(self._finish, has_calls=has_calls, refused=self._refused)
         usage = self._usage or TokenUsage(input=self._input_tokens, output=self._pieces, estimated=True)
         ends = b'"delta":{"stop_reason":"%b","stop_sequence":null},"usage":%b'
         said.append(_event(b"message_delta", ends % (stop.encode(), usage_for_messages(usage))))
@@ -218,7 +224,8 @@ class ChatToMessages:
         if _says(said.refusal):
             content.append(_block(Said(said.refusal)))
         calls = [self._call(number, call) for number, call in enumerate(said.tool_calls or ())]
-        stop = stop_of(choice.finish_reason or "", has_calls=bool(calls), refused=_says(said.refusal))
+        has_calls = bool(calls) and not self._keeps_finish
+        stop = stop_of(choice.finish_reason or "", has_calls=has_calls, refused=_says(said.refusal))
         usage = read_usage(reply.usage) or TokenUsage(
             input=self._input_tokens, output=estimate_tokens(sum(map(len, content + calls))), estimated=True
         )

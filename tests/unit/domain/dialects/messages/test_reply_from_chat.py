@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.domain.dialects.messages.reply_from_chat import ChatToMessages
 from router.domain.stream import END_EVENT, KEEP_ALIVE, TRUNCATED, Event, EventKind
 from tests.support.messages_streams import (
     Json,
@@ -239,6 +240,17 @@ def test_a_stream_with_calls_ends_in_them(finish: str) -> None:
     events = as_messages([chat_delta(call_delta(0, "{}", id="c", name="f")), chat_delta({}, finish)])
 
     assert "tool_use" == fold_messages(events)["stop_reason"]
+
+
+@pytest.mark.parametrize(("finish", "stop"), [("stop", "end_turn"), ("tool_calls", "tool_use")])
+def test_an_ordinary_end_is_kept_for_who_wants_it(finish: str, stop: str) -> None:
+    keeping = ChatToMessages(reply_id="r1", model="m", input_tokens_estimate=9, keeps_finish=True)
+    events = [chat_delta(call_delta(0, "{}", id="c", name="f")), chat_delta({}, finish), END_EVENT]
+    completion = json.dumps(whole({"tool_calls": [CALL]}, finish)).encode()
+
+    assert stop == fold_messages(keeping.take(events))["stop_reason"]
+    (event,) = keeping.take([Event(EventKind.COMPLETE, completion)])
+    assert stop == json.loads(event.raw)["stop_reason"]
 
 
 def test_an_empty_finish_reason_is_none() -> None:
