@@ -34,6 +34,15 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Poo
         served_by("long", at("b", name="b-long", context_window=200_000)),
         served_by("alone", at("a", name="a-alone", **small), context_window_fallbacks=["tiny", "fails"]),
         served_by("fails", at("d", name="d-fails", context_window=200_000)),
+        served_by(
+            "long-winded",
+            at("a", name="a-winded", **small),
+            context_window_fallbacks=["half", "same", "tried", "unsaid", "fails"],
+        ),
+        served_by("half", at("c", name="c-half", context_window=4_000)),
+        served_by("same", at("c", name="c-same", context_window=8_000)),
+        served_by("tried", at("b", name="b-tried", context_window=16_000)),
+        served_by("unsaid", at("e", name="e-unsaid", price=DEAR)),
         served_by("blind", at("a", name="a-blind", capabilities=["tools"]), fallbacks=["mute", "able"]),
         served_by("mute", at("c", name="c-mute", capabilities=[])),
         served_by("able", at("b", name="b-able", capabilities=["tools", "vision", "json_schema"])),
@@ -249,3 +258,14 @@ async def test_who_seems_too_small_is_not_asked_first(providers: Pool) -> None:
 
     assert 200 == reply.status, reply.error
     assert (200, "b-long", {"b": 1}) == (reply.status, reply.headers["x-checkrein-deployment"], providers.asked)
+
+
+async def test_who_is_no_larger_than_who_found_it_too_long_is_not_asked(providers: Pool) -> None:
+    """T30: however short we guess the prompt is, the provider has counted it; whose window nobody knows is asked."""
+    too_long = free(says(TOO_LONG[0]))
+    providers.script(a=too_long, b=too_long, e=too_long, d=DOWN)
+    reply = await providers.ask(asks(model="long-winded"))
+
+    assert {"a": 1, "b": 1, "e": 1, "d": 1} == providers.asked, "and c, which has the small ones, not at all"
+    assert (400, "context_length_exceeded") == (reply.status, reply.error["code"])
+    assert json.loads(TOO_LONG[0].body)["error"]["message"] == reply.error["message"], "the first one, not the last"
