@@ -234,13 +234,14 @@ def says(said: Said) -> Reply:
     )
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("said", TOO_LONG, ids=lambda said: said.who)
-async def test_a_prompt_that_is_too_long_goes_where_it_fits(providers: Pool, said: Said) -> None:
+async def test_a_prompt_that_is_too_long_goes_where_it_fits(providers: Pool, said: Said, stream: bool) -> None:
     """T30: to nobody whose window is too small; and counts against nobody."""
     providers.script(a=free(says(said)))
-    served = await providers.ask(asks(model="short"))
+    served = await providers.ask(asks(model="short", stream=stream))
     providers.script(d=DOWN)
-    refused = await providers.ask(asks(model="alone"))
+    refused = await providers.ask(asks(model="alone", stream=stream))
     states = providers.router.lifecycle._pipeline.means.breakers.states(0)
     row = await providers.router.call(refused.call_id)
 
