@@ -13,8 +13,9 @@ from openai.types.chat import ChatCompletionChunk
 from router.domain.stream import Event, EventKind
 from tests.support import fake_upstream as fake
 from tests.support import phrasings
-from tests.support.fake_upstream import Cut
+from tests.support.fake_upstream import Cut, Reply
 from tests.support.messages_streams import fold_messages
+from tests.support.phrasings import Said
 from tests.support.pool import Pool, at, pool, served_by
 from tests.support.recordings import RECORDINGS, Call, Recording, meant, player, recorded
 from tests.support.running import KEY, http_client
@@ -139,10 +140,10 @@ async def test_wherever_a_stream_is_cut_nobody_is_told_that_it_ended(live: Pool,
         assert b"[DONE]" not in answer.body, kept
 
 
-@replies("chat")
-async def test_a_caller_of_responses_gets_what_a_provider_of_chat_said(client: Client, recording: Recording) -> None:
-    """T14c, T15: whatever its provider leaves out or writes otherwise."""
-    asked = {"model": "chat", "input": recording.prompt}
+@replies("chat", "messages")
+async def test_a_caller_of_responses_gets_what_another_provider_said(client: Client, recording: Recording) -> None:
+    """T14c, T15: whatever it leaves out or writes otherwise, in one step or two."""
+    asked = {"model": recording.dialect, "input": recording.prompt}
     if recording.body is not None:
         response = await client.responses.create(**asked)
     else:
@@ -155,8 +156,8 @@ async def test_a_caller_of_responses_gets_what_a_provider_of_chat_said(client: C
     assert response.status in ("completed", "incomplete")
 
 
-@replies("chat")
-async def test_a_caller_of_messages_gets_what_a_provider_of_chat_said(live: Pool, recording: Recording) -> None:
+@replies("chat", "responses")
+async def test_a_caller_of_messages_gets_what_another_provider_said(live: Pool, recording: Recording) -> None:
     """T15: in blocks, one after the other, with one stop reason."""
     asked = {**chat(recording), "max_tokens": 9}
     async with wire(live.router.http_port) as connection:
@@ -239,3 +240,22 @@ async def test_an_error_after_the_end_of_a_reply_does_not_undo_it(client: Client
     chunks = await drained(client, recording)
 
     assert {"length"} == {one.finish_reason for chunk in chunks for one in chunk.choices} - {None}
+
+
+ERRORS = [said for name in vars(phrasings) if name.isupper() for said in getattr(phrasings, name)]
+
+
+@pytest.mark.parametrize("said", ERRORS, ids=lambda said: f"{said.who} {said.status}")
+async def test_every_recorded_phrasing_is_raised_as_an_error_with_four_members(live: Pool, said: Said) -> None:
+    """T14c: also those of which only the words matter elsewhere."""
+    headers = tuple((name.decode(), value.decode()) for name, value in said.headers)
+    json_type = ("content-type", "application/json")
+    live.script(chat=Reply(status=said.status, headers=(json_type, *headers), steps=(said.body.encode(),)))
+    async with strict(f"{live.router.url}/v1") as client:
+        with pytest.raises(openai.APIStatusError) as caught:
+            await client.chat.completions.create(model="chat", messages=[{"role": "user", "content": "x"}])
+    body = caught.value.body
+
+    assert isinstance(body, dict)
+    assert {"message", "type", "param", "code"} == body.keys()
+    assert body["message"]
