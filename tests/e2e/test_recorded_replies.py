@@ -54,6 +54,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Poo
         "responses": {"dialects": ["responses"]},
     }
     models = [served_by(name, at(name, name=name)) for name in DIALECTS]
+    models.append(served_by("ours", at("chat", name="ours"), reply_model="alias"))
     retry = {"attempts_per_deployment": 1, "retry_ratio_pct": 100}
     folder = tmp_path_factory.mktemp("router")
     keys = [{"name": "test", "key": KEY}]
@@ -186,6 +187,23 @@ async def test_what_passes_is_the_providers_to_the_byte(live: Pool, recording: R
         answer = await connection.answer()
 
     assert recording.raw == answer.body
+
+
+@replies("chat")
+async def test_a_reply_with_our_name_of_the_model_is_the_same_otherwise(live: Pool, recording: Recording) -> None:
+    """T15: with `reply_model: alias` one member is written anew in each event, and nothing else is touched."""
+    asked = {**chat(recording), "model": "ours"}
+    if recording.events:
+        asked["stream_options"] = {"include_usage": True}
+    async with wire(live.router.http_port) as connection:
+        await connection.send(post(body=asked))
+        answer = await connection.answer()
+    body = bytes(answer.body)
+    lines = body.splitlines() if recording.events else [b"data: " + body]
+    found = [json.loads(line.removeprefix(b"data: ")) for line in lines if line.startswith(b"data: {")]
+    came = recording.events if recording.body is None else (recording.body,)
+
+    assert [{**one, "model": "ours"} if "model" in one else one for one in came] == found
 
 
 async def test_openais_strict_client_finds_no_fault_that_the_provider_did_not_make(live: Pool) -> None:
