@@ -28,12 +28,12 @@ COPY --from=build /opt/checkrein /opt/checkrein
 ENV PATH=/opt/checkrein/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # CONTAINER: no key that everyone knows; a generated admin key is printed instead. OPS__HOST: probes and Prometheus come
 # from outside the container; whether 9464 is published at all is the deployment's choice.
-ENV CHECKREIN_CONTAINER=1 CHECKREIN_SERVER__OPS__HOST=0.0.0.0
+ENV CHECKREIN_CONTAINER=1 CHECKREIN_SERVER__GRPC__HOST=0.0.0.0 CHECKREIN_SERVER__OPS__HOST=0.0.0.0
 USER 10001:0
 # The default store, ./checkrein.db, lands in the volume: with --read-only nothing else need be writable.
 WORKDIR /var/lib/checkrein
 VOLUME /var/lib/checkrein
-EXPOSE 8080 9464
+EXPOSE 8080 50051 9464
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s --retries=3 CMD ["checkrein", "healthcheck"]
 ENTRYPOINT ["checkrein", "serve", "--host", "0.0.0.0"]

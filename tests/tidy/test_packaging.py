@@ -203,7 +203,7 @@ def test_the_container_knows_that_it_is_one_and_says_how_it_is() -> None:
     stage = dockerfile()
 
     assert any("CHECKREIN_CONTAINER=1" in line for line in stage["ENV"])
-    assert ["8080 9464"] == stage["EXPOSE"]
+    assert ["8080 50051 9464"] == stage["EXPOSE"]
     assert ["SIGTERM"] == stage["STOPSIGNAL"]
     assert ['["checkrein", "serve", "--host", "0.0.0.0"]'] == stage["ENTRYPOINT"]
     assert stage["HEALTHCHECK"][0].endswith('CMD ["checkrein", "healthcheck"]')
