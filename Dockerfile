@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Two stages: the first builds the wheel and the environment, the second holds nothing but Python and that environment.
+# Two stages: the first builds the wheels and the environment, the second holds nothing but Python and that environment.
 # Every package comes from a hashed lock; the base image is named by tag here, pin it by digest in your own pipeline.
 
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
@@ -14,7 +14,9 @@ RUN python -m venv /tmp/builder \
  && /opt/checkrein/bin/pip install --require-hashes --only-binary :all: -r requirements/run.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY router router
+COPY clients/python clients/python
 RUN /tmp/builder/bin/hatchling build --target wheel --directory /tmp/wheel \
+ && (cd clients/python && /tmp/builder/bin/hatchling build --target wheel --directory /tmp/wheel) \
  && /opt/checkrein/bin/pip install --no-deps --no-index /tmp/wheel/*.whl \
  && /opt/checkrein/bin/python -m compileall -q /opt/checkrein/lib
 
@@ -26,12 +28,12 @@ COPY --from=build /opt/checkrein /opt/checkrein
 ENV PATH=/opt/checkrein/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # CONTAINER: no key that everyone knows; a generated admin key is printed instead. OPS__HOST: probes and Prometheus come
 # from outside the container; whether 9464 is published at all is the deployment's choice.
-ENV CHECKREIN_CONTAINER=1 CHECKREIN_SERVER__OPS__HOST=0.0.0.0
+ENV CHECKREIN_CONTAINER=1 CHECKREIN_SERVER__GRPC__HOST=0.0.0.0 CHECKREIN_SERVER__OPS__HOST=0.0.0.0
 USER 10001:0
 # The default store, ./checkrein.db, lands in the volume: with --read-only nothing else need be writable.
 WORKDIR /var/lib/checkrein
 VOLUME /var/lib/checkrein
-EXPOSE 8080 9464
+EXPOSE 8080 50051 9464
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s --retries=3 CMD ["checkrein", "healthcheck"]
 ENTRYPOINT ["checkrein", "serve", "--host", "0.0.0.0"]

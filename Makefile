@@ -8,10 +8,11 @@ EXAMPLES := clients/examples
 GRPC_CLIENTS := $(dir $(wildcard clients/*/Makefile))
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 FROM_LOCK := $(PIP_INSTALL) --require-hashes --only-binary :all:
-# The wheel's builder comes from the lock as well, so pip need not fetch one of its own.
-ITSELF := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+# The router and its client. The wheels' builder comes from the lock as well, so pip need not fetch one of its own.
+ITSELF := $(PIP_INSTALL) --no-deps --no-build-isolation --editable . --editable clients/python
 UV_LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-build \
-	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml
+	--no-emit-index-url --no-emit-find-links --no-emit-package checkrein-client --no-annotate \
+	--custom-compile-command "make lock" pyproject.toml
 PROTOS := $(sort $(shell find protos -name "*.proto"))
 # What may still change in any way; all other proto files only grow.
 UNFROZEN := $(foreach name,approvals events workflow,--exclude-path protos/checkrein/v1/$(name).proto)
@@ -95,8 +96,8 @@ freeze: $(VENV)/dev.stamp  ## Freeze what was added to the proto files; refused 
 	@$(call FREEZE,protos/frozen.binpb)
 
 lock: $(VENV)/dev.stamp  ## Bring the hashed requirement locks up to date with pyproject.toml (needs the package registry)
-	$(UV_LOCK) --output-file requirements/run.lock
-	$(UV_LOCK) --extra dev --constraint requirements/run.lock --output-file requirements/dev.lock
+	$(UV_LOCK) --extra dev --output-file requirements/dev.lock
+	$(UV_LOCK) --constraint requirements/dev.lock --output-file requirements/run.lock
 	$(UV_LOCK) --extra load --constraint requirements/dev.lock --output-file requirements/load.lock
 	$(UV_LOCK) --extra real --constraint requirements/dev.lock --output-file requirements/real.lock
 	$(UV_LOCK:pyproject.toml=) --group build --constraint requirements/dev.lock --output-file requirements/build.lock
@@ -118,12 +119,12 @@ clean:  ## Remove what was built; the environment stays
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/run.stamp: requirements/run.lock requirements/build.lock pyproject.toml | $(BIN)/python
+$(VENV)/run.stamp: requirements/run.lock requirements/build.lock pyproject.toml clients/python/pyproject.toml | $(BIN)/python
 	$(FROM_LOCK) -r requirements/run.lock -r requirements/build.lock
 	$(ITSELF)
 	@touch $@
 
-$(VENV)/dev.stamp $(VENV)/load.stamp $(VENV)/real.stamp: $(VENV)/%.stamp: requirements/%.lock requirements/build.lock pyproject.toml | $(BIN)/python
+$(VENV)/dev.stamp $(VENV)/load.stamp $(VENV)/real.stamp: $(VENV)/%.stamp: requirements/%.lock requirements/build.lock pyproject.toml clients/python/pyproject.toml | $(BIN)/python
 	$(FROM_LOCK) -r requirements/$*.lock -r requirements/build.lock
 	$(ITSELF)
 	@touch $@

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -41,11 +41,13 @@ from router.admin.tenants import TenantAdmin
 from router.admin.top_ups import TopUpAdmin
 from router.admin.usage import UsageAdmin
 from router.collector import settle
-from router.config import KeySettings, Loaded, Settings, Sources, notices, webhooks_of
+from router.config import KeySettings, Loaded, Settings, Sources, TlsSettings, notices, webhooks_of
 from router.configured import Configured, read_stored
 from router.domain.catalog import Snapshot
 from router.domain.dispatch.breakers import Breakers
 from router.domain.events import webhook_test
+from router.facades.grpc.limits import GrpcLimits
+from router.facades.grpc.listener import GrpcListener
 from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.admin.keys import KeyDesk
 from router.facades.http.admin.resource import REF_TEMPLATE
@@ -56,13 +58,17 @@ from router.facades.http.exchange import HotRoutes
 from router.facades.http.front import Front
 from router.facades.http.limits import HttpLimits
 from router.facades.http.ops import build_ops_app
-from router.lifecycle import Address, Drain, Lifecycle, Listener, Phase, Tls
+from router.facades.tls import Tls
+from router.lifecycle import Address, Drain, Lifecycle, Listener, Phase
 from router.pipeline.limit_states import LiveLimits
 from router.pipeline.open import Pipeline
 from router.ports.keys import KeysUnavailable
 from router.ports.ledger import LedgerUnavailable
 from router.ports.limit_states import LimitStates
 from router.tenantbook import SECTIONS
+
+if TYPE_CHECKING:
+    from router.facades.grpc.server import GrpcServer
 
 __all__ = [
     "CannotStart",
@@ -87,6 +93,8 @@ class Running:
 
     http_port: int
     ops_port: int
+    grpc_port: int | None
+    """None: gRPC is not served."""
     reload: Callable[[], None]
     stop: Callable[[], None]
 
@@ -154,8 +162,11 @@ class Router:
             with _starting():
                 desks = self._key_desk(keys, refresh), self._tenant_desk(records, ledger, refresh)
                 http, ops = self._listeners(pipeline, *desks, ledger, limits)
+                grpc = self._grpc_listener(pipeline, (http, ops))
             await desks[1].top_ups.purge()
-            lifecycle = Lifecycle(pipeline=pipeline, http=http, ops=ops, phase=self._phase, drain=_drain(settings))
+            lifecycle = Lifecycle(
+                pipeline=pipeline, http=http, ops=ops, grpc=grpc, phase=self._phase, drain=_drain(settings)
+            )
             reloads = asyncio.Event()
             for watching in (self._watch(reloads, ledger, tasks), _watch_store(refresh)):
                 put_away.callback(tasks.create_task(watching).cancel)
@@ -164,7 +175,15 @@ class Router:
             settle()
             _say_start(settings, http, ops)
             put_away.callback(asyncio.get_running_loop().call_later(BEGIN_S, self._litellm.listening).cancel)
-            started(Running(http_port=http.port, ops_port=ops.port, reload=reloads.set, stop=lifecycle.told_to_stop))
+            started(
+                Running(
+                    http_port=http.port,
+                    ops_port=ops.port,
+                    grpc_port=None if grpc is None else grpc.port,
+                    reload=reloads.set,
+                    stop=lifecycle.told_to_stop,
+                )
+            )
             await lifecycle.run(put_away.aclose)
 
     async def _open_ledger(self, tasks: TaskGroup) -> SqliteLedger:
@@ -255,13 +274,39 @@ class Router:
                 allow_headers=["*"],
                 expose_headers=["*"],
             )
-        tls = None if http.tls is None else Tls(cert_file=http.tls.cert_file, key_file=http.tls.key_file)
         ops_app = build_ops_app(health=self._phase, exposition=self._exposition)
-        front = Listener(app, Address(host=http.host, port=http.port, tls=tls), limits, hot=hot)
+        front = Listener(app, Address(host=http.host, port=http.port, tls=_tls(http.tls)), limits, hot=hot)
         try:
             return front, Listener(ops_app, Address(host=ops.host, port=ops.port), limits)
         except OSError:
             front.unbind()
+            raise
+
+    def _grpc_listener(self, pipeline: Pipeline, bound: tuple[Listener, ...]) -> GrpcListener | None:
+        """Hold the port of gRPC, if it is served. `bound`: what to give back where it cannot be had."""
+        settings = self._settings.server.grpc
+        if settings is None:
+            return None
+        limits = GrpcLimits(
+            max_message=settings.max_message,
+            write_timeout_ns=settings.write_timeout,
+            connection_age_ns=settings.connection_age,
+            connection_grace_ns=settings.connection_grace,
+            reflection=settings.reflection,
+        )
+        tls = _tls(settings.tls)
+
+        def build(address: str) -> "GrpcServer":
+            from router.facades.grpc.server import build_server
+
+            with _starting():
+                return build_server(pipeline=pipeline, address=address, limits=limits, tls=tls)
+
+        try:
+            return GrpcListener(settings.host, settings.port, build)
+        except OSError:
+            for listener in bound:
+                listener.unbind()
             raise
 
     def _exposition(self) -> tuple[bytes, str]:
@@ -328,6 +373,12 @@ def _starting() -> Iterator[None]:
 
 def _drain(settings: Settings) -> Drain:
     return Drain(delay_ns=settings.server.drain.delay, grace_ns=settings.server.drain.grace)
+
+
+def _tls(settings: TlsSettings | None) -> Tls | None:
+    if settings is None:
+        return None
+    return Tls(cert_file=settings.cert_file, key_file=settings.key_file, client_ca_file=settings.client_ca_file)
 
 
 def _say_start(settings: Settings, http: Listener, ops: Listener) -> None:

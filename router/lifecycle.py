@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,10 +14,12 @@ import uvicorn
 
 from router.domain.faults import Fault, Refusal
 from router.domain.instants import NS_PER_S
+from router.facades.grpc.listener import GrpcListener
 from router.facades.http.asgi import App
 from router.facades.http.exchange import HotRoutes
 from router.facades.http.limits import HttpLimits
 from router.facades.http.protocol import FrontProtocol
+from router.facades.tls import Tls
 from router.pipeline.open import Pipeline
 
 _log = logging.getLogger(__name__)
@@ -31,12 +34,6 @@ _DRAINED: Final = Refusal(
     message="The router is stopping and this reply took longer than its grace. Send the request again.",
     retry_after_ms=1_000,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
-    cert_file: str
-    key_file: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +84,8 @@ class Listener(uvicorn.Server):
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 ssl_certfile=tls.cert_file if tls else None,
                 ssl_keyfile=tls.key_file if tls else None,
+                ssl_ca_certs=tls.client_ca_file if tls else None,
+                ssl_cert_reqs=ssl.CERT_REQUIRED if tls and tls.client_ca_file else ssl.CERT_NONE,
             )
         )
         self.config.load()  # here, not while serving: a certificate that cannot be read is said at once
@@ -118,11 +117,22 @@ class Listener(uvicorn.Server):
 
 
 class Lifecycle:
-    """Run `http` and `ops` until told to stop, then drain."""
+    """Run `http`, `ops` and `grpc` until told to stop, then drain."""
 
-    def __init__(self, *, pipeline: Pipeline, http: Listener, ops: Listener, phase: Phase, drain: Drain) -> None:
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        http: Listener,
+        ops: Listener,
+        grpc: GrpcListener | None,
+        phase: Phase,
+        drain: Drain,
+    ) -> None:
+        """`grpc`: None where it is not served."""
         self._pipeline = pipeline
         self._http = http
+        self._grpc = grpc
         self._ops = ops
         self._phase = phase
         self._drain = drain
@@ -141,40 +151,56 @@ class Lifecycle:
         async with asyncio.TaskGroup() as tasks:
             ops = tasks.create_task(self._ops.run_until_told())
             http = tasks.create_task(self._http.run_until_told())
+            if self._grpc is not None:
+                await self._grpc.start()
             self._phase.not_ready = None
+            _log.info("ready: all listeners are up")
             stopping = tasks.create_task(self._stop.wait())
             await asyncio.wait([stopping, http, ops], return_when=asyncio.FIRST_COMPLETED)
             self._phase.not_ready = "draining"
             stopping.cancel()
-            await self._drain_http(http)
+            await self._drain_all(http, tasks)
             await release()
             self._ops.tell_to_stop()
 
-    async def _drain_http(self, http: "asyncio.Task[None]") -> None:
+    async def _drain_all(self, http: "asyncio.Task[None]", tasks: asyncio.TaskGroup) -> None:
         _log.info("draining: %d calls open", len(self._pipeline.open_calls))
+        if self._grpc is not None:
+            await self._grpc.say_not_serving()
         await self._pause(self._drain.delay_ns)
         self._http.tell_to_stop()
+        serving = {http}
+        if self._grpc is not None:
+            serving.add(tasks.create_task(self._grpc.stop(self._drain.grace_ns / 1e9 + _LAST_WORDS_S)))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._drain.grace_ns / 1e9):
-                await self._finished(http)
-        if not http.done():
+                await self._finished(serving)
+        if not all(task.done() for task in serving):
             _log.warning("grace is over: %d calls interrupted", len(self._pipeline.open_calls))
             self._pipeline.interrupt_all(_DRAINED)
-            await asyncio.wait([http], timeout=_LAST_WORDS_S)
+            await asyncio.wait(serving, timeout=_LAST_WORDS_S)
         if not http.done():
             self._http.force_exit = True
+        if self._grpc is not None:
+            await self._grpc.stop(None)
 
-    async def _finished(self, http: "asyncio.Task[None]") -> None:
-        """Wait for the listener to end, or for an operator who cannot wait."""
+    async def _finished(self, serving: "set[asyncio.Task[None]]") -> None:
+        """Wait for the listeners to end, or for an operator who cannot wait."""
         async with asyncio.TaskGroup() as waiting:
+            ended = waiting.create_task(_all(serving))
             hurry = waiting.create_task(self._hurry.wait())
-            await asyncio.wait([http, hurry], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([ended, hurry], return_when=asyncio.FIRST_COMPLETED)
+            ended.cancel()
             hurry.cancel()
 
     async def _pause(self, delay_ns: int) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay_ns / 1e9):
                 await self._hurry.wait()
+
+
+async def _all(tasks: "set[asyncio.Task[None]]") -> None:
+    await asyncio.wait(tasks)
 
 
 def _bind(address: Address) -> socket.socket:

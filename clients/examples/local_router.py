@@ -58,8 +58,9 @@ def local_router(config: str | None = None) -> Iterator[LocalRouter]:
     """Serve `config` (YAML); None: what `checkrein serve` serves by itself, a scripted provider and no network."""
     with tempfile.TemporaryDirectory(prefix="checkrein-") as name:
         folder = Path(name)
-        port, ops_port = free_ports(2)
-        command = [_COMMAND, "serve", "--host", "127.0.0.1", "--port", str(port), "--ops-port", str(ops_port)]
+        port, grpc_port, ops_port = free_ports(3)
+        ports = ["--port", str(port), "--grpc-port", str(grpc_port), "--ops-port", str(ops_port)]
+        command = [_COMMAND, "serve", "--host", "127.0.0.1", *ports]
         if config is not None:
             (folder / "demo.yaml").write_text(config, encoding="utf-8")
             command += ["--config", "demo.yaml"]

@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(serve)
     serve.add_argument("--host", help="address to listen on (server.http.host)")
     serve.add_argument("--port", type=int, help="port to listen on (server.http.port)")
+    serve.add_argument("--grpc-port", type=int, help="port of the gRPC API (server.grpc.port)")
     serve.add_argument("--ops-port", type=int, help="port for metrics and probes (server.ops.port)")
     serve.set_defaults(run=_serve)
 
@@ -103,6 +104,7 @@ def _serve(options: argparse.Namespace) -> int:
     flags = {
         "server.http.host": options.host,
         "server.http.port": options.port,
+        "server.grpc.port": options.grpc_port,
         "server.ops.port": options.ops_port,
     }
     sources = Sources.of_process(

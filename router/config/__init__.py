@@ -14,6 +14,7 @@ from router.config.reloading import restart_needed
 from router.config.schema import Settings
 from router.config.schema_budgets import BudgetSettings, ScopedBudgetSettings
 from router.config.schema_models import LimitSettings
+from router.config.schema_server import TlsSettings
 from router.config.schema_tenants import KeySettings, OrganizationSettings, TeamSettings, UserSettings
 from router.config.sources import Sources
 from router.config.starter import starter_yaml
@@ -31,6 +32,7 @@ __all__ = [
     "Sources",
     "TeamSettings",
     "Tenants",
+    "TlsSettings",
     "UserSettings",
     "all_budgets",
     "compile_bounds",

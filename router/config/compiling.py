@@ -28,6 +28,7 @@ from router.config.tree import KeyPath, Node, format_path
 from router.domain.catalog import (
     Credential,
     Deployment,
+    FinishRepair,
     Model,
     Network,
     Provider,
@@ -299,6 +300,7 @@ def _compile_provider(provider: ProviderSettings) -> Provider:
         else None,
         litellm_provider=provider.litellm_provider,
         params=tuple(provider.params.items()),
+        keeps_finish=provider.repair.finish_reason is FinishRepair.KEEP,
     )
 
 

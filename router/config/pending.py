@@ -25,7 +25,6 @@ class Pending:
 
 
 _PENDING: Final = (
-    Pending(("server.grpc",), "the typed gRPC API"),
     Pending(("server.workers",), "several server processes", unless=1),
     Pending(("shared.url",), "limits, breakers and cache shared by replicas"),
     Pending(("retention.partial_outputs",), "unfinished outputs are kept, and deleted"),

@@ -21,8 +21,10 @@ _SECRET_FILES: Final = (
 _PATHS: Final = (
     "server.http.tls.cert_file",
     "server.http.tls.key_file",
+    "server.http.tls.client_ca_file",
     "server.grpc.tls.cert_file",
     "server.grpc.tls.key_file",
+    "server.grpc.tls.client_ca_file",
     "providers[].network.ca_file",
     "prices.files[]",
 )

@@ -8,7 +8,7 @@ from pydantic.config import JsonDict
 
 from router.config.section import Section
 from router.config.units import INVALID_SECRET, Name, SecretText, Share, Text, duration, invalid
-from router.domain.catalog import ProviderKind
+from router.domain.catalog import FinishRepair, ProviderKind
 from router.domain.dialects.dialect import Dialect
 from router.domain.instants import NS_PER_S
 from router.domain.secret import Secret
@@ -108,6 +108,13 @@ class ScriptSettings(Section):
     report_usage: bool = Field(default=True, description="Report usage as a good provider does.")
 
 
+class RepairSettings(Section):
+    finish_reason: FinishRepair = Field(
+        default=FinishRepair.TOOL_CALLS,
+        description="A reply with tool calls that claims an ordinary end ends in them; `keep`: as its provider says.",
+    )
+
+
 def _kind_may_be_absent(schema: JsonDict) -> None:
     """A preset fills it in, so an editor must not ask for it."""
     required = schema.get("required")
@@ -139,4 +146,7 @@ class ProviderSettings(Section, json_schema_extra=_kind_may_be_absent):
     params: Params = Field(default={}, repr=False, description="Further arguments for litellm (docs/providers.md).")
     timeouts: TimeoutSettings = Field(default=TimeoutSettings(), description="How long we wait for it.")
     network: NetworkSettings = Field(default=NetworkSettings(), description="How we reach it.")
+    repair: RepairSettings = Field(
+        default=RepairSettings(), description="What is put right where its replies are translated (docs/dialects.md)."
+    )
     script: ScriptSettings | None = Field(default=None, description="How the kind `scripted` answers.")

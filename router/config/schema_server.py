@@ -12,6 +12,9 @@ from router.domain.instants import NS_PER_S
 class TlsSettings(Section):
     cert_file: Text = Field(description="Certificate chain in PEM, relative to the configuration file.")
     key_file: Text = Field(description="Private key in PEM, relative to the configuration file.")
+    client_ca_file: Text | None = Field(
+        default=None, description="Ask callers for a certificate that one of these authorities (PEM) has signed."
+    )
 
 
 class HttpSettings(Section):
@@ -47,6 +50,16 @@ class GrpcSettings(Section):
     max_message: Annotated[int, size("1KiB", "1GiB")] = Field(
         default=32 << 20, description="Largest message that is accepted."
     )
+    write_timeout: Annotated[int, duration("100ms", "1h")] = Field(
+        default=30 * NS_PER_S, description="A reader that takes nothing of its stream for so long is cut off."
+    )
+    connection_age: Annotated[int, duration("1s", "1d")] = Field(
+        default=1_800 * NS_PER_S,
+        description="After so long a connection is asked to come anew, so that balancers can spread it again.",
+    )
+    connection_grace: Annotated[int, duration("1s", "1d")] = Field(
+        default=600 * NS_PER_S, description="How long the calls of such a connection may then take."
+    )
     reflection: bool = Field(default=True, description="Let clients such as grpcurl list the services.")
     tls: TlsSettings | None = Field(default=None, description="Serve TLS with this certificate.")
 
@@ -67,7 +80,7 @@ class DrainSettings(Section):
 
 class ServerSettings(Section):
     http: HttpSettings = Field(default=HttpSettings(), description="The OpenAI-compatible HTTP API.")
-    grpc: GrpcSettings = Field(default=GrpcSettings(), description="The typed gRPC API.")
+    grpc: GrpcSettings | None = Field(default=GrpcSettings(), description="The typed gRPC API; null: it is not served.")
     ops: OpsSettings = Field(default=OpsSettings(), description="Metrics and health.")
     workers: Annotated[int, Field(ge=1, le=256)] = Field(default=1, description="Number of server processes.")
     drain: DrainSettings = Field(default=DrainSettings(), description="How the server stops.")

@@ -43,6 +43,14 @@ class ReplyModel(StrEnum):
     ALIAS = "alias"
 
 
+class FinishRepair(StrEnum):
+    """What a translated reply ends in that has tool calls and claims an ordinary end."""
+
+    TOOL_CALLS = "tool_calls"
+    KEEP = "keep"
+    """What its provider said."""
+
+
 class UnknownPrices(StrEnum):
     """What becomes of a call under a USD budget for a model that has no price."""
 
@@ -123,6 +131,8 @@ class Provider:
     """What litellm calls it; None: its models' names say."""
     params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Further arguments for litellm, secrets among them."""
+    keeps_finish: bool = False
+    """Its translated replies end as it says, also where they have tool calls and claim an ordinary end."""
 
     @property
     def extends_chat(self) -> bool:

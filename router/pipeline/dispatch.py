@@ -63,7 +63,11 @@ async def dispatch(
     attempt.dropped = asked.dropped
     if dialect is not call.request.grammar.dialect:
         attempt.translator = reply_translator(
-            dialect, call.request, reply_id=format_call_id(call.id), created_s=call.arrived_ns // NS_PER_S
+            dialect,
+            call.request,
+            reply_id=format_call_id(call.id),
+            created_s=call.arrived_ns // NS_PER_S,
+            keeps_finish=call.snapshot.providers[attempt.deployment.provider].keeps_finish,
         )
     if authors is not None and asked.grammar.turns and len(call.snapshot.providers) > 1:
         meter.learn = partial(authors.learn, provider=attempt.deployment.provider)

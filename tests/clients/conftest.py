@@ -49,7 +49,7 @@ async def router(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
     """A provider for each model: one speaks all dialects, each other one only, so that the rest is translated."""
     config = {
         "version": 1,
-        "server": {"http": {"port": 0}, "ops": {"port": 0}, "drain": {"grace": "2s"}},
+        "server": {"http": {"port": 0}, "ops": {"port": 0}, "grpc": {"port": 0}, "drain": {"grace": "2s"}},
         "providers": [
             {"name": f"{prefix}{name}", "kind": "scripted", "script": script} | ({"dialects": speaks} if speaks else {})
             for prefix, script in SCRIPTS.items()

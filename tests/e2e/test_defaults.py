@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 CALLS = int(os.environ.get("PLAIN_SDK_CALLS", "2000"))
 """Of one run; 10,000 take half a minute, most of it the client's."""
 CALLERS = 20
-ANY_PORTS = ("--port", "0", "--ops-port", "0")
+ANY_PORTS = ("--port", "0", "--grpc-port", "0", "--ops-port", "0")
 PROMPT = (
     (
         "providers:\n",

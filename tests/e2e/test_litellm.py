@@ -43,7 +43,7 @@ def config(fake: FakeUpstream) -> dict[str, object]:
     }
     return {
         "version": 1,
-        "server": {"http": {"port": 0}, "ops": {"port": 0}},
+        "server": {"http": {"port": 0}, "ops": {"port": 0}, "grpc": {"port": 0}},
         "store": {"url": "sqlite:///./ledger.db"},
         "providers": [{**one, "network": {"allow_private": True}} for one in (plain, gemini, bedrock)],
         "models": [

@@ -34,6 +34,15 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Poo
         served_by("long", at("b", name="b-long", context_window=200_000)),
         served_by("alone", at("a", name="a-alone", **small), context_window_fallbacks=["tiny", "fails"]),
         served_by("fails", at("d", name="d-fails", context_window=200_000)),
+        served_by(
+            "long-winded",
+            at("a", name="a-winded", **small),
+            context_window_fallbacks=["half", "same", "tried", "unsaid", "fails"],
+        ),
+        served_by("half", at("c", name="c-half", context_window=4_000)),
+        served_by("same", at("c", name="c-same", context_window=8_000)),
+        served_by("tried", at("b", name="b-tried", context_window=16_000)),
+        served_by("unsaid", at("e", name="e-unsaid", price=DEAR)),
         served_by("blind", at("a", name="a-blind", capabilities=["tools"]), fallbacks=["mute", "able"]),
         served_by("mute", at("c", name="c-mute", capabilities=[])),
         served_by("able", at("b", name="b-able", capabilities=["tools", "vision", "json_schema"])),
@@ -225,13 +234,14 @@ def says(said: Said) -> Reply:
     )
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("said", TOO_LONG, ids=lambda said: said.who)
-async def test_a_prompt_that_is_too_long_goes_where_it_fits(providers: Pool, said: Said) -> None:
+async def test_a_prompt_that_is_too_long_goes_where_it_fits(providers: Pool, said: Said, stream: bool) -> None:
     """T30: to nobody whose window is too small; and counts against nobody."""
     providers.script(a=free(says(said)))
-    served = await providers.ask(asks(model="short"))
+    served = await providers.ask(asks(model="short", stream=stream))
     providers.script(d=DOWN)
-    refused = await providers.ask(asks(model="alone"))
+    refused = await providers.ask(asks(model="alone", stream=stream))
     states = providers.router.lifecycle._pipeline.means.breakers.states(0)
     row = await providers.router.call(refused.call_id)
 
@@ -249,3 +259,14 @@ async def test_who_seems_too_small_is_not_asked_first(providers: Pool) -> None:
 
     assert 200 == reply.status, reply.error
     assert (200, "b-long", {"b": 1}) == (reply.status, reply.headers["x-checkrein-deployment"], providers.asked)
+
+
+async def test_who_is_no_larger_than_who_found_it_too_long_is_not_asked(providers: Pool) -> None:
+    """T30: however short we guess the prompt is, the provider has counted it; whose window nobody knows is asked."""
+    too_long = free(says(TOO_LONG[0]))
+    providers.script(a=too_long, b=too_long, e=too_long, d=DOWN)
+    reply = await providers.ask(asks(model="long-winded"))
+
+    assert {"a": 1, "b": 1, "e": 1, "d": 1} == providers.asked, "and c, which has the small ones, not at all"
+    assert (400, "context_length_exceeded") == (reply.status, reply.error["code"])
+    assert json.loads(TOO_LONG[0].body)["error"]["message"] == reply.error["message"], "the first one, not the last"

@@ -19,7 +19,7 @@ from tests.support.wire import CHAT
 
 pytestmark = pytest.mark.slow
 
-ANY_PORTS = ("--port", "0", "--ops-port", "0")
+ANY_PORTS = ("--port", "0", "--grpc-port", "0", "--ops-port", "0")
 OFFLINE = """
 import asyncio, sys
 
@@ -68,8 +68,9 @@ def test_importing_the_router_is_cheap() -> None:
     assert set() == {"litellm", "grpc", "fastapi", "pydantic", "openai"} & set(loaded)
 
 
-async def test_it_starts_without_any_network(tmp_path: Path) -> None:
-    """T33: not one connect() or look-up of a name from start to stop; litellm and grpc are not loaded."""
+@pytest.mark.parametrize(("grpc", "its_modules"), [("", {"grpc"}), ("server: { grpc: null }\n", set[str]())])
+async def test_it_starts_without_any_network(grpc: str, its_modules: set[str], tmp_path: Path) -> None:
+    """T33: not one connect() or look-up of a name from start to stop; what is not served is not loaded."""
     command = (sys.executable, "-c", OFFLINE)
     (tmp_path / "checkrein.yaml").write_text(
         "version: 1\n"
@@ -77,9 +78,10 @@ async def test_it_starts_without_any_network(tmp_path: Path) -> None:
         "models:\n"
         "  - { name: gpt-5-mini, deployments: [{ provider: openai, model: gpt-5-mini }] }\n"
         "  - { name: demo, deployments: [{ provider: demo, model: demo }] }\n"
-        f"keys: [{{ name: test, key: {KEY} }}]\n"
+        f"keys: [{{ name: test, key: {KEY} }}]\n{grpc}"
     )
-    async with served(tmp_path, *ANY_PORTS, command=command) as router:
+    ports = ANY_PORTS if not grpc else ("--port", "0", "--ops-port", "0")
+    async with served(tmp_path, *ports, command=command) as router:
         reply = await ask(router.url, KEY, model="demo")
         status = await router.stop()
 
@@ -87,7 +89,7 @@ async def test_it_starts_without_any_network(tmp_path: Path) -> None:
     assert (200, 0) == (reply.status_code, status)
     assert "network was used" not in router.err
     assert "router" in loaded
-    assert set() == {"litellm", "grpc", "openai", "httpx"} & loaded
+    assert its_modules == {"litellm", "grpc", "openai", "httpx"} & loaded
 
 
 async def test_the_network_guard_sees_a_connection(tmp_path: Path) -> None:
@@ -150,7 +152,9 @@ async def test_a_changed_file_swaps_the_models_and_a_bad_one_is_refused_whole(tm
             await router.said("reload refused")
             kept = [await ask(router.url, KEY, model=name) for name in ("renamed", "third")]
 
-            file.write_text(good.replace("port: 0", "port: 1", 1).replace("name: small", "name: third"))
+            file.write_text(
+                good.replace("http:\n    port: 0", "http:\n    port: 1").replace("name: small", "name: third")
+            )
             router.process.send_signal(signal.SIGHUP)
             await router.said("restart needed for server.http.port")
             still = [await ask(router.url, KEY, model=name) for name in ("renamed", "third")]
@@ -197,7 +201,7 @@ async def test_a_second_server_on_the_same_store_is_refused(tmp_path: Path) -> N
     assert 200 == reply.status_code
 
 
-@pytest.mark.parametrize("flag", ["--port", "--ops-port"])
+@pytest.mark.parametrize("flag", ["--port", "--grpc-port", "--ops-port"])
 async def test_a_port_in_use_is_said_in_one_line(flag: str, tmp_path: Path) -> None:
     """T33: which one, and what to do; the process ends although its store was open already."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

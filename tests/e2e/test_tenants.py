@@ -216,7 +216,7 @@ async def test_the_document_describes_the_routes_and_the_settings(router: Runnin
 
 FILE_TEXT = """\
 version: 1
-server: { http: { port: 0 }, ops: { port: 0 } }
+server: { http: { port: 0 }, grpc: { port: 0 }, ops: { port: 0 } }
 store: { url: 'sqlite:///ledger.db' }
 providers: [{ name: demo, kind: scripted }]
 models: [{ name: small, deployments: [{ provider: demo, model: m, price: { input: 1, output: 1 } }] }]

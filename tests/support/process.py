@@ -52,6 +52,10 @@ class Served:
     def err(self) -> str:
         return (self.folder / "stderr").read_text()
 
+    @property
+    def grpc_port(self) -> int:
+        return int(re.findall(r"serving gRPC on \S+:(\d+)", self.err)[-1])
+
     async def said(self, words: str, *, times: int = 1) -> None:
         """Wait until standard error, a file that sends no event, holds `words` so many times."""
         async with asyncio.timeout(_PATIENCE_S):
@@ -84,8 +88,7 @@ async def served(
         )
     router = Served(process, folder)
     try:
-        for words in ("serving http", "metrics and probes on"):
-            await router.said(words)
+        await router.said("ready: all listeners are up")
         ports = [re.findall(pattern, router.err)[-1] for pattern in _PORTS]
         router.http_port, router.ops_port = map(int, ports)
         yield router

@@ -36,6 +36,8 @@ PRICE = {"input": 2.0, "cached_input": 0.2, "cache_write": 2.5, "output": 10.0}
 class RunningRouter:
     http_port: int
     ops_port: int
+    grpc_port: int
+    """0: it is not served."""
     folder: Path
     running: Running
 
@@ -123,6 +125,7 @@ def config_for(upstream: FakeUpstream, **sections: object) -> dict[str, object]:
         "server": {
             "http": {"port": 0, **http},
             "ops": {"port": 0},
+            "grpc": {"port": 0},
             "drain": sections.pop("drain", {"grace": "2s"}),
         },
         "providers": [provider],
@@ -188,7 +191,15 @@ async def running_router(
             return
         running = started.result()
         try:
-            yield RunningRouter(http_port=running.http_port, ops_port=running.ops_port, folder=folder, running=running)
+            router_now = RunningRouter(
+                http_port=running.http_port,
+                ops_port=running.ops_port,
+                grpc_port=running.grpc_port or 0,
+                folder=folder,
+                running=running,
+            )
+            await until(lambda: router_now.lifecycle._phase.not_ready is None, within_s=20)  # gRPC comes after HTTP
+            yield router_now
         finally:
             running.stop()
             # Here, because the group would cancel the router of a test that failed instead of letting it drain.

@@ -161,4 +161,4 @@ def test_stubs_run_on_the_oldest_grpcio_that_the_router_does() -> None:
 
 
 def named(package: str) -> list[Requirement]:
-    return [one for one in requirements("") if one.name == package]
+    return [one for one in requirements() if one.name == package]

@@ -79,21 +79,30 @@ class _Chain:
         return self._second.take(self._first.take(batch))
 
 
-def reply_translator(spoken: Dialect, asked: Request, *, reply_id: str, created_s: int) -> ReplyTranslator:
+def reply_translator(
+    spoken: Dialect, asked: Request, *, reply_id: str, created_s: int, keeps_finish: bool = False
+) -> ReplyTranslator:
     """Make what turns a reply in the dialect `spoken` into one to the request as it was `asked`.
 
     `reply_id`: the call's own, of which ids are made that the provider does not give. `created_s`: Unix seconds.
+    `keeps_finish`: an ordinary end stays one, also after tool calls.
     """
     steps: list[ReplyTranslator] = []
     to = asked.grammar.dialect
     wants_usage = asked.wants_usage or to is not Dialect.CHAT
     if spoken is Dialect.MESSAGES:
-        steps.append(MessagesToChat(reply_id=reply_id, created_s=created_s, wants_usage=wants_usage))
+        steps.append(
+            MessagesToChat(reply_id=reply_id, created_s=created_s, wants_usage=wants_usage, keeps_finish=keeps_finish)
+        )
     elif spoken is Dialect.RESPONSES:
         steps.append(ResponsesToChat(reply_id=reply_id, created_s=created_s, wants_usage=wants_usage))
     if to is Dialect.MESSAGES:
         estimate = estimate_tokens(asked.size)
-        steps.append(ChatToMessages(reply_id=reply_id, model=asked.model, input_tokens_estimate=estimate))
+        steps.append(
+            ChatToMessages(
+                reply_id=reply_id, model=asked.model, input_tokens_estimate=estimate, keeps_finish=keeps_finish
+            )
+        )
     elif to is Dialect.RESPONSES:
         steps.append(ChatToResponses(reply_id=reply_id, created_s=created_s, request=asked.fields))
     return steps[0] if len(steps) == 1 else _Chain(*steps)

@@ -78,6 +78,7 @@ class Dispatch:
         "_first",
         "_free_at",
         "_kind",
+        "_outgrown",
         "_saved",
         "_terms",
         "_total",
@@ -118,6 +119,8 @@ class Dispatch:
         self._kind = kind
         """Which models may take the place of the one asked for, after all that is known of the request."""
         self._widened: tuple[Fallback, ...] = ()
+        self._outgrown: int | None = None
+        """The largest context window, in tokens, of a deployment that found the prompt too long."""
 
     def begin(self, now: int) -> Command:
         return self._next(now)
@@ -157,8 +160,8 @@ class Dispatch:
         return self._next(now)
 
     def widened(self, candidates: Sequence[Deployment], now: int) -> Command:
-        """Answer a `Widen`, best first; those that were asked already are left out."""
-        self._candidates = [one for one in reversed(candidates) if one.target not in self._tried]
+        """Answer a `Widen`, best first; those that were asked already, or are known to be too small, are left out."""
+        self._candidates = [one for one in reversed(candidates) if one.target not in self._tried and self._may_fit(one)]
         return self._next(now)
 
     def _next(self, now: int) -> Command:
@@ -195,8 +198,21 @@ class Dispatch:
         for other in self._tried.values():
             if other is not tried:
                 other.ready_at = None
-        larger = verdict.fallback is Fallback.CONTEXT
-        self._candidates = [one for one in self._candidates if larger and _is_larger(one, tried.deployment)]
+        if verdict.fallback is not Fallback.CONTEXT:
+            self._candidates.clear()
+            return
+        window = tried.deployment.context_window
+        if window is not None:
+            self._outgrown = max(window, self._outgrown or 0)
+        elif not self._widened:
+            self._candidates.clear()  # nobody guesses what is larger than a window that is not known
+        self._candidates = [one for one in self._candidates if self._may_fit(one)]
+
+    def _may_fit(self, one: Deployment) -> bool:
+        """Tell whether a prompt that was too long for others may fit. Models that stand in are the operator's guess."""
+        if one.context_window is None:
+            return self._outgrown is None or bool(self._widened)
+        return self._outgrown is None or one.context_window > self._outgrown
 
     def _ready_at(self, tried: _Tried, failure: Failure, verdict: Verdict, now: int, draw: float) -> int | None:
         """Return when the deployment that failed may be asked again, if it is worth it."""
@@ -223,9 +239,3 @@ class Dispatch:
                 retry_after_ms=wait_ms,
             )
         )
-
-
-def _is_larger(one: Deployment, other: Deployment) -> bool:
-    """Tell whether a prompt that was too long for the other may fit: nobody guesses at a window that is not known."""
-    mine, window = one.context_window, other.context_window
-    return mine is not None and window is not None and mine > window

@@ -4,25 +4,20 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
-from router.domain.faults import WIRE, Fault, Refusal
-from router.domain.governance.rate import Unit
+from router.domain.faults import Fault, Refusal
 from router.domain.ids import DeploymentId, format_call_id
-from router.domain.instants import NS_PER_MS
 from router.domain.money import format_usd
-from router.domain.planning.explanation import substituted_by
-from router.domain.served_names import is_same_model
 from router.domain.settlement import Substituted
 from router.domain.stream import Event, EventKind
 from router.facades.http.errors import Headers, error_headers
 from router.facades.http.outlet import Outlet
 from router.facades.http.voice import Voice
+from router.pipeline.announce import SAID_CHARACTERS_MAX, limit_headers, notices_of, substitution_of, visible
 from router.pipeline.call import Call
 
 _DROPPED: Final = b"x-checkrein-dropped-params"
 _FORWARDED_PREFIXES: Final = (b"openai-", b"x-ratelimit-", b"retry-after", b"anthropic-ratelimit-", _DROPPED)
 """The provider's headers that callers know what to do with, and our adapters' own; all others stay here."""
-
-_UNITS: Final = {unit: unit.name.lower().replace("_", "-").encode() for unit in Unit}
 
 _JSON: Final = (b"content-type", b"application/json")
 _SSE: Final = (
@@ -30,10 +25,6 @@ _SSE: Final = (
     (b"cache-control", b"no-cache, no-store"),
     (b"x-accel-buffering", b"no"),
 )
-
-_SAID_CHARACTERS_MAX: Final = 200
-"""Of what a provider says that it served."""
-_VISIBLE: Final = frozenset(map(chr, range(0x21, 0x7F))) - frozenset(";,")
 
 Pairs = Iterable[tuple[bytes, bytes]]
 
@@ -65,7 +56,7 @@ class ReplyWriter:
         if batch[-1].kind is EventKind.COMPLETE:
             self.unary(batch[-1].raw, upstream_headers)
             return
-        said = dict(upstream_headers).get(b"content-type", b"")[:_SAID_CHARACTERS_MAX]
+        said = dict(upstream_headers).get(b"content-type", b"")[:SAID_CHARACTERS_MAX]
         kind = (b"content-type", said or b"application/octet-stream")
         self._in_bytes = any(event.kind is EventKind.BYTES for event in batch)
         if self._in_bytes:
@@ -108,7 +99,7 @@ class ReplyWriter:
         elif self._started:
             self._outlet.end(self._voice.error_event(refusal, self._call.request_id))
         else:
-            more = ((b"x-checkrein-call", format_call_id(self._call.id).encode()), *_limit_headers(self._call))
+            more = ((b"x-checkrein-call", format_call_id(self._call.id).encode()), *limit_headers(self._call))
             write_refusal(self._outlet, self._voice, refusal, self._call.request_id, *more)
 
 
@@ -139,52 +130,19 @@ def _call_headers(call: Call, voice: Voice, upstream_headers: Pairs) -> Headers:
     ]
     if call.settlement is not None and call.settlement.cost_nano_usd is not None:
         headers.append((b"x-checkrein-cost-usd", format_usd(call.settlement.cost_nano_usd).encode()))
-    own = _limit_headers(call)
+    own = limit_headers(call)
     headers += own
     for field in upstream_headers:
         if field[0].startswith(_FORWARDED_PREFIXES) and not (own and field[0].startswith(b"x-ratelimit-")):
             headers.append(field)
-    if call.plan is not None and deployment.model != call.plan.asked.name:
-        other = substituted_by(call.plan, deployment)
-        headers += () if other is None else _substituted_header(other)
-    says = None if attempt.flight is None else attempt.flight.meter.served_model
-    asked = deployment.upstream_model
-    mismatched = None if says is None or says == asked or is_same_model(asked, says) else says
+    other = substitution_of(call)
+    if other is not None:
+        headers += _substituted_header(other)
     if attempt.dropped:
-        headers.append((_DROPPED, b",".join([_visible(name) for name in attempt.dropped])))
-    lowered = call.priority is not None and call.priority.lowered
-    if call.would_refuse or mismatched is not None or lowered:
-        headers.append(_notice(call, mismatched))
-    return headers
-
-
-def _notice(call: Call, mismatched: str | None) -> tuple[bytes, bytes]:
-    """Say what observing let pass, a lowered class, and which other model the provider says that it served."""
-    notices = []
-    if call.would_refuse:
-        notices.append("would_refuse=" + ",".join([WIRE[fault].code or fault for fault in call.would_refuse]))
-    if call.priority is not None and call.priority.lowered:
-        notices.append(f"priority={call.priority.name}")
-    if mismatched is not None:
-        notices.append("upstream_model=" + _visible(mismatched).decode())
-    return b"x-checkrein-notice", "; ".join(notices).encode()
-
-
-def _visible(text: str) -> bytes:
-    """Write somebody else's words into a header: no more than the beginning, and nothing that would end the line."""
-    return "".join(filter(_VISIBLE.__contains__, text[:_SAID_CHARACTERS_MAX])).encode()
-
-
-def _limit_headers(call: Call) -> Headers:
-    """Say how the caller's own limits stand, in OpenAI's names and notation."""
-    if call.admission is None:
-        return []
-    headers: Headers = []
-    for unit, limit, remaining, reset_ns in call.admission.standings():
-        name = _UNITS[unit]
-        headers.append((b"x-ratelimit-limit-" + name, b"%d" % limit))
-        headers.append((b"x-ratelimit-remaining-" + name, b"%d" % remaining))
-        headers.append((b"x-ratelimit-reset-" + name, b"%dms" % -(-reset_ns // NS_PER_MS)))
+        headers.append((_DROPPED, ",".join([visible(name) for name in attempt.dropped]).encode()))
+    notices = notices_of(call)
+    if notices:
+        headers.append((b"x-checkrein-notice", "; ".join(notices).encode()))
     return headers
 
 

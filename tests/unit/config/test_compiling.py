@@ -219,6 +219,13 @@ def test_every_deployment_can_be_named_directly_and_a_model_of_that_name_wins(lo
     assert ["stable"] == [deployment.id for deployment in direct.deployments]
 
 
+@pytest.mark.parametrize(("repair", "keeps"), [("", False), (", repair: { finish_reason: keep }", True)])
+def test_a_provider_is_compiled_with_what_is_repaired(repair: str, keeps: bool, load_text: Load) -> None:
+    text = PROVIDERS.replace("sk-provider }", f"sk-provider{repair} }}")
+
+    assert keeps is build(load_text(text)).providers[ProviderId("openai")].keeps_finish
+
+
 def test_a_provider_is_compiled_with_its_key_its_waits_and_its_script(load_text: Load) -> None:
     text = PROVIDERS.replace(
         "sk-provider }", "sk-provider, timeouts: { connect: 1s }, network: { headers: { x-a: b } } }"

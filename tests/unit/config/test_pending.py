@@ -42,7 +42,6 @@ def _budget_that(does: str) -> str:
         ("mode: observe", None),
         ("server: { workers: 2 }", "server.workers (several"),
         ("server: { workers: 1 }", None),
-        ("server: { grpc: { port: 1 } }", "server.grpc ("),
         ("shared: { url: redis://r }", "shared.url ("),
         ("shared: { url: null }", None),
         ("store: { durability: power }", None),

@@ -2,6 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from router.config.schema_providers import ProviderSettings
+from router.domain.catalog import FinishRepair
 
 
 def provider(**given: object) -> ProviderSettings:
@@ -59,3 +60,10 @@ def test_what_is_no_proxy_is_refused_without_being_quoted(proxy: str) -> None:
         provider(network={"proxy": proxy})
 
     assert ["checkrein_invalid_secret"] == [error["type"] for error in caught.value.errors()]
+
+
+def test_replies_are_repaired_unless_it_says_otherwise() -> None:
+    assert FinishRepair.TOOL_CALLS is provider().repair.finish_reason
+    assert FinishRepair.KEEP is provider(repair={"finish_reason": "keep"}).repair.finish_reason
+    with pytest.raises(ValidationError):
+        provider(repair={"finish_reason": "stop"})

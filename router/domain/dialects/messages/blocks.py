@@ -111,6 +111,8 @@ class Blocks:
             block.number = self._calls
             block.call_id, block.name = call_id, name
             self._calls += 1
+            if index is None:
+                self._by_index.setdefault(block.number, block)  # some number their calls later
             self._add(block)
         elif block.at is None:
             block.call_id = block.call_id or call_id

@@ -12,10 +12,20 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from router.domain.dialects.chat.parts import Said, numbered, said_in
 from router.domain.dialects.messages.blocks import Blocks
 from router.domain.dialects.messages.calls import input_of
 from router.domain.dialects.messages.ends import stop_of, usage_for_messages
-from router.domain.dialects.raw_json import HALF_MARK, NO_TEXT, NULL, UNREADABLE, encode, is_text, quoted, unmarked
+from router.domain.dialects.raw_json import (
+    HALF_MARK,
+    NO_TEXT,
+    NULL,
+    UNREADABLE,
+    encode,
+    is_text,
+    quoted,
+    unmarked,
+)
 from router.domain.dialects.sse_payload import payload_of, read, read_reply
 from router.domain.stream import Event, EventKind
 from router.domain.usage import TokenUsage, estimate_tokens, read_usage
@@ -87,6 +97,7 @@ class ChatToMessages:
         "_blocks",
         "_finish",
         "_input_tokens",
+        "_keeps_finish",
         "_model",
         "_pieces",
         "_refused",
@@ -95,11 +106,15 @@ class ChatToMessages:
         "_usage",
     )
 
-    def __init__(self, *, reply_id: str, model: str, input_tokens_estimate: int) -> None:
-        """`model`: the name it has for the caller. The estimate holds until the provider says what it used."""
+    def __init__(self, *, reply_id: str, model: str, input_tokens_estimate: int, keeps_finish: bool = False) -> None:
+        """`model`: the name it has for the caller. The estimate holds until the provider says what it used.
+
+        `keeps_finish`: an ordinary end stays one, also after tool calls.
+        """
         self._reply_id = encode(f"msg_{reply_id}")
         self._model = encode(model)
         self._input_tokens = input_tokens_estimate
+        self._keeps_finish = keeps_finish
         self._blocks = Blocks(reply_id)
         self._started = False
         self._finish: str | None = None
@@ -158,14 +173,17 @@ class ChatToMessages:
             if thinking is not None:
                 self._pieces += 1
                 blocks.thought(None, thinking, None)
-        if _says(delta.content):
+        for one in said_in(delta.content) or ():
             self._pieces += 1
-            blocks.text(delta.content)
+            if one.thought:
+                blocks.thought(None, one.text, None)
+            else:
+                blocks.text(one.text)
         if _says(delta.refusal):
             self._pieces += 1
             self._refused = True
             blocks.text(delta.refusal)
-        for call in delta.tool_calls or ():
+        for call in numbered(delta.tool_calls):
             self._pieces += 1
             function = call.function or _Function()
             blocks.call(call.index, _or_none(call.id), _or_none(function.name), _arguments(function.arguments))
@@ -184,7 +202,8 @@ class ChatToMessages:
             return
         self._blocks.close()
         said.extend([_event(name, members) for name, members in self._blocks.written()])
-        stop = stop_of(self._finish, has_calls=self._blocks.has_calls, refused=self._refused)
+        has_calls = self._blocks.has_calls and not self._keeps_finish
+        stop = stop_of(self._finish, has_calls=has_calls, refused=self._refused)
         usage = self._usage or TokenUsage(input=self._input_tokens, output=self._pieces, estimated=True)
         ends = b'"delta":{"stop_reason":"%b","stop_sequence":null},"usage":%b'
         said.append(_event(b"message_delta", ends % (stop.encode(), usage_for_messages(usage))))
@@ -197,12 +216,16 @@ class ChatToMessages:
         if choice is None or choice.message is None:
             raise ValueError("not a completion")
         said = choice.message
-        if said.content != NULL and not is_text(said.content):
+        parts = said_in(said.content)
+        if parts is None:
             raise ValueError("not the content of a completion")
         content = [*_thoughts(said)]
-        content += [b'{"type":"text","text":%b}' % text for text in (said.content, said.refusal) if _says(text)]
+        content += [_block(one) for one in parts]
+        if _says(said.refusal):
+            content.append(_block(Said(said.refusal)))
         calls = [self._call(number, call) for number, call in enumerate(said.tool_calls or ())]
-        stop = stop_of(choice.finish_reason or "", has_calls=bool(calls), refused=_says(said.refusal))
+        has_calls = bool(calls) and not self._keeps_finish
+        stop = stop_of(choice.finish_reason or "", has_calls=has_calls, refused=_says(said.refusal))
         usage = read_usage(reply.usage) or TokenUsage(
             input=self._input_tokens, output=estimate_tokens(sum(map(len, content + calls))), estimated=True
         )
@@ -238,7 +261,13 @@ def _thoughts(said: _Said) -> list[bytes]:
             for thought in said.thinking_blocks
         ]
     text = _or_none(said.reasoning_content) or _or_none(said.reasoning)
-    return [] if text is None else [b'{"type":"thinking","thinking":%b,"signature":""}' % text]
+    return [] if text is None else [_block(Said(text, thought=True))]
+
+
+def _block(said: Said) -> bytes:
+    if said.thought:
+        return b'{"type":"thinking","thinking":%b,"signature":""}' % said.text
+    return b'{"type":"text","text":%b}' % said.text
 
 
 def _says(raw: Raw) -> bool:

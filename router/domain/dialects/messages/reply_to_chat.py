@@ -91,17 +91,22 @@ class MessagesToChat:
         "_created_s",
         "_finished",
         "_head",
+        "_keeps_finish",
         "_reply_id",
         "_thoughts",
         "_usage",
         "_wants_usage",
     )
 
-    def __init__(self, *, reply_id: str, created_s: int, wants_usage: bool) -> None:
-        """`wants_usage`: the stream ends with a chunk that says it."""
+    def __init__(self, *, reply_id: str, created_s: int, wants_usage: bool, keeps_finish: bool = False) -> None:
+        """`wants_usage`: the stream ends with a chunk that says it.
+
+        `keeps_finish`: an ordinary end stays one, also after tool calls.
+        """
         self._reply_id = encode(f"chatcmpl-{reply_id}")
         self._created_s = created_s
         self._wants_usage = wants_usage
+        self._keeps_finish = keeps_finish
         self._head = self._headed(NO_TEXT)
         self._blocks: dict[int, _OpenBlock] = {}
         self._calls = 0
@@ -215,7 +220,7 @@ class MessagesToChat:
         self._finished = True
         if delta.stop_details is not None and delta.stop_details.explanation:
             said.append(self._say(b'{"refusal":%b}' % encode(delta.stop_details.explanation)))
-        finish = finish_of(delta.stop_reason, has_calls=self._calls > 0)
+        finish = finish_of(delta.stop_reason, has_calls=self._calls > 0 and not self._keeps_finish)
         said.append(self._say(b"{}", b'"%b"' % finish.encode()))
 
     def _owed(self, said: list[Event]) -> None:
@@ -241,7 +246,8 @@ class MessagesToChat:
         if reply.type != "message":
             raise ValueError("not a message")
         message = _said_at_once(reply)
-        finish = finish_of(reply.stop_reason or "", has_calls=b"tool_calls" in message)
+        has_calls = b"tool_calls" in message and not self._keeps_finish
+        finish = finish_of(reply.stop_reason or "", has_calls=has_calls)
         self._usage.take(reply.usage)
         return (
             b'{"id":%b,"object":"chat.completion","created":%d,"model":%b,"choices":[{"index":0,"message":{%b},'

@@ -14,6 +14,7 @@ from router.domain.stream import Event, EventKind
 from router.domain.usage import TokenUsage, read_usage
 
 _QUOTE: Final = b'"'
+_TIERS: Final = frozenset((b'"auto"', b'"default"', b'"flex"', b'"scale"', b'"priority"'))
 encode: Final = msgspec.json.Encoder().encode
 
 
@@ -62,6 +63,11 @@ def one_line(raw: Raw) -> bytes:
     """Return JSON that may stand in an event."""
     text = bytes(raw)
     return msgspec.json.format(text, indent=-1) if b"\n" in text or b"\r" in text else text
+
+
+def tier(raw: Raw) -> bytes:
+    """Write a service tier; null where it is none of OpenAI's, whose clients take no other."""
+    return bytes(raw) if bytes(raw) in _TIERS else b"null"
 
 
 def body_of_text(text: str) -> bytes:

@@ -13,12 +13,14 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from router.domain.dialects.chat.parts import numbered, said_in
 from router.domain.dialects.raw_json import ABSENT, UNREADABLE, quoted
 from router.domain.dialects.responses.events import (
     Script,
     between,
     body,
     body_of_text,
+    tier,
     usage_for_responses,
 )
 from router.domain.dialects.responses.output import (
@@ -88,16 +90,7 @@ class _Reply(msgspec.Struct, gc=False):
     usage: Raw = ABSENT
 
 
-class _Piece(msgspec.Struct, gc=False):
-    """A part of a content that is an array, as some providers write it."""
-
-    type: str = ""
-    text: Raw = ABSENT
-    thinking: Raw = ABSENT
-
-
 _reply: Final = msgspec.json.Decoder(_Reply)
-_pieces: Final = msgspec.json.Decoder(list[_Piece])
 
 
 class ChatToResponses:
@@ -182,7 +175,7 @@ class ChatToResponses:
         if body(reply.model):
             self._model = b'"%b"' % body(reply.model)
         if body(reply.service_tier):
-            self._tier = b'"%b"' % body(reply.service_tier)
+            self._tier = tier(reply.service_tier)
         if bytes(reply.usage) not in _NOTHING:
             self._usage = reply.usage
 
@@ -197,12 +190,12 @@ class ChatToResponses:
     def _say(self, said: _Said, logprobs: _Logprobs | None) -> None:
         self._grow(THOUGHT, body(said.reasoning_content) or body(said.reasoning))
         if bytes(memoryview(said.content)[:1]) == b"[":
-            for kind, text in _texts(said.content):
-                self._grow(kind, text)
+            for one in said_in(said.content) or ():
+                self._grow(THOUGHT if one.thought else TEXT, body(one.text))
         else:
             self._grow(TEXT, body(said.content), b"" if logprobs is None else between(logprobs.content))
         self._grow(REFUSAL, body(said.refusal))
-        for call in said.tool_calls or ():
+        for call in numbered(said.tool_calls):
             self._call(call)
 
     def _grow(self, kind: PartKind, text: bytes, logprobs: bytes = b"") -> None:
@@ -240,8 +233,10 @@ class ChatToResponses:
             return next((call for call in self._calls if id_ and call.call_id == id_), self._calls[-1])
         self._keep(ITEM_BYTES + len(id_) + len(name))
         call = CallItem(base=self._base, script=self._script)
-        self._calls.append(call)
         self._at[index] = call
+        if index is None:
+            self._at.setdefault(len(self._calls), call)  # some number their calls later
+        self._calls.append(call)
         return call
 
     def _tell(self, call: CallItem) -> None:
@@ -297,21 +292,3 @@ def _begins_another(known: CallItem, index: int | None, id_: bytes, name: bytes)
 def _arguments(raw: Raw) -> bytes:
     """Return the text of the arguments; some providers write them as the object that the text should be."""
     return bytes(quoted(raw))[1:-1] if bytes(memoryview(raw)[:1]) == b"{" else body(raw)
-
-
-def _texts(content: Raw) -> list[tuple[PartKind, bytes]]:
-    texts: list[tuple[PartKind, bytes]] = []
-    for piece in _read_pieces(content):
-        if piece.type == "thinking":
-            texts.append((THOUGHT, body(piece.thinking)))
-            texts += [(THOUGHT, body(thought.text)) for thought in _read_pieces(piece.thinking)]
-        else:
-            texts.append((TEXT, body(piece.text)))
-    return texts
-
-
-def _read_pieces(raw: Raw) -> list[_Piece]:
-    try:
-        return _pieces.decode(raw)
-    except UNREADABLE:
-        return []

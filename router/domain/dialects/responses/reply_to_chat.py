@@ -18,6 +18,7 @@ from router.domain.dialects.responses.events import (
     body,
     body_of_text,
     encode,
+    tier,
     usage_for_chat,
 )
 from router.domain.dialects.sse_payload import payload_of, read, read_reply
@@ -263,7 +264,7 @@ class ResponsesToChat:
             body(response.model),
             choice,
             usage_for_chat(response.usage),
-            _or_null(body(response.service_tier)),
+            tier(response.service_tier),
         )
 
     def _chunk_head(self) -> bytes:

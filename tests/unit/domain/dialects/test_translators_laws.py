@@ -4,6 +4,7 @@ They are put together again by OpenAI's own client. Two translators stand betwee
 would show what it loses.
 """
 
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ from tests.support.responses import chance_of, raws, response_of
 STREAMS = 1_000
 CHARACTERS = 'ab z\t\n"\\/{}[]:,\u00e9\u2028\ufeff\U0001f600'
 BATCH_MAX = 4
+UNNUMBERED = {"missing index", "by place"}
 
 Json = dict[str, Any]
 Calls = list[tuple[str, str, str]]
@@ -58,7 +60,7 @@ class Streams:
     def one(self) -> tuple[Calls, str, list[Event]]:
         """Return what is meant, and the chunks that say it."""
         chance = self.chance
-        oddity = chance.choice(["", "", "reused index", "missing index", "empty id"])
+        oddity = chance.choice(["", "", "reused index", "missing index", "empty id", "by place"])
         calls = [self.call(number) for number in range(chance.randint(1, 4))]
         text = chance.choice(["", "Let me see.", "\u00e9\U0001f600 "])
         queues = [self.pieces(at, call, oddity) for at, call in enumerate(calls)]
@@ -66,7 +68,10 @@ class Streams:
         deltas += [{"content": letter} for letter in text]
         # Without an index of its own, a piece belongs to the last call: those cannot come mixed.
         mixed = oddity in {"", "empty id"}
-        deltas += self.interleaved(queues) if mixed else [delta for queue in queues for delta in queue]
+        if oddity == "by place":
+            deltas += self.side_by_side(queues)
+        else:
+            deltas += self.interleaved(queues) if mixed else [delta for queue in queues for delta in queue]
         unfinished: list[str | None] = [None, ""]
         events = [self.written(delta, chance.choice(unfinished)) for delta in deltas]
         events.append(self.written(chance.choice([{}, {"content": ""}]), chance.choice(["tool_calls", "stop"])))
@@ -82,13 +87,18 @@ class Streams:
     def pieces(self, at: int, call: tuple[str, str, str], oddity: str) -> list[Json]:
         """Cut one call into deltas anywhere, also inside the `\\u` escapes of its arguments."""
         identity, name, arguments = call
-        index = {"index": 0 if oddity == "reused index" else at} if oddity != "missing index" else {}
+        index = {"index": 0 if oddity == "reused index" else at} if oddity not in UNNUMBERED else {}
         cuts = sorted(self.chance.sample(range(len(arguments) + 1), self.chance.randint(0, min(8, len(arguments)))))
         first, *rest = [arguments[a:b] for a, b in zip([0, *cuts], [*cuts, len(arguments)], strict=True)]
         opening = {**index, "id": "" if oddity == "empty id" else identity, "type": "function"}
         said = [{**opening, "function": {"name": name, "arguments": first}}]
         said += [{**index, "function": {"arguments": piece}} for piece in rest]
         return [{"tool_calls": [piece]} for piece in said]
+
+    def side_by_side(self, queues: list[list[Json]]) -> list[Json]:
+        """Say of all calls a piece at a time, each at its place in the delta and without an index, as Moonshot does."""
+        rows = itertools.zip_longest(*queues, fillvalue={"tool_calls": [{"function": {"arguments": ""}}]})
+        return [{"tool_calls": [piece for delta in row for piece in delta["tool_calls"]]} for row in rows]
 
     def interleaved(self, pending: list[list[Json]]) -> list[Json]:
         """Mix the calls; a call opens after those before it, and then goes on at any time."""

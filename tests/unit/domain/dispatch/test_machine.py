@@ -134,6 +134,34 @@ def test_a_prompt_that_is_too_long_is_tried_where_more_fits() -> None:
     assert Widen(Fallback.CONTEXT) == play.fails(LONG)
 
 
+def test_of_the_models_that_stand_in_those_that_are_known_to_be_too_small_are_not_asked() -> None:
+    half, same, larger, largest = (deployment(name, size) for name, size in zip("hslx", (5, 10, 20, 30), strict=True))
+    unknown = deployment("u", None)
+    play = Play(deployment("first", 10))
+    play.fails(LONG)
+
+    assert Start(unknown) == play.widens(half, same, unknown, larger, largest)
+    assert Start(larger) == play.fails(LONG)
+    assert Start(largest) == play.fails(LONG)
+    assert Give(replace(refusal_of(LONG), final=True)) == play.fails(DOWN)
+
+
+def test_after_a_larger_one_has_failed_too_no_smaller_one_is_asked() -> None:
+    play = Play(deployment("first", 10))
+    play.fails(LONG)
+    play.widens(deployment("l", 30), deployment("u", None), deployment("s", 20))
+
+    assert Start(deployment("u", None)) == play.fails(LONG)
+    assert Give(replace(refusal_of(LONG), final=True)) == play.fails(LONG)
+
+
+def test_nobody_guesses_what_is_larger_than_a_window_that_is_not_known() -> None:
+    play = Play(A, deployment("l", 30))
+
+    assert Widen(Fallback.CONTEXT) == play.fails(LONG)
+    assert Start(C) == play.widens(C)
+
+
 def test_a_call_that_gives_up_says_why_its_first_attempt_failed_and_asks_no_model_that_cannot_help() -> None:
     play = Play(deployment("s", 10))
     play.fails(LONG)

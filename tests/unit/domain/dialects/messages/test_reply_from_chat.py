@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.domain.dialects.messages.reply_from_chat import ChatToMessages
 from router.domain.stream import END_EVENT, KEEP_ALIVE, TRUNCATED, Event, EventKind
 from tests.support.messages_streams import (
     Json,
@@ -241,6 +242,17 @@ def test_a_stream_with_calls_ends_in_them(finish: str) -> None:
     assert "tool_use" == fold_messages(events)["stop_reason"]
 
 
+@pytest.mark.parametrize(("finish", "stop"), [("stop", "end_turn"), ("tool_calls", "tool_use")])
+def test_an_ordinary_end_is_kept_for_who_wants_it(finish: str, stop: str) -> None:
+    keeping = ChatToMessages(reply_id="r1", model="m", input_tokens_estimate=9, keeps_finish=True)
+    events = [chat_delta(call_delta(0, "{}", id="c", name="f")), chat_delta({}, finish), END_EVENT]
+    completion = json.dumps(whole({"tool_calls": [CALL]}, finish)).encode()
+
+    assert stop == fold_messages(keeping.take(events))["stop_reason"]
+    (event,) = keeping.take([Event(EventKind.COMPLETE, completion)])
+    assert stop == json.loads(event.raw)["stop_reason"]
+
+
 def test_an_empty_finish_reason_is_none() -> None:
     events = as_messages([chat_delta({"content": "x"}, ""), chat_delta({"content": "y"}, "stop")])
 
@@ -458,3 +470,36 @@ def test_half_a_pair_in_the_arguments_of_a_whole_reply_passes_too() -> None:
     (event,) = to_messages().take([Event(EventKind.COMPLETE, json.dumps(whole({"tool_calls": [call]})).encode())])
 
     assert b'"input":{"a":"\\ud83d"}' in event.raw
+
+
+THOUGHT_PARTS: list[Json] = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}], "closed": True},
+    {"type": "text", "text": "3"},
+]
+
+
+def test_a_content_in_parts_is_said_part_by_part() -> None:
+    """As Mistral's reasoning models write theirs."""
+    found = translated(whole({"content": THOUGHT_PARTS}))
+
+    assert [{"type": "thinking", "thinking": "hm", "signature": ""}, {"type": "text", "text": "3"}] == found["content"]
+
+
+def test_a_stream_of_contents_in_parts_is_one_thought_and_one_text() -> None:
+    deltas = [{"content": THOUGHT_PARTS[:1]}, {"content": THOUGHT_PARTS}, {"content": "91"}]
+    found = fold_messages(as_messages([*[chat_delta(delta) for delta in deltas], chat_delta({}, "stop")]))
+
+    assert ["hmhm", "391"] == [block.get("thinking") or block["text"] for block in found["content"]]
+
+
+@pytest.mark.parametrize("later", [None, 0])
+def test_calls_that_are_numbered_late_or_never_keep_their_own_arguments(later: int | None) -> None:
+    """As Moonshot writes them: by their place in the delta, or by an index that comes with the arguments."""
+    opened = [{"id": f"call_{name}", "function": {"name": name, "arguments": ""}} for name in ("f", "g")]
+    pieces: list[Json] = [{"function": {"arguments": '{"a":0}'}}, {"function": {"arguments": '{"a":1}'}}]
+    if later is not None:
+        pieces = [{**piece, "index": at} for at, piece in enumerate(pieces)][::-1]
+    deltas = [{"tool_calls": opened}, {"tool_calls": pieces}]
+    found = fold_messages(as_messages([*[chat_delta(delta) for delta in deltas], chat_delta({}, "tool_calls")]))
+
+    assert [("f", {"a": 0}), ("g", {"a": 1})] == [(block["name"], block["input"]) for block in found["content"]]

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.domain.dialects.chat.meter import ChatMeter
+from router.domain.dialects.messages.reply_to_chat import MessagesToChat
 from router.domain.stream import END_EVENT, KEEP_ALIVE, Event, EventKind
 from router.domain.usage import TokenUsage
 from tests.support.messages_streams import (
@@ -350,3 +351,13 @@ def test_arguments_that_are_no_text_break_the_stream_and_are_not_left_out() -> N
 
     with pytest.raises(ValueError, match="utf-8"):
         to_chat().take(events)
+
+
+@pytest.mark.parametrize(("stop", "finish"), [("end_turn", "stop"), ("tool_use", "tool_calls")])
+def test_an_ordinary_end_is_kept_for_who_wants_it(stop: str, finish: str) -> None:
+    message = {**START["message"], "content": [BARE], "stop_reason": stop}
+    keeping = MessagesToChat(reply_id="r1", created_s=7, wants_usage=False, keeps_finish=True)
+
+    assert [finish] == fold_chat(keeping.take(stream_of(message)))["finishes"]
+    (event,) = keeping.take([Event(EventKind.COMPLETE, json.dumps(message).encode())])
+    assert finish == completion_of(event).choices[0].finish_reason

@@ -269,6 +269,23 @@ def test_calls_are_told_apart_whatever_the_provider_leaves_out(pieces: list[dict
     assert [("c1", "f", '{"a":1}'), ("c2", "g", "{}")] == sorted(calls_of(response))
 
 
+@pytest.mark.parametrize("numbers", [(None, None), (1, 0)], ids=["by place", "numbered later"])
+def test_several_calls_of_one_delta_keep_their_own_arguments(numbers: tuple[int | None, int | None]) -> None:
+    first, second = [call(None, "c1", "f", ""), call(None, "c2", "g", "")], ["{}", '{"a":1}']
+    rest = [call(number, None, None, text) for number, text in zip(numbers, second, strict=True)]
+    response = streamed(
+        chat_chunk({"tool_calls": first}), chat_chunk({"tool_calls": rest}), chat_chunk({}, "tool_calls")
+    )
+    wanted = second if numbers == (None, None) else second[::-1]
+
+    assert [("c1", "f", wanted[0]), ("c2", "g", wanted[1])] == calls_of(response)
+
+
+@pytest.mark.parametrize("tier", ["on_demand", "", "standard", None, 3])
+def test_a_tier_that_is_none_of_openais_is_not_told(tier: object) -> None:
+    assert whole({"content": "a"}, service_tier=tier).service_tier is None
+
+
 def test_calls_without_ids_get_their_own() -> None:
     for response in (
         streamed(

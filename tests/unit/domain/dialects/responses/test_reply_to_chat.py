@@ -393,3 +393,7 @@ def test_any_chat_stream_comes_back_from_responses_as_it_was(
     unary = ChatCompletion.model_validate_json(event.raw)
     assert calls_of(unary) == calls_of(chat)
     assert (said or None, finish) == (unary.choices[0].message.content, unary.choices[0].finish_reason)
+
+
+def test_a_tier_that_is_none_of_openais_is_not_told() -> None:
+    assert whole(MESSAGE, service_tier="on_demand").service_tier is None

@@ -1,0 +1,114 @@
+"""Run each method between the wire and the pipeline: who asks, and a status that is true, whatever happens."""
+
+import logging
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeAlias, TypeVar
+
+import grpc
+from checkrein.v1.common_pb2 import CallContext
+from google.protobuf.message import DecodeError, Message
+
+from router.domain.faults import Fault, RouterError, refuse
+from router.facades.grpc.asking import Asking, Rpc
+from router.facades.grpc.errors import ending_of
+from router.pipeline.open import INTERNAL, Pipeline
+
+_log = logging.getLogger(__name__)
+
+Asked = TypeVar("Asked", bound=Message)
+Serve: TypeAlias = Callable[[Asked, Asking], Awaitable[Message]]
+"""Does what a method is for. Raises `RouterError`."""
+Method: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
+
+
+class _WithContext(Protocol):
+    """A request that says more of its call than its metadata do."""
+
+    context: CallContext
+
+
+class Border:
+    """Makes methods of functions, which do all that they do through the `Asking` that they are given.
+
+    Messages are taken apart and put together here, not by gRPC: what cannot be read then has a status of its own.
+    """
+
+    def __init__(self, pipeline: Pipeline, *, write_timeout_ns: int) -> None:
+        """`write_timeout_ns`: how long a caller may take nothing of a stream."""
+        self._pipeline = pipeline
+        self._write_timeout_ns = write_timeout_ns
+
+    def unary(self, asked: type[Asked], serve: Serve[Asked]) -> Method:
+        """Make a method that returns one reply."""
+
+        async def answer(raw: bytes, rpc: Rpc) -> bytes:
+            reply = await self._answered(self._asking(rpc), asked, raw, serve)
+            return reply.SerializeToString()
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+    def stream(self, asked: type[Asked], serve: Serve[Asked]) -> Method:
+        """Make a method that writes replies with `Asking.write`, and returns the last one."""
+
+        async def serve_and_send(request: Asked, asking: Asking) -> Message:
+            last = await serve(request, asking)
+            asking.leave()
+            await asking.write(last)
+            return last
+
+        async def answer(raw: bytes, rpc: Rpc) -> None:
+            asking = self._asking(rpc)
+            try:
+                await self._answered(asking, asked, raw, serve_and_send)
+            finally:
+                asking.close()
+
+        return grpc.unary_stream_rpc_method_handler(answer)
+
+    def _asking(self, rpc: Rpc) -> Asking:
+        return Asking(rpc, self._pipeline, write_timeout_ns=self._write_timeout_ns)
+
+    async def _answered(self, asking: Asking, asked: type[Asked], raw: bytes, serve: Serve[Asked]) -> Message:
+        """Serve, and return the reply; or end with the status of what went wrong, and raise what gRPC wants then.
+
+        A cancelled task may be one whose caller is gone, whom no status reaches; or one that something else cancelled,
+        and a caller of that would wait for ever, so both get one.
+        """
+        try:
+            request = _entered(asking, asked, raw)
+            reply = await serve(request, asking)
+            asking.leave()
+        except RouterError as exc:
+            refusal = exc.refusal
+        except CancelledError:
+            refusal = asking.why_cancelled()
+        except Exception:  # noqa: BLE001 - the border: a bug costs its own caller an honest error, and nobody else anything
+            _log.exception("internal error in %s", asking.request_id)
+            refusal = INTERNAL
+        else:
+            return reply
+        if asking.call is None:
+            self._pipeline.telemetry.request_rejected(refusal.fault)
+        ending = ending_of(refusal, request_id=asking.request_id, call_id=asking.call_id, deployment=asking.deployment)
+        return await asking.rpc.abort(ending.code, ending.message, (*asking.trailers(), *ending.trailers))
+
+
+def service(name: str, methods: dict[str, Method]) -> grpc.GenericRpcHandler:
+    """Put the methods of one service together under their names."""
+    return grpc.method_handlers_generic_handler(name, methods)
+
+
+def _entered(asking: Asking, asked: type[Asked], raw: bytes) -> Asked:
+    """Read a request and recognise its caller, whose key is looked at whatever the request is. Raises `RouterError`."""
+    try:
+        request = asked.FromString(raw)
+    except DecodeError:
+        request = None
+    named = request is not None and "context" in asked.DESCRIPTOR.fields_by_name and request.HasField("context")
+    asking.enter(request.context if named else None)  # type: ignore[union-attr]  # it has such a field
+    if request is None:
+        raise refuse(
+            Fault.INVALID_REQUEST, f"The message is no {asked.DESCRIPTOR.name}. Send what its proto file says."
+        )
+    return request

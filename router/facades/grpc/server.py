@@ -1,0 +1,89 @@
+"""Build the gRPC server: its services, health and reflection, its bounds, its certificate."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from router.domain.instants import NS_PER_MS
+from router.facades.grpc.border import Border
+from router.facades.grpc.chat import chat_service
+from router.facades.grpc.limits import GrpcLimits
+from router.facades.tls import Tls
+from router.pipeline.open import Pipeline
+
+_STREAMS_MAX: Final = 10_000
+"""At once on one connection."""
+_METADATA_BYTES_MAX: Final = 32 * 1024
+
+
+class GrpcServer:
+    """A server that is bound and not started. It is to be started once and stopped once, in one event loop."""
+
+    def __init__(
+        self, handlers: Sequence[grpc.GenericRpcHandler], address: str, limits: GrpcLimits, tls: Tls | None
+    ) -> None:
+        """Raises `OSError` if the address cannot be had, or the certificate cannot be read."""
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(options=_options(limits))
+        self._server.add_generic_rpc_handlers(tuple(handlers))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._names = [handler.service_name() for handler in handlers if isinstance(handler, grpc.ServiceRpcHandler)]
+        if limits.reflection:
+            from grpc_reflection.v1alpha import reflection
+
+            names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+        try:
+            if tls is None:
+                self._server.add_insecure_port(address)
+            else:
+                self._server.add_secure_port(address, _credentials(tls))
+        except RuntimeError as exc:
+            raise OSError(f"{address}: {exc}. Stop what listens there or choose another port") from exc
+
+    async def start(self) -> None:
+        for name in self._names:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await self._server.start()
+
+    async def say_not_serving(self) -> None:
+        """Have balancers look elsewhere; calls are taken still."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace_s: float | None) -> None:
+        """Take no more calls and wait for those there are. After the grace they are cut; None: at once."""
+        await self._server.stop(grace_s)
+
+
+def build_server(*, pipeline: Pipeline, address: str, limits: GrpcLimits, tls: Tls | None = None) -> GrpcServer:
+    """Put the services together. Raises `OSError` as `GrpcServer`."""
+    border = Border(pipeline, write_timeout_ns=limits.write_timeout_ns)
+    return GrpcServer([chat_service(border)], address, limits, tls)
+
+
+def _options(limits: GrpcLimits) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", limits.max_message),
+        ("grpc.max_send_message_length", limits.max_message),
+        ("grpc.max_metadata_size", _METADATA_BYTES_MAX),
+        ("grpc.absolute_max_metadata_size", _METADATA_BYTES_MAX),
+        ("grpc.max_concurrent_streams", _STREAMS_MAX),
+        ("grpc.max_connection_age_ms", limits.connection_age_ns // NS_PER_MS),
+        ("grpc.max_connection_age_grace_ms", limits.connection_grace_ns // NS_PER_MS),
+        ("grpc.keepalive_time_ms", limits.ping_ns // NS_PER_MS),
+        ("grpc.keepalive_timeout_ms", limits.pong_ns // NS_PER_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", limits.pinged_ns_min // NS_PER_MS),
+        ("grpc.so_reuseport", 1),  # our own socket holds the port for it (listener.py)
+    ]
+
+
+def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    pair = Path(tls.key_file).read_bytes(), Path(tls.cert_file).read_bytes()
+    if tls.client_ca_file is None:
+        return grpc.ssl_server_credentials([pair])
+    authorities = Path(tls.client_ca_file).read_bytes()
+    return grpc.ssl_server_credentials([pair], root_certificates=authorities, require_client_auth=True)
