@@ -11,6 +11,7 @@ import checkrein.v1.ChatServiceOuterClass.StreamChatCompletionResponse;
 import checkrein.v1.ChatServiceOuterClass.StreamSummary;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
+import io.grpc.Context;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
 import io.grpc.Metadata;
@@ -51,10 +52,23 @@ final class Router implements AutoCloseable {
         return stub(key, patience).createChatCompletion(request);
     }
 
-    /** Gives the text to `onText` as it comes. A stream that breaks off throws the fault that it ended in. */
+    /**
+     * Gives the text to `onText` as it comes. A stream that breaks off throws the fault that it ended in; one that `onText`
+     * leaves by throwing is cancelled.
+     */
     StreamSummary stream(String key, ChatCompletionRequest chat, Duration patience, Consumer<String> onText) {
         StreamChatCompletionRequest request = StreamChatCompletionRequest.newBuilder().setChat(chat).build();
-        Iterator<StreamChatCompletionResponse> events = stub(key, patience).streamChatCompletion(request);
+        try (Context.CancellableContext call = Context.current().withCancellation()) {
+            Context outside = call.attach();
+            try {
+                return read(stub(key, patience).streamChatCompletion(request), onText);
+            } finally {
+                call.detach(outside);
+            }
+        }
+    }
+
+    private static StreamSummary read(Iterator<StreamChatCompletionResponse> events, Consumer<String> onText) {
         StreamSummary summary = null;
         while (events.hasNext()) {
             StreamChatCompletionResponse event = events.next();

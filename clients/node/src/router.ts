@@ -48,20 +48,28 @@ export class Router {
     });
   }
 
-  /** Yields the text as it comes and returns the summary. A stream that breaks off throws the fault that it ended in. */
+  /**
+   * Yields the text as it comes and returns the summary. A stream that breaks off throws the fault that it ended in; one
+   * that is left is cancelled.
+   */
   async *stream(key: string, chat: ChatCompletionRequest, patienceMs: number): AsyncGenerator<string, Summary> {
-    const events: AsyncIterable<StreamEvent> = this.#stub.streamChatCompletion({ chat }, withKey(key), {
-      deadline: Date.now() + patienceMs,
-    });
+    const call = this.#stub.streamChatCompletion({ chat }, withKey(key), { deadline: Date.now() + patienceMs });
+    // Who left does not ask how it ended; without a listener Node would end the program.
+    call.on("error", () => {});
+    const events: AsyncIterable<StreamEvent> = call;
     let summary: Summary | undefined;
-    // `served` is passed over here, and so is what a newer router may send.
-    for await (const event of events) {
-      for (const choice of event.chunks?.chunks?.flatMap((chunk) => chunk.choices ?? []) ?? []) {
-        if (choice.delta?.content) yield choice.delta.content;
+    try {
+      // `served` is passed over here, and so is what a newer router may send.
+      for await (const event of events) {
+        for (const choice of event.chunks?.chunks?.flatMap((chunk) => chunk.choices ?? []) ?? []) {
+          if (choice.delta?.content) yield choice.delta.content;
+        }
+        // What no typed chunk can hold comes as JSON to everybody.
+        for (const json of event.chunksJson?.chunks ?? []) console.error(`a chunk that is only JSON: ${json}`);
+        summary = event.summary ?? summary;
       }
-      // What no typed chunk can hold comes as JSON to everybody.
-      for (const json of event.chunksJson?.chunks ?? []) console.error(`a chunk that is only JSON: ${json}`);
-      summary = event.summary ?? summary;
+    } finally {
+      call.cancel();
     }
     if (summary === undefined) throw new Unexpected("the stream ended in OK without a summary");
     return summary;

@@ -25,11 +25,13 @@ class Router
     @stub.create_chat_completion(request, **of_call(key, patience_s))
   end
 
-  # Yields the text as it comes and returns the summary. A stream that breaks off raises the fault that it ended in.
+  # Yields the text as it comes and returns the summary. A stream that breaks off raises the fault that it ended in; one
+  # that the block leaves is cancelled.
   def stream(key, chat, patience_s, &on_text)
     request = V1::StreamChatCompletionRequest.new(chat: chat)
+    call = @stub.stream_chat_completion(request, **of_call(key, patience_s), return_op: true)
     summary = nil
-    @stub.stream_chat_completion(request, **of_call(key, patience_s)).each do |event|
+    call.execute.each do |event|
       case event.event
       when :chunks then texts_of(event.chunks).each(&on_text)
       # What no typed chunk can hold comes as JSON to everybody.
@@ -38,6 +40,8 @@ class Router
       end # `served` is passed over here, and so is what a newer router may send.
     end
     summary or raise Unexpected, 'the stream ended in OK without a summary'
+  ensure
+    call&.cancel
   end
 
   # Why the router refused; nil where the router did not speak: gRPC itself did, or something between.
