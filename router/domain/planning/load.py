@@ -149,6 +149,10 @@ class Started:
         self._waits = True
         load._started(tokens, now)  # noqa: SLF001 - a call is the only one who may change its target's load
 
+    def asked(self, now: int) -> None:
+        """Only now the target has all of the request."""
+        self._at = now
+
     def began(self, now: int) -> None:
         """The first token came. Later ones, and those after the end, say nothing."""
         if self._waits and self._load is not None:
