@@ -213,3 +213,12 @@ def test_the_load_of_one_that_is_alone_decides_nothing() -> None:
 
     assert set("bcdef") == watched([alone, late, several, felt, quick])
     assert set("ag") == watched([alone, model("also", place("a"), place("g"))])
+
+
+def test_the_time_in_which_a_request_was_still_coming_is_not_its_target_s() -> None:
+    loads = Loads()
+    call = loads.started(TARGET, 100, LATER)
+    call.asked(LATER + 60 * NS_PER_S)
+    call.began(LATER + 61 * NS_PER_S)
+
+    assert NS_PER_S == loads[TARGET].peak_ns(LATER + 61 * NS_PER_S)
