@@ -182,6 +182,31 @@ async def test_what_is_gone_is_sent_to_nobody_else_and_the_caller_is_told(live: 
     assert ("failed", 0, 1) == await end_of(live)
 
 
+async def test_a_provider_that_breaks_off_midway_has_nothing_to_bill(live: Pool) -> None:
+    sent = post_form(ROUTE, recording())
+    async with wire(live.router.http_port) as caller:
+        await caller.send(sent[: 3 * MIB])
+        await until(lambda: live.upstreams["a"].taken_bytes > 2 * MIB, within_s=5)
+        live.upstreams["a"].close_idle()
+        answer = await caller.answer()
+
+    assert 502 == answer.status
+    assert "Nobody else was asked" in str(answer.error["message"])
+    assert ("failed", 0, 1) == await end_of(live)
+
+
+async def test_a_caller_that_waits_to_be_told_to_send_is_told(live: Pool) -> None:
+    """As curl does with a body of a MiB or more."""
+    live.script(a=SAYS)
+    sent = post_form(ROUTE, recording()).replace(b"host: router", b"host: router\r\nexpect: 100-continue")
+    head, blank, body = sent.partition(b"\r\n\r\n")
+    async with wire(live.router.http_port) as caller:
+        await caller.send(head + blank)
+        assert 100 == (await caller.answer()).status
+        await caller.send(body)
+        assert 200 == (await caller.answer()).status
+
+
 async def test_a_provider_that_takes_nothing_more_is_given_up(live: Pool) -> None:
     live.upstreams["a"].full_at = MIB
     answer = await ask(live, recording())
