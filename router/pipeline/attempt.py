@@ -96,6 +96,11 @@ class Attempt:
         self.upload: Upload | None = None
         """What follows the beginning of the body, if that is passed on while it comes."""
 
+    def uploads(self, upload: Upload, now: int) -> None:
+        self.upload = upload
+        if self._load is not None:
+            self._load.arriving(now)
+
     def uploaded(self, now: int) -> None:
         """Record that only now its provider has all of the request: what came before was its caller's time."""
         self._asked = now

@@ -132,6 +132,7 @@ class Attempts:
             if call.upload is None:
                 await flight
             else:
+                attempt.uploads(call.upload, now)
                 await _while_open(call, flight)
                 if call.upload.whole:
                     attempt.uploaded(means.clock.monotonic_ns())

@@ -43,7 +43,6 @@ async def dispatch(
     else:
         body = await asyncio.to_thread(asked.form.named, model)
     upload = call.upload
-    attempt.upload = upload
     request = UpstreamRequest(
         deployment=attempt.deployment,
         dialect=dialect,

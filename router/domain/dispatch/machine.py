@@ -155,7 +155,7 @@ class Dispatch:
         if hopeless or self._attempts >= self._total:
             return self._give(now)
         if not repeatable:
-            self._first = replace(self._first, message=f"{self._first.message} {_GONE}")
+            self._first = replace(self._first, message=f"{self._first.message.rstrip('.')}. {_GONE}")
             return self._give(now)
         if not self._widened and not self._saved.take(now):
             self._leave_the_model()

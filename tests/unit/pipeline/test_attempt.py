@@ -207,6 +207,7 @@ def test_its_breaker_hears_nothing_of_the_time_of_an_upload() -> None:
     at, fleet = deployment(), breakers()
     fleet.follow(BreakerTerms(slow_call_ns=SECOND), [at])
     made = begun_attempt(begun=0, fleet=fleet)
+    made.uploads(uploading(whole=True).upload, 0)  # type: ignore[arg-type]  # it has one
     made.uploaded(60 * SECOND)
     made.began(60 * SECOND + 1)
     made.leave(61 * SECOND)

@@ -407,3 +407,24 @@ async def test_a_file_that_may_not_go_on_ends_the_call_with_its_own_refusal() ->
     assert "no head" in (await _refusal_of(rig, call)).message
     settled = rig.telemetry.settled[-1]
     assert (Outcome.FAILED, 1, 0) == (settled.outcome, len(settled.attempts), settled.cost_nano_usd)
+
+
+async def test_the_time_in_which_a_file_came_is_not_its_provider_s() -> None:
+    rig = Rig(routed(place("first"), place("second", tier=2)))
+    rig.upstream().feed(WHOLE)
+    call = rig.call(UNARY)
+    bring = ending(DELIMITER + b"--\r\n")
+    waiting: list[int] = []
+
+    async def late() -> bytes:
+        rig.clock.pass_ns(30 * SECOND)
+        waiting.append(rig.pipeline.planner.loads[place("first").target].waiting)
+        return await bring()
+
+    call.upload = coming(late, size=9)
+    await read_once(rig, call)
+    load = rig.pipeline.planner.loads[place("first").target]
+
+    assert [0, 0] == waiting
+    assert (0, 0.0) == (load.waiting, load.peak_ns(rig.clock.monotonic_ns()))
+    assert 60 * SECOND == rig.telemetry.settled[-1].duration_ns

@@ -310,7 +310,7 @@ def test_what_cannot_be_sent_again_is_sent_to_nobody_else_and_that_is_said() -> 
     given = play.machine.failed(DOWN, VERDICTS[DOWN], NS_PER_MS, 0.5, repeatable=False)
 
     assert isinstance(given, Give)
-    assert given.refusal.message.startswith("down Nobody else was asked")
+    assert given.refusal.message.startswith("down. Nobody else was asked")
     assert not given.refusal.final, "the caller still may"
 
 
