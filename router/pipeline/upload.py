@@ -20,7 +20,7 @@ class Upload:
         self._ending = ending
         self._first = first
         self._more = more
-        self._kept: list[bytes] = []
+        self._kept = bytearray()
         self._kept_bytes = 0
         self._over = False
         """All of it was judged."""
@@ -42,8 +42,8 @@ class Upload:
         """Yield it, as far as it may go on, as it comes. Raises `RouterError` for what nobody is to be sent."""
         assert self.repeatable, "some of it is gone"
         self.whole = False
-        for piece in [*self._kept]:
-            yield piece
+        if self._kept:
+            yield bytes(self._kept)
         while not self._over:
             data = self._first or await self._more()
             self._first = b""
@@ -58,6 +58,6 @@ class Upload:
     def _keep(self, piece: bytes) -> None:
         self._kept_bytes += len(piece)
         if self.repeatable:
-            self._kept.append(piece)
+            self._kept += piece
         else:
             self._kept.clear()

@@ -1,12 +1,16 @@
 """Only a long recording whose call is settled before its file is passed on while it comes."""
 
+import httpx
 import pytest
 
+from router.domain.dialects.arriving_form import Opening, Sight
 from router.domain.dialects.dialect import Grammar
 from router.domain.dialects.form import LARGE_BYTES_MIN
-from router.domain.dialects.metered import EDITS, TRANSCRIPTIONS, TRANSLATIONS
+from router.domain.dialects.metered import EDITS, TRANSCRIPTIONS, TRANSLATIONS, read_arriving
 from router.domain.dialects.request import Request
 from router.domain.faults import Fault, Refusal
+from router.domain.stream import ReplyMode
+from router.facades.http import metered_body
 from router.facades.http.inbound import Inbound
 from router.facades.http.metered_body import receive_metered
 from router.pipeline.upload import Upload
@@ -86,3 +90,28 @@ async def test_a_form_that_cannot_be_read_is_refused_as_a_whole() -> None:
     assert isinstance(refusal, Refusal)
     assert "comes twice" in refusal.message
     assert upload is None
+
+
+async def test_an_opening_that_comes_byte_by_byte_is_read_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def look(grammar: Grammar, content_type: bytes, begun: bytes, length: int) -> Opening | Sight:
+        looks.append(len(begun))
+        return read_arriving(grammar, content_type, begun, length)
+
+    monkeypatch.setattr(metered_body, "read_arriving", look)
+    _, upload = await receive(Coming(form(*[("n[]", "x")] * 200, MODEL, ("file", LARGE)), step=1))
+
+    assert upload is not None
+    assert len(looks) < 20
+
+
+async def test_what_openais_sdk_for_python_writes_is_passed_on() -> None:
+    """It leaves its forms to httpx, which writes files last."""
+    sent = httpx.Request("POST", "http://x", data={"model": "m", "stream": "true"}, files={"file": ("a.mp3", LARGE)})
+    inbound: Inbound = Coming(sent.read())  # type: ignore[assignment]  # what of one is used here
+    content_type = sent.headers["content-type"].encode()
+    request, upload = await receive_metered(inbound, TRANSCRIPTIONS, content_type, max_bytes=1 << 25)
+
+    assert isinstance(request, Request)
+    assert (ReplyMode.STREAM, True) == (request.mode, upload is not None)
