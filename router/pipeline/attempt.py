@@ -92,7 +92,6 @@ class Attempt:
         """Turns the reply into the caller's dialect; None: it is in it."""
         self.dropped: tuple[str, ...] = ()
         """Members of the request that the deployment's dialect cannot say, left out as the caller asked."""
-
         self.upload: Upload | None = None
         """What follows the beginning of the body, if that is passed on while it comes."""
 

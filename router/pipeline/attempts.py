@@ -128,12 +128,12 @@ class Attempts:
         )
         call.attempts.append(attempt)
         try:
-            flight = dispatch(call, attempt, asked, means.upstreams.find(deployment.provider), means.planner.authors)
+            sending = dispatch(call, attempt, asked, means.upstreams.find(deployment.provider), means.planner.authors)
             if call.upload is None:
-                await flight
+                await sending
             else:
                 attempt.uploads(call.upload, now)
-                await _while_open(call, flight)
+                await _while_open(call, sending)
                 if call.upload.whole:
                     attempt.uploaded(means.clock.monotonic_ns())
         except UpstreamFailed as exc:

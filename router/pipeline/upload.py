@@ -26,7 +26,7 @@ class Upload:
         """All of it was judged."""
         self.length = length
         self.whole = False
-        """The provider that was sent it last has all of it: before that it has no request that it could do or bill."""
+        """The provider that was sent it last may have all of it. Before that it has no request to serve, and none to bill."""
 
     @property
     def repeatable(self) -> bool:
@@ -41,7 +41,7 @@ class Upload:
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield it, as far as it may go on, as it comes. Raises `RouterError` for what nobody is to be sent."""
         assert self.repeatable, "some of it is gone"
-        self.whole = False
+        self.whole = self._over
         if self._kept:
             yield bytes(self._kept)
         while not self._over:
@@ -52,8 +52,8 @@ class Upload:
                 raise RouterError(piece_or_refusal)
             self._over = not data
             self._keep(piece_or_refusal)
+            self.whole = self._over
             yield piece_or_refusal
-        self.whole = True
 
     def _keep(self, piece: bytes) -> None:
         self._kept_bytes += len(piece)

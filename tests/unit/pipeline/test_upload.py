@@ -62,11 +62,26 @@ async def test_another_provider_gets_what_the_first_had_and_what_comes_after() -
 
 
 async def test_a_provider_that_is_sent_it_anew_does_not_have_it_yet() -> None:
-    upload, _, _ = coming(b"sound", step=1_000)
-    assert [piece async for piece in upload.pieces()]
-    await anext(upload.pieces())
+    upload, _, _ = coming(b"sound" * 1_000, step=1_000)
+    for _ in range(2):
+        pieces = cast(AsyncGenerator[bytes, None], upload.pieces())
+        await anext(pieces)
+        assert not upload.whole
+        await pieces.aclose()
 
-    assert not upload.whole
+
+async def test_who_was_given_the_last_of_it_may_have_all() -> None:
+    """Whether it arrived nobody can know, and it may be billed."""
+    upload, body, _ = coming(b"sound" * 1_000, step=1_000)
+    pieces = upload.pieces()
+    gone = b""
+    while gone != body:
+        assert not upload.whole
+        gone += await anext(pieces)
+
+    assert upload.whole
+    await anext(upload.pieces())
+    assert upload.whole
 
 
 async def test_beyond_its_bound_nothing_is_kept() -> None:

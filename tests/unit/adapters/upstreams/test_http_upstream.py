@@ -264,9 +264,12 @@ async def test_an_upload_takes_no_longer_than_the_whole_attempt() -> None:
         finally:
             ended = True
 
-    upstream = HttpUpstream(provider(), TakingTransport(), FakeClock())
+    connected_at_once = dataclasses.replace(provider().timeouts, connect_ns=1)
+    settings = dataclasses.replace(provider(), timeouts=connected_at_once)
+    upstream = HttpUpstream(settings, TakingTransport(), FakeClock())
     with pytest.raises(UpstreamFailed) as caught:
-        await upstream.open(recording(never(), total_ns=1_000_000))
+        async with asyncio.timeout(5):
+            await upstream.open(recording(never(), total_ns=1_000_000))
 
     assert FailureKind.TOTAL_TIMEOUT is caught.value.failure.kind
     assert ended
