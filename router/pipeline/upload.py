@@ -26,7 +26,7 @@ class Upload:
         """All of it was judged."""
         self.length = length
         self.whole = False
-        """The provider that was sent it last may have all of it. Before that it has no request to serve, and none to bill."""
+        """The provider that was sent it last may have all of it. Before that it has no request to serve or to bill."""
 
     @property
     def repeatable(self) -> bool:
