@@ -427,4 +427,5 @@ async def test_the_time_in_which_a_file_came_is_not_its_provider_s() -> None:
 
     assert [0, 0] == waiting
     assert (0, 0.0) == (load.waiting, load.peak_ns(rig.clock.monotonic_ns()))
+    assert 1 == load._samples, "its first token came at once after that"
     assert 60 * SECOND == rig.telemetry.settled[-1].duration_ns
