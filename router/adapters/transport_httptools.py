@@ -33,9 +33,11 @@ _RECEIVER_REACH: Final = Reach(allow_private=True)
 class HttptoolsTransport:
     """The `Transport` port on asyncio and httptools."""
 
-    def __init__(self, dialer: Dialer, *, connect_ns: int) -> None:
+    def __init__(self, dialer: Dialer, *, connect_ns: int, stall_ns: int | None = None) -> None:
+        """`stall_ns`: how long a peer may take nothing of a body in pieces; None: as long as it wants."""
         self._dialer = dialer
         self._connect_ns = connect_ns
+        self._stall_ns = stall_ns
         self._idle: list[Connection] = []  # ascending by `idle_since`
         self._open_count = 0
         self._connecting_count = 0
@@ -53,7 +55,9 @@ class HttptoolsTransport:
         if connection is None:
             connection = await self._connect()
         body = request.body
-        return connection.request(request, body) if isinstance(body, bytes) else await upload(connection, request, body)
+        if isinstance(body, bytes):
+            return connection.request(request, body)
+        return await upload(connection, request, body, stall_ns=self._stall_ns)
 
     async def close(self) -> None:
         self._closed = True
@@ -128,7 +132,8 @@ def transport_to(
     tls = partial(_tls_context, network.ca_file)
     reach = reach or Reach(allow_private=network.allow_private, proxy=network.proxy)
     dialer = _dialer(provider.base_url, where, tls=tls, reach=reach, resolve=resolve)
-    return HttptoolsTransport(dialer, connect_ns=provider.timeouts.connect_ns)
+    timeouts = provider.timeouts
+    return HttptoolsTransport(dialer, connect_ns=timeouts.connect_ns, stall_ns=timeouts.stream_idle_ns)
 
 
 def transport_to_receiver(url: str) -> HttptoolsTransport:

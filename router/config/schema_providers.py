@@ -72,7 +72,8 @@ class TimeoutSettings(Section):
         default=120 * NS_PER_S, description="From dispatch to the first event of a stream."
     )
     stream_idle: Annotated[int, duration("10ms", "1d")] = Field(
-        default=120 * NS_PER_S, description="Longest silence between events of a stream."
+        default=120 * NS_PER_S,
+        description="Longest silence between events of a stream, and longest time to take nothing of an upload.",
     )
     total: Annotated[int, duration("10ms", "1d")] = Field(
         default=600 * NS_PER_S, description="One whole attempt, streamed or not."

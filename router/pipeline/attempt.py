@@ -17,6 +17,7 @@ from router.domain.settlement import AttemptRow
 from router.domain.units import Units
 from router.domain.usage import NO_USAGE, TokenUsage, estimate_usage
 from router.pipeline.flight import Flight
+from router.pipeline.upload import Upload
 
 _UNBILLED: Final = frozenset(
     {FailureKind.CONNECT, FailureKind.CONNECT_TIMEOUT, FailureKind.STATUS, FailureKind.ERROR_EVENT}
@@ -33,6 +34,7 @@ class Attempt:
     """One attempt, from the moment before it is dispatched. Times: `started_ns` wall, the others monotonic."""
 
     __slots__ = (
+        "_asked",
         "_card",
         "_ended",
         "_felt",
@@ -49,6 +51,7 @@ class Attempt:
         "number",
         "started_ns",
         "translator",
+        "upload",
     )
 
     def __init__(
@@ -78,6 +81,7 @@ class Attempt:
         self._card = card
         self.started_ns = started_ns
         self.begun = begun
+        self._asked = begun
         self._ended: int | None = None
         self._row: AttemptRow | None = None
         self.first_token: int | None = None
@@ -88,12 +92,27 @@ class Attempt:
         """Turns the reply into the caller's dialect; None: it is in it."""
         self.dropped: tuple[str, ...] = ()
         """Members of the request that the deployment's dialect cannot say, left out as the caller asked."""
+        self.upload: Upload | None = None
+        """What follows the beginning of the body, if that is passed on while it comes."""
+
+    def uploads(self, upload: Upload, now: int) -> None:
+        self.upload = upload
+        if self._load is not None:
+            self._load.arriving(now)
+
+    def uploaded(self, now: int) -> None:
+        """Record that only now its provider has all of the request: what came before was its caller's time."""
+        self._asked = now
+        if self._load is not None:
+            self._load.asked(now)
+        if self._felt is not None:
+            self._felt.asked(now)
 
     def began(self, now: int) -> None:
         """Record that the reply became real, which says that the deployment is well. The first time counts."""
         if self.first_token is None:
             self.first_token = now
-            self._passage.began(now, now - self.begun)
+            self._passage.began(now, now - self._asked)
             if self._load is not None:
                 self._load.began(now)
             if self._felt is not None:
@@ -114,7 +133,7 @@ class Attempt:
             self._passage.failed(
                 verdict,
                 now=now,
-                took_ns=now - self.begun,
+                took_ns=now - self._asked,
                 retry_after_ns=None if after is None else after * NS_PER_MS,
                 again=again,
             )
@@ -124,11 +143,17 @@ class Attempt:
                 self._felt.refused(now)
         return verdict
 
+    @property
+    def _is_undelivered(self) -> bool:
+        return self.upload is not None and not self.upload.whole
+
     def _is_hurry(self, failure: Failure, now: int) -> bool:
         """Tell whether only the caller's own time was up, which says nothing about the provider."""
-        if not self._hurried or failure.kind not in _OUT_OF_TIME:
+        if self._is_undelivered and failure.kind is FailureKind.TOTAL_TIMEOUT:
+            return True  # who takes nothing fails sooner: it was the caller who was slow
+        if not (self._hurried or self.upload is not None) or failure.kind not in _OUT_OF_TIME:
             return False
-        return self.first_token is not None or now - self.begun < PATIENCE_NS
+        return self.first_token is not None or now - self._asked < PATIENCE_NS
 
     def leave(self, now: int) -> None:
         """Let go of all that the attempt holds, however it ended. Any number of times."""
@@ -171,7 +196,8 @@ class Attempt:
     def _usage(self, input_bytes: int) -> TokenUsage:
         meter = None if self.flight is None else self.flight.meter
         seen = meter is not None and (meter.usage is not None or meter.counted_tokens > 0)
-        if self.failure is not None and self.failure.kind in _UNBILLED and not seen:
+        unbilled = self.failure is not None and self.failure.kind in _UNBILLED
+        if (unbilled or (self._is_undelivered and self.first_token is None)) and not seen:
             return NO_USAGE
         if meter is None:
             return estimate_usage(input_bytes=input_bytes, output_tokens=0)

@@ -1,6 +1,7 @@
 """Drive a call from candidate to candidate until a reply is real: do what the dispatch machine says, and no more."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Final
 
 from router.domain.catalog import Deployment
@@ -127,7 +128,14 @@ class Attempts:
         )
         call.attempts.append(attempt)
         try:
-            await dispatch(call, attempt, asked, means.upstreams.find(deployment.provider), means.planner.authors)
+            sending = dispatch(call, attempt, asked, means.upstreams.find(deployment.provider), means.planner.authors)
+            if call.upload is None:
+                await sending
+            else:
+                attempt.uploads(call.upload, now)
+                await _while_open(call, sending)
+                if call.upload.whole:
+                    attempt.uploaded(means.clock.monotonic_ns())
         except UpstreamFailed as exc:
             return self._after(attempt, exc.failure)
         if call.outcome is not None:
@@ -148,7 +156,8 @@ class Attempts:
         means.gate.vacate(call, row.usage)
         tokens = row.usage.input + row.usage.output
         call.spent = call.spent.plus(Amounts(row.cost_nano_usd or 0, tokens, 0, -(-row.duration_ns // NS_PER_S)))
-        return self._machine.failed(failure, verdict, now, means.draw.uniform())
+        repeatable = call.upload is None or call.upload.repeatable
+        return self._machine.failed(failure, verdict, now, means.draw.uniform(), repeatable=repeatable)
 
     async def _pause(self, span_ns: int) -> None:
         """Let time pass, or less when the call is closed from elsewhere. Raises `RouterError` then."""
@@ -162,6 +171,21 @@ class Attempts:
             timer.cancel()
             call.wake = None
         go_on(call)
+
+
+async def _while_open(call: Call, sending: Awaitable[object]) -> None:
+    """Send, but no longer than the call is open. Raises `RouterError` when it was closed from elsewhere."""
+    limit = asyncio.timeout(None)
+    call.wake = lambda: limit.reschedule(0.0)
+    try:
+        async with limit:
+            await sending
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        go_on(call)
+    finally:
+        call.wake = None
 
 
 def go_on(call: Call) -> None:

@@ -14,6 +14,7 @@ from router.domain.planning.plan import RoutePlan
 from router.domain.principal import Principal
 from router.domain.settlement import Labels, Outcome, Settlement
 from router.pipeline.attempt import Attempt
+from router.pipeline.upload import Upload
 
 DEADLINE_NS: Final = 600 * NS_PER_S
 """How long a call whose caller names no timeout may be tried; the SDKs of OpenAI give up then."""
@@ -51,6 +52,7 @@ class Call:
         "spent",
         "timeout_ns",
         "traceparent",
+        "upload",
         "wake",
         "would_refuse",
     )
@@ -73,6 +75,7 @@ class Call:
         retries: int,
         traceparent: str | None,
         passed_headers: tuple[tuple[bytes, bytes], ...],
+        upload: Upload | None = None,
         settle: "Callable[[Call], Settlement]",
     ) -> None:
         self.id = id
@@ -91,6 +94,8 @@ class Call:
         self.traceparent = traceparent
         self.passed_headers = passed_headers
         """Of the caller's, those that are a part of its request wherever its dialect is spoken."""
+        self.upload = upload
+        """What follows the beginning of its body, if it is passed on while it comes."""
         self.priority: Classed | None = None
         """Its class, from before it is planned."""
         self.plan: RoutePlan | None = None
@@ -104,7 +109,7 @@ class Call:
         self.spent: Amounts = NOTHING
         """By attempts that have failed: what the next one holds comes beside it."""
         self.wake: Callable[[], None] | None = None
-        """Ends a pause between two attempts, if one is being made."""
+        """Ends a pause between two attempts, or an upload, if one is being made."""
         self.would_refuse: list[Fault] = []
         """What would have refused it, had its key, or what refuses, not only been observed."""
         self._settle = settle

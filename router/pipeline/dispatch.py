@@ -3,6 +3,8 @@
 import asyncio
 from functools import partial
 
+import msgspec
+
 from router.domain.dialects.authors import Authors
 from router.domain.dialects.form import LARGE_BYTES_MIN
 from router.domain.dialects.metered import guess_of
@@ -23,6 +25,8 @@ async def dispatch(
 ) -> Flight:
     """Open the upstream and return the flight of its reply. `asked`: what it reads. Raises `UpstreamFailed`.
 
+    Of a call whose body is still coming it returns when its provider has all of it; what that raises, it raises.
+
     `authors` learns what the provider signs, where there is another one that could not read it.
     """
     headers: tuple[tuple[bytes, bytes], ...] = ((b"x-request-id", call.request_id.encode()),)
@@ -38,18 +42,24 @@ async def dispatch(
         body = upstream_body(asked, model, limit)
     else:
         body = await asyncio.to_thread(asked.form.named, model)
+    upload = call.upload
     request = UpstreamRequest(
         deployment=attempt.deployment,
         dialect=dialect,
         route=asked.grammar.route,
         content_type=None if asked.form is None else asked.form.content_type,
         body=body,
+        rest=None if upload is None else upload.pieces(),
+        rest_bytes=0 if upload is None else upload.length,
         mode=call.request.mode,
         headers=headers,
         drop_params=call.plan is not None and call.plan.directives.drop_params,
         total_ns=None if call.timeout_ns is None else _time_left_ns(call, call.timeout_ns, attempt),
     )
     stream = await upstream.open(request)
+    if upload is not None and upload.file_bytes is not None and asked.form is not None:
+        form = msgspec.structs.replace(asked.form, files=(upload.file_bytes,))
+        asked = msgspec.structs.replace(asked, form=form)
     tokens_max = None if admission is None else admission.sized.output_tokens_max
     meter = (
         UnitMeter(guess=guess_of(asked))

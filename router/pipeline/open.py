@@ -27,6 +27,7 @@ from router.pipeline.recall import Recall
 from router.pipeline.relay import Relay
 from router.pipeline.screen import count_for_user, screen
 from router.pipeline.settle import Settler
+from router.pipeline.upload import Upload
 from router.pipeline.upstream_limit_book import UpstreamLimitBook
 from router.ports.clock import Clock, Draw
 from router.ports.ledger import Ledger
@@ -105,6 +106,7 @@ class Pipeline:
         route: str,
         arrived: int,
         passed_headers: tuple[tuple[bytes, bytes], ...] = (),
+        upload: Upload | None = None,
     ) -> Call:
         """Make the call of a decoded request. `arrived`: monotonic time at which its head was here.
 
@@ -129,6 +131,7 @@ class Pipeline:
             retries=metadata.retries,
             traceparent=metadata.traceparent,
             passed_headers=passed_headers,
+            upload=upload,
             settle=self._settler,
         )
 

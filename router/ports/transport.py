@@ -17,13 +17,15 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | AsyncIterator[bytes]
     """Pieces are sent as they come, no faster than the peer takes them, and cannot be sent again. A generator that has
     begun is closed."""
+    length: int | None = None
+    """Bytes of all pieces together; None: nobody knows yet."""
 
 
 class TransportFailed(Exception):
     """No reply, or not all of it. `str()` continues a sentence that begins with the provider's name.
 
     `kind` is CONNECT or CONNECT_TIMEOUT when not a byte of the request was written; RESET, CUT, MALFORMED or
-    ABORTED when the peer may have it, and may bill it.
+    ABORTED when the peer may have it, and may bill it; IDLE_TIMEOUT when it took half of it.
     """
 
     def __init__(self, kind: FailureKind, message: str) -> None:
@@ -82,7 +84,8 @@ class Transport(Protocol):
 
         The caller reads the reply to its end or aborts it. Cancelling writes nothing, or closes the connection in the
         midst of a body in pieces. That ends with its last piece, with an answer that refuses it or a connection that
-        breaks (both are read from the reply), or with what it raises itself. Raises `TransportFailed`.
+        breaks (both are read from the reply), or with what it raises itself; of a peer that takes nothing of it any
+        more the failure is an IDLE_TIMEOUT. Raises `TransportFailed`.
         """
         ...
 

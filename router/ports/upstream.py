@@ -1,6 +1,6 @@
 """Ask a provider, and receive its reply as a stream of events."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -23,6 +23,9 @@ class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     content_type: bytes | None = None
     """Of a body that is no JSON."""
     body: bytes
+    rest: AsyncIterator[bytes] | None = None
+    """Follows `body`, piece by piece, and can be sent only once."""
+    rest_bytes: int = 0
     mode: ReplyMode
     headers: tuple[tuple[bytes, bytes], ...] = ()
     """Headers of this call to pass on, already chosen (request id, traceparent). Lower case names."""
@@ -73,6 +76,7 @@ class Upstream(Protocol):
     async def open(self, request: UpstreamRequest) -> LiveStream:
         """Connect, send the request and return without waiting for an answer.
 
+        Where there is a `rest` it returns when that is sent, or answered before; what `rest` raises, it raises.
         A cancelled `open` closes the connection. Raises `UpstreamFailed`.
         """
         ...

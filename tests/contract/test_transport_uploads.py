@@ -9,8 +9,9 @@ import pytest
 
 from router.adapters.transport_httptools import HttptoolsTransport, transport_to
 from router.domain.dispatch.failure import FailureKind
+from router.ports.transport import TransportFailed
 from tests.support.fake_upstream import FakeUpstream, Reply
-from tests.support.transport_calls import LOCAL, failure_of, provider, request, whole
+from tests.support.transport_calls import LOCAL, MS, SECOND, failure_of, provider, request, whole
 from tests.support.waiting import pause, turn
 
 PIECE = b"x" * 65_536
@@ -75,7 +76,9 @@ class Peer(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def peer(answer: bytes = b"") -> AsyncIterator[tuple[HttptoolsTransport, Callable[[], Peer]]]:
+async def peer(
+    answer: bytes = b"", *, idle_ns: int = SECOND
+) -> AsyncIterator[tuple[HttptoolsTransport, Callable[[], Peer]]]:
     peers: list[Peer] = []
 
     def accept() -> Peer:
@@ -83,7 +86,8 @@ async def peer(answer: bytes = b"") -> AsyncIterator[tuple[HttptoolsTransport, C
         return peers[-1]
 
     server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
-    transport = transport_to(provider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"), LOCAL)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    transport = transport_to(provider(url, idle_ns=idle_ns), LOCAL)
     try:
         yield transport, lambda: peers[-1]
     finally:
@@ -202,3 +206,28 @@ async def test_a_connection_that_breaks_ends_the_body(stall_after: int | None) -
         assert failed.kind is FailureKind.RESET
         assert failed.sent
         assert body.ended
+
+
+async def test_a_body_of_known_length_arrives_as_any_other_and_its_connection_is_used_again(
+    upstream: FakeUpstream, transport: HttptoolsTransport
+) -> None:
+    for _ in range(2):
+        upstream.script(lambda _: Reply(steps=(b"{}",)))
+        body = pieces(b"one ", b"", b"two ", *[PIECE] * 20)
+        assert b"{}" == await whole(await transport.send(request(body, length=8 + 20 * len(PIECE))))
+
+    first = upstream.requests[0]
+    assert {"host": "test", "content-length": str(8 + 20 * len(PIECE))} == first.headers
+    assert b"one two " + PIECE * 20 == first.body
+    assert 1 == upstream.connections_opened
+
+
+async def test_a_peer_that_takes_nothing_any_more_is_given_up_and_left() -> None:
+    body = Counting()
+    async with asyncio.timeout(10), peer(idle_ns=50 * MS) as (transport, peer_of):
+        with pytest.raises(TransportFailed, match="took nothing more of the request for 50ms") as caught:
+            await transport.send(request(body()))
+
+        assert (FailureKind.IDLE_TIMEOUT, True) == (caught.value.kind, body.ended)
+        peer_of().listen()
+        await peer_of().lost.wait()

@@ -19,6 +19,7 @@ class RecordingSocket:
         self.on_write: Callable[[], None] = lambda: None
         self.aborted = False
         self._reading = True
+        self.unsent_bytes = 0
 
     def is_reading(self) -> bool:
         return self._reading
@@ -32,6 +33,9 @@ class RecordingSocket:
 
     def is_closing(self) -> bool:
         return self.aborted
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent_bytes
 
     def pause_reading(self) -> None:
         self._reading = False

@@ -200,6 +200,12 @@ class FakeUpstream:
         self.connections_opened = 0
         self.connections: set[_Connection] = set()
         self.handler = handler
+        self.taken_bytes = 0
+        """Of requests, whole or not."""
+        self.early: tuple[int, Reply] | None = None
+        """What the next connection with so many bytes of a request answers before it has all, and takes no more."""
+        self.full_at: int | None = None
+        """After so many bytes of a request a connection takes no more, until `take_on`."""
         self._tls = tls
         self._scripted: deque[Reply | Handler] = deque()
         self._tasks = asyncio.TaskGroup()
@@ -213,6 +219,8 @@ class FakeUpstream:
         self.requests.clear()
         self._scripted.clear()
         self.handler = answer
+        self.taken_bytes = 0
+        self.early = self.full_at = None
 
     def script(self, *replies: Reply | Handler) -> None:
         """Answer the next requests with these, in order."""
@@ -242,6 +250,11 @@ class FakeUpstream:
                 self._arrival.clear()
                 await self._arrival.wait()
         return self.requests[count - 1]
+
+    def take_on(self) -> None:
+        self.full_at = None
+        for connection in self.connections:
+            connection.transport.resume_reading()
 
     async def left(self, connections: int) -> None:
         """Wait until all but so many connections have been seen to close."""
@@ -304,6 +317,8 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
+        self._owner.taken_bytes += len(data)
+        self._show_temper()
         if self._request is not None or len(self._received) < self._wanted_bytes:
             return
         head, blank, _ = self._received.partition(b"\r\n\r\n")
@@ -330,6 +345,15 @@ class _Connection(asyncio.Protocol):
         method, target, _ = first.split(" ")
         self._request = Request(self._number, method, target, headers, body)
         self._task = self._owner.start(self, self._request)
+
+    def _show_temper(self) -> None:
+        owner, size = self._owner, len(self._received)
+        if owner.full_at is not None and size >= owner.full_at:
+            self.transport.pause_reading()
+        if owner.early is not None and size >= owner.early[0]:
+            reply, owner.early = owner.early[1], None
+            self.transport.pause_reading()
+            self.transport.write(_head(reply) + b"".join([step for step in reply.steps if isinstance(step, bytes)]))
 
     def eof_received(self) -> None:
         self.transport.abort()

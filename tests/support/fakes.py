@@ -148,6 +148,8 @@ class FedUpstreams:
     def __init__(self) -> None:
         self.requests: list[UpstreamRequest] = []
         self.replies: list[FedStream | Failure] = []
+        self.sent: list[bytes] = []
+        """The bodies that were passed on while they came."""
         self.while_opening: Callable[[], None] = lambda: None
 
     def find(self, _provider: ProviderId) -> "FedUpstreams":
@@ -156,6 +158,8 @@ class FedUpstreams:
     async def open(self, request: UpstreamRequest) -> FedStream:
         self.requests.append(request)
         self.while_opening()
+        if request.rest is not None:
+            self.sent.append(request.body + b"".join([piece async for piece in request.rest]))
         reply = self.replies.pop(0)
         if isinstance(reply, Failure):
             raise UpstreamFailed(reply)

@@ -17,13 +17,15 @@ LOCAL = Reach(allow_private=True)
 BODY = b'{"messages":[{"role":"user","content":"hi there"}]}'
 
 
-def request(body: bytes | AsyncIterator[bytes] = BODY) -> HttpRequest:
-    return HttpRequest(target=b"/v1/chat/completions", head=b"host: test\r\n", body=body)
+def request(body: bytes | AsyncIterator[bytes] = BODY, *, length: int | None = None) -> HttpRequest:
+    return HttpRequest(target=b"/v1/chat/completions", head=b"host: test\r\n", body=body, length=length)
 
 
-def provider(base_url: str, *, ca_file: str | None = None, connect_ns: int = 5 * SECOND) -> Provider:
+def provider(
+    base_url: str, *, ca_file: str | None = None, connect_ns: int = 5 * SECOND, idle_ns: int = SECOND
+) -> Provider:
     timeouts = Timeouts(
-        connect_ns=connect_ns, stream_first_event_ns=SECOND, stream_idle_ns=SECOND, total_ns=10 * SECOND
+        connect_ns=connect_ns, stream_first_event_ns=SECOND, stream_idle_ns=idle_ns, total_ns=10 * SECOND
     )
     return Provider(
         id=ProviderId("fake"),

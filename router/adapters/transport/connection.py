@@ -42,6 +42,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_drained",
+        "_due_bytes",
         "_fed_bytes",
         "_headers",
         "_owner",
@@ -68,6 +69,8 @@ class Connection(asyncio.Protocol):
         self.read_paused = False
         self._write_paused = False
         self._uploading = False
+        self._due_bytes: int | None = None
+        """Of a body in pieces, what was announced and is not written; None: it is written in chunks."""
         self._rest = _NOTHING
         """What of a long body has not been given to the transport yet."""
         self._drained: asyncio.Future[None] | None = None
@@ -98,29 +101,48 @@ class Connection(asyncio.Protocol):
             self._write_on()
         return reply
 
+    @property
+    def is_behind(self) -> bool:
+        """The peer has more to take than it should."""
+        return self._write_paused and self.usable
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What was written and the peer has not taken."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
     def begin(self, request: HttpRequest) -> Reply:
-        """Write a head, to be followed by chunks until `stop_upload` is called: the peer wants no more then."""
+        """Write a head, to be followed by pieces until `stop_upload` is called: the peer wants no more then."""
         assert self._reply is None
         reply = self._reply = Reply(self)
         self._headers = []
         self._fed_bytes = 0
         self._uploading = True
+        self._due_bytes = request.length
         line = b"%b %b HTTP/1.1\r\n" % (request.method, request.target)
-        self._write(line + request.head + b"transfer-encoding: chunked\r\n\r\n")
+        framing = b"transfer-encoding: chunked" if request.length is None else b"content-length: %d" % request.length
+        self._write(line + request.head + framing + b"\r\n\r\n")
         return reply
 
     async def writable(self) -> None:
         """Wait until the peer has taken enough of what was written, or takes nothing any more."""
-        if self._write_paused and self.usable:
+        if self.is_behind:
             self._drained = asyncio.get_running_loop().create_future()
             await self._drained
 
-    def write_chunk(self, data: bytes) -> None:
-        self._write(b"%x\r\n%b\r\n" % (len(data), data))
+    def write_piece(self, data: bytes) -> None:
+        if self._due_bytes is None:
+            self._write(b"%x\r\n%b\r\n" % (len(data), data))
+            return
+        self._due_bytes -= len(data)
+        assert self._due_bytes >= 0, "more than was announced would be taken for the next request"
+        self._write(data)
 
     def end(self) -> None:
-        """Write the last chunk."""
-        self._write(b"0\r\n\r\n")
+        """Write what says that all pieces are written."""
+        assert not self._due_bytes, "less than was announced leaves the peer waiting"
+        if self._due_bytes is None:
+            self._write(b"0\r\n\r\n")
         self._uploading = False
 
     def resume(self) -> None:

@@ -1,7 +1,7 @@
 """Ask a provider over HTTP in a dialect of ours that it speaks itself, and pass its bytes on."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -92,7 +92,13 @@ class HttpUpstream:
         started_s = asyncio.get_running_loop().time()
         total_ns = min(self._timeouts.total_ns, request.total_ns or self._timeouts.total_ns)
         head = self._with(request.headers, self._head_of(request))
-        message = HttpRequest(target=self._targets[request.route or request.dialect], head=head, body=request.body)
+        rest = request.rest
+        message = HttpRequest(
+            target=self._targets[request.route or request.dialect],
+            head=head,
+            body=request.body if rest is None else _in_pieces(request.body, rest),
+            length=None if rest is None else len(request.body) + request.rest_bytes,
+        )
         reply = await self._send(message, total_ns)
         return ProviderReply(
             reply,
@@ -161,8 +167,9 @@ class HttpUpstream:
 
     async def _send(self, message: HttpRequest, total_ns: int) -> HttpReply:
         """Raises `UpstreamFailed`."""
+        kind = FailureKind.CONNECT_TIMEOUT if isinstance(message.body, bytes) else FailureKind.TOTAL_TIMEOUT
         try:
-            if total_ns < self._timeouts.connect_ns:
+            if total_ns < self._timeouts.connect_ns or kind is FailureKind.TOTAL_TIMEOUT:
                 async with asyncio.timeout(total_ns / NS_PER_S):
                     return await self._transport.send(message)
             return await self._transport.send(message)
@@ -170,7 +177,17 @@ class HttpUpstream:
             raise UpstreamFailed(self._errors.own(exc.kind, str(exc))) from exc
         except TimeoutError as exc:
             words = timeout_words(FailureKind.TOTAL_TIMEOUT, total_ns)
-            raise UpstreamFailed(self._errors.own(FailureKind.CONNECT_TIMEOUT, words)) from exc
+            raise UpstreamFailed(self._errors.own(kind, words)) from exc
+
+
+async def _in_pieces(begun: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield begun
+    try:
+        async for piece in rest:
+            yield piece
+    finally:
+        if isinstance(rest, AsyncGenerator):
+            await rest.aclose()
 
 
 def _shape_of(request: UpstreamRequest) -> Shape:

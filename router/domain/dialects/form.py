@@ -29,7 +29,7 @@ _HEADER: Final = re.compile(rb"(" + _TOKEN + rb"):([^\r\n]*)")
 _ESCAPED: Final = re.compile(rb"\\(.)")
 
 
-class _Malformed(Exception):
+class Malformed(Exception):
     """`str()` says why."""
 
 
@@ -37,6 +37,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     """A body whose parts are known by where they are in it."""
 
     body: bytes
+    """All of it; of one that is passed on while it comes, what comes before the content of its file."""
     content_type: bytes
     """The header's value as it came: it names the boundary."""
     texts: dict[str, str]
@@ -44,7 +45,9 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     model_at: tuple[int, int] | None
     """Where the value of the part `model` begins and ends."""
     files: tuple[int, ...]
-    """Their sizes, in bytes."""
+    """Their sizes, in bytes; of one that has not come yet, the most that it can have."""
+    late_bytes: int = 0
+    """The most text that may come after what is here."""
 
     def named(self, model: str) -> bytes:
         """Return the body with another model's name in it, each other byte as it came."""
@@ -63,48 +66,61 @@ def read_form(content_type: bytes, body: bytes) -> Form | Refusal:
     files: list[int] = []
     model_at = None
     try:
-        for name, is_file, start, end in _parts_of(content_type, body):
+        for name, is_file, start, end in parts_of(content_type, body):
             if is_file and name != _MODEL:
                 files.append(end - start)
                 continue
             if is_file or (name in texts and not name.endswith("[]")):
-                raise _Malformed("the part `model` is a file" if is_file else "a part that is no list comes twice")
+                raise Malformed("the part `model` is a file" if is_file else "a part that is no list comes twice")
             texts[name] = body[start:end].decode()
             if name == _MODEL:
                 model_at = start, end
-    except _Malformed as exc:
-        return _malformed(str(exc))
+    except Malformed as exc:
+        return malformed(str(exc))
     except UnicodeDecodeError:
-        return _malformed("a part that is no file is not text in UTF-8")
+        return malformed("a part that is no file is not text in UTF-8")
     return Form(body=body, content_type=content_type, texts=texts, model_at=model_at, files=tuple(files))
 
 
-def _parts_of(content_type: bytes, body: bytes) -> Iterator[tuple[str, bool, int, int]]:
-    """Yield the name of each part, whether it is a file, and where its content begins and ends. Raises `_Malformed`."""
-    boundary = _boundary_in(content_type)
+def parts_of(content_type: bytes, body: bytes) -> Iterator[tuple[str, bool, int, int]]:
+    """Yield the name of each part, whether it is a file, and where its content begins and ends. Raises `Malformed`."""
+    boundary = boundary_in(content_type)
     if boundary is None:
-        raise _Malformed("`content-type` names no boundary, or a wrong one")
+        raise Malformed("`content-type` names no boundary, or a wrong one")
     delimiter = b"\r\n--" + boundary
     at = len(delimiter) - 2
     if not body.startswith(delimiter[2:]):
-        raise _Malformed("it does not begin with its boundary")
+        raise Malformed("it does not begin with its boundary")
     parts = 0
     while not body.startswith(b"--", at):
         parts += 1
         if parts > PARTS_MAX:
-            raise _Malformed(f"it has more than {PARTS_MAX} parts")
-        head_end = body.find(b"\r\n\r\n", at, at + PART_HEAD_BYTES_MAX)
-        if not body.startswith(b"\r\n", at) or head_end < 0:
-            raise _Malformed("a part has no head")
-        start = head_end + 4
+            raise Malformed(f"it has more than {PARTS_MAX} parts")
+        head = read_head(body, at)
+        if head is None:
+            raise Malformed("a part has no head")
+        name, is_file, start = head
         end = _find(body, delimiter, start)
         if end < 0:
-            raise _Malformed("a part has no end")
-        name, is_file = _name_in(body[at + 2 : head_end])
+            raise Malformed("a part has no end")
         yield name, is_file, start, end
         at = end + len(delimiter)
     if body[at + 2 :].strip(b" \t\r\n"):
-        raise _Malformed("something follows its end")
+        raise Malformed("something follows its end")
+
+
+def read_head(body: bytes, at: int) -> tuple[str, bool, int] | None:
+    """Return the name of the part whose boundary ends at `at`, whether it is a file, and where its content begins.
+
+    None: there is no end of its head. Raises `Malformed`.
+    """
+    head_end = body.find(b"\r\n\r\n", at, at + PART_HEAD_BYTES_MAX)
+    if head_end < 0:
+        return None
+    if not body.startswith(b"\r\n", at):
+        raise Malformed("a part has no head")
+    name, is_file = _name_in(body[at + 2 : head_end])
+    return name, is_file, head_end + 4
 
 
 def _windows(body: bytes, start: int, end: int) -> Iterator[bytes]:
@@ -122,7 +138,7 @@ def _find(body: bytes, what: bytes, start: int) -> int:
             return at
 
 
-def _boundary_in(content_type: bytes) -> bytes | None:
+def boundary_in(content_type: bytes) -> bytes | None:
     match = _MULTIPART.fullmatch(content_type.strip())
     if match is None:
         return None
@@ -131,19 +147,19 @@ def _boundary_in(content_type: bytes) -> bytes | None:
 
 
 def _name_in(head: bytes) -> tuple[str, bool]:
-    """Return the name of a part and whether it is a file. Raises `_Malformed` if that is not told, or not plainly."""
+    """Return the name of a part and whether it is a file. Raises `Malformed` if that is not told, or not plainly."""
     dispositions = []
     for line in head.split(b"\r\n"):
         header = _HEADER.fullmatch(line)
         if header is None:
-            raise _Malformed("the head of a part has a line that is no header")
+            raise Malformed("the head of a part has a line that is no header")
         if header[1].lower() == b"content-disposition":
             dispositions.append(header[2].strip())
     match = _FORM_DATA.fullmatch(dispositions[0]) if len(dispositions) == 1 else None
     parameters = {} if match is None else _parameters(match[1])
     names = parameters.get(b"name", [])
     if len(names) != 1 or b"name*" in parameters:
-        raise _Malformed("a part has no name, or more than one")
+        raise Malformed("a part has no name, or more than one")
     return names[0].decode(), b"filename" in parameters or b"filename*" in parameters
 
 
@@ -157,5 +173,5 @@ def _parameters(text: bytes) -> dict[bytes, list[bytes]]:
     return found
 
 
-def _malformed(why: str) -> Refusal:
+def malformed(why: str) -> Refusal:
     return Refusal(fault=Fault.INVALID_REQUEST, message=f"The body is not a form that can be read: {why}.")

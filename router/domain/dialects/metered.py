@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Raw
 
+from router.domain.dialects.arriving_form import Opening, Sight, read_opening
 from router.domain.dialects.dialect import Dialect, Grammar
-from router.domain.dialects.form import is_form, read_form
-from router.domain.dialects.request import Request, read_request, request_of
+from router.domain.dialects.form import Form, is_form, read_form
+from router.domain.dialects.request import DESTINATION_FIELDS, Request, read_request, request_of
 from router.domain.faults import Fault, Refusal
 from router.domain.planning.directives import FIELDS
 from router.domain.stream import ReplyMode
@@ -128,6 +129,8 @@ _encode: Final = msgspec.json.Encoder().encode
 _FLAGS: Final = {"true": Raw(b"true"), "1": Raw(b"true"), "false": Raw(b"false"), "0": Raw(b"false"), "": Raw(b"null")}
 _EVENTS: Final = Raw(b'"sse"')
 _ABSENT: Final = Raw(b"null")
+_DECIDING: Final = frozenset(("model", "stream", *DESTINATION_FIELDS, *FIELDS))
+"""What decides who is asked, and for what kind of reply."""
 _IMAGE_MEMBERS: Final = ("image", "images", "mask")
 
 
@@ -141,10 +144,23 @@ def read_metered(grammar: Grammar, content_type: bytes, body: bytes) -> Request 
     return request
 
 
+def read_arriving(grammar: Grammar, content_type: bytes, begun: bytes, length: int) -> Opening | Sight:
+    """Read a form that may be passed on while it comes, as far as it has: a recording of `length` bytes with its form.
+
+    Of images nobody knows how many there are before all have come, and each has its price.
+    """
+    if not _is_heard(grammar) or not is_form(content_type):
+        return Sight.NEVER
+    return read_opening(content_type, begun, length=length, barred=_DECIDING)
+
+
 def _read_form(grammar: Grammar, content_type: bytes, body: bytes) -> Request | Refusal:
     form = read_form(content_type, body)
-    if isinstance(form, Refusal):
-        return form
+    return form if isinstance(form, Refusal) else request_of_form(grammar, form)
+
+
+def request_of_form(grammar: Grammar, form: Form) -> Request | Refusal:
+    """Make a request of a form, or of what has come of it."""
     fields = {name: Raw(_encode(text)) for name, text in form.texts.items()}
     for name in FIELDS:
         if name in fields:

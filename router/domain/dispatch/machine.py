@@ -28,6 +28,9 @@ UNKNOWN_WAIT_MS: Final = 1_000
 """After this a caller may look again, where nobody can say when a deployment will be free."""
 
 
+_GONE: Final = "Nobody else was asked: most of its file had been passed on and is not kept."
+
+
 class Start(NamedTuple):
     """Send the call to this deployment."""
 
@@ -136,8 +139,11 @@ class Dispatch:
             self._free_at = until if self._free_at is None else min(self._free_at, until)
         return self._next(now)
 
-    def failed(self, failure: Failure, verdict: Verdict, now: int, draw: float) -> Command:
-        """The deployment was asked, and failed before anything that the caller may see."""
+    def failed(self, failure: Failure, verdict: Verdict, now: int, draw: float, *, repeatable: bool = True) -> Command:
+        """The deployment was asked, and failed before anything that the caller may see.
+
+        `repeatable`: whether there is still all that another one would have to be sent.
+        """
         tried = self._current
         assert tried is not None, "only what was started can fail"
         self._attempts += 1
@@ -150,6 +156,9 @@ class Dispatch:
             self._leave_those_who_cannot_help(tried, verdict)
         hopeless = verdict.fallback is Fallback.NONE and tried.ready_at is None
         if hopeless or self._attempts >= self._total:
+            return self._give(now)
+        if not repeatable:
+            self._first = replace(self._first, message=f"{self._first.message.rstrip('.')}. {_GONE}")
             return self._give(now)
         if not self._widened and not self._saved.take(now):
             self._leave_the_model()

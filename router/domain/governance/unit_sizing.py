@@ -81,6 +81,8 @@ def _input_tokens(request: Request, deployment: Deployment) -> int | Unbounded:
     bound = bound_input(request.grammar, request.fields, deployment.part_maxima)
     if isinstance(bound, Unbounded):
         return bound
+    if request.form is not None:
+        bound += request.form.late_bytes
     images = images_in(request)
     sounds = 0 if images or request.form is None else len(request.form.files)
     for kind, count in ((PartKind.IMAGE, images), (PartKind.AUDIO, sounds)):

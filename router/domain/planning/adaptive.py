@@ -101,6 +101,10 @@ class Felt:
         self._tokens = uncached_tokens
         self._started = started
 
+    def asked(self, now: int) -> None:
+        """Only now the target has all of the request."""
+        self._started = now
+
     def began(self, now: int) -> None:
         self._limit.answered(self._started, self._tokens, self._load.outstanding, now)
 

@@ -88,6 +88,9 @@ class TargetLoad:
 
     def _started(self, tokens: int, now: int) -> None:
         self.outstanding += 1
+        self._asked(tokens, now)
+
+    def _asked(self, tokens: int, now: int) -> None:
         self.waiting += 1
         self._queued_tokens += tokens
         drain_at = self.drain_at
@@ -148,6 +151,19 @@ class Started:
         self._tokens, self._at = tokens, now
         self._waits = True
         load._started(tokens, now)  # noqa: SLF001 - a call is the only one who may change its target's load
+
+    def arriving(self, now: int) -> None:
+        """The request is still coming: there is nothing yet that the target could be late with."""
+        if self._waits and self._load is not None:
+            self._waits = False
+            self._load._left(self._tokens, now)  # noqa: SLF001
+
+    def asked(self, now: int) -> None:
+        """Now the target has all of a request that was arriving."""
+        if not self._waits and self._load is not None:
+            self._waits = True
+            self._at = now
+            self._load._asked(self._tokens, now)  # noqa: SLF001
 
     def began(self, now: int) -> None:
         """The first token came. Later ones, and those after the end, say nothing."""

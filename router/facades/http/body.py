@@ -19,12 +19,15 @@ class CallerGone(Exception):
     """The caller hung up before its request was whole: there is nobody to answer."""
 
 
-async def read_body(receive: Receive, *, max_bytes: int) -> bytes:
-    """Return the whole body. Its pauses are bounded by the listener. Raises `RouterError` and `CallerGone`."""
+async def read_body(receive: Receive, *, max_bytes: int, begun: bytes = b"") -> bytes:
+    """Return the whole body. Its pauses are bounded by the listener. Raises `RouterError` and `CallerGone`.
+
+    `begun`: what was read of it before.
+    """
     message = await receive()
     if message["type"] == "http.disconnect":
         raise CallerGone
-    body, size = bytearray(message.get("body", b"")), 0
+    body, size = bytearray(begun + message.get("body", b"")), 0
     blocks: list[bytes] = []
     while message.get("more_body", False):
         if size + len(body) > max_bytes:
@@ -44,14 +47,31 @@ async def read_body(receive: Receive, *, max_bytes: int) -> bytes:
     return await asyncio.to_thread(b"".join, [*blocks, bytes(body)])
 
 
+async def read_piece(receive: Receive) -> bytes:
+    """Return what has come next of a body of which more must come. Raises `CallerGone`."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise CallerGone
+        piece: bytes = message.get("body", b"")
+        if piece:
+            return piece
+
+
+def length_of(pairs: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """Return how long the body is; None where its head does not say."""
+    length = dict(pairs).get(b"content-length", b"")
+    return int(length) if length.isdigit() else None
+
+
 def check_body_headers(pairs: Iterable[tuple[bytes, bytes]], *, max_bytes: int, form: bool = False) -> bytes:
     """Return what kind of body it is. Raises `RouterError` for one that by its headers is too large, or no JSON.
 
     `form`: it may be one.
     """
     headers = dict(pairs)
-    length = headers.get(b"content-length", b"")
-    if length.isdigit() and int(length) > max_bytes:
+    length = length_of(headers.items())
+    if length is not None and length > max_bytes:
         raise too_large(max_bytes)
     content_type = headers.get(b"content-type", _JSON)
     if content_type != _JSON and not _is_json(content_type) and not (form and is_form(content_type)):

@@ -3,13 +3,10 @@
 A route here is a decoder, one `pipeline.open` and an encoder.
 """
 
-import asyncio
 import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable
 
-from router.domain.dialects.form import LARGE_BYTES_MIN, is_form
-from router.domain.dialects.metered import read_metered
 from router.domain.dialects.request import read_request
 from router.domain.faults import Fault, Refusal, RouterError, refuse
 from router.domain.metadata import Metadata, read_metadata
@@ -21,6 +18,7 @@ from router.facades.http.disconnect import CallerWatch, Polled, polled
 from router.facades.http.exchange import HotRoutes
 from router.facades.http.inbound import AsgiInbound, Inbound, WholeInbound
 from router.facades.http.limits import HttpLimits
+from router.facades.http.metered_body import receive_metered
 from router.facades.http.outlet import Outlet
 from router.facades.http.protocol import FrontProtocol
 from router.facades.http.reply_writer import ReplyWriter, write_refusal
@@ -135,13 +133,11 @@ class Front:
         principal = self._pipeline.authenticate(metadata, peer_local=inbound.local)
         grammar = voice.grammar
         content_type = check_body_headers(inbound.headers, max_bytes=self._limits.max_body, form=grammar.form)
-        body = await inbound.body(max_bytes=self._limits.max_body)
-        if not grammar.metered:
-            request = read_request(grammar, body)
-        elif len(body) < LARGE_BYTES_MIN or not is_form(content_type):
-            request = read_metered(grammar, content_type, body)
+        max_bytes, upload = self._limits.max_body, None
+        if grammar.metered:
+            request, upload = await receive_metered(inbound, grammar, content_type, max_bytes=max_bytes)
         else:
-            request = await asyncio.to_thread(read_metered, grammar, content_type, body)
+            request = read_request(grammar, await inbound.body(max_bytes=max_bytes))
         if isinstance(request, Refusal):
             raise RouterError(request)
         prefix = voice.passes
@@ -152,6 +148,7 @@ class Front:
             request_id=request_id,
             route=voice.grammar.dialect.value,
             arrived=arrived,
+            upload=upload,
             passed_headers=()
             if prefix is None
             else tuple([pair for pair in inbound.headers if pair[0].startswith(prefix)]),

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from router.facades.http.asgi import Receive, Scope, Send
-from router.facades.http.body import read_body, too_large
+from router.facades.http.body import length_of, read_body, read_piece, too_large
 from router.facades.http.exchange import Exchange
 from router.facades.http.outlet import ConnectionOutlet, Outlet, outlet_for
 from router.facades.http.peer import is_local
@@ -25,8 +25,15 @@ class Inbound(Protocol):
     connection: FrontProtocol | None
     """None under a server whose connections do not tell when they close."""
 
-    async def body(self, *, max_bytes: int) -> bytes:
-        """Raises `RouterError` and `CallerGone`."""
+    coming_bytes: int
+    """Of a body that `piece` brings, what has not been read of it; 0: there is only `body`."""
+
+    async def piece(self) -> bytes:
+        """Return what comes next of the body, no more than half a MiB; b"" after its end. Raises `CallerGone`."""
+        ...
+
+    async def body(self, *, max_bytes: int, begun: bytes = b"") -> bytes:
+        """Return all of it. `begun`: what `piece` has brought before. Raises `RouterError` and `CallerGone`."""
         ...
 
 
@@ -34,6 +41,7 @@ class WholeInbound:
     __slots__ = ("_body", "connection", "headers", "local", "outlet", "path")
 
     method = "POST"
+    coming_bytes = 0
 
     def __init__(self, exchange: Exchange) -> None:
         connection = exchange.connection
@@ -44,14 +52,17 @@ class WholeInbound:
         self.connection: FrontProtocol | None = connection
         self._body = exchange.body
 
-    async def body(self, *, max_bytes: int) -> bytes:
+    async def piece(self) -> bytes:
+        return b""
+
+    async def body(self, *, max_bytes: int, begun: bytes = b"") -> bytes:
         if len(self._body) > max_bytes:
             raise too_large(max_bytes)
         return self._body
 
 
 class AsgiInbound:
-    __slots__ = ("_receive", "_scope", "connection", "headers", "local", "method", "outlet", "path")
+    __slots__ = ("_receive", "_scope", "coming_bytes", "connection", "headers", "local", "method", "outlet", "path")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
@@ -60,8 +71,19 @@ class AsgiInbound:
         self.local = is_local(scope)
         self.outlet = outlet_for(scope, send)
         self.connection = connection_of(scope)
+        # Another server's connection does not tell when its caller leaves, and `receive`, which does, is busy here.
+        self.coming_bytes: int = 0 if self.connection is None else length_of(self.headers) or 0
         self._scope = scope
         self._receive = receive
 
-    async def body(self, *, max_bytes: int) -> bytes:
-        return await read_body(self._receive, max_bytes=max_bytes)
+    async def piece(self) -> bytes:
+        if not self.coming_bytes:
+            return b""
+        piece = await read_piece(self._receive)
+        self.coming_bytes -= len(piece)
+        return piece
+
+    async def body(self, *, max_bytes: int, begun: bytes = b"") -> bytes:
+        if begun and not self.coming_bytes:
+            return begun
+        return await read_body(self._receive, max_bytes=max_bytes, begun=begun)

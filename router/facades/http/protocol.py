@@ -263,6 +263,10 @@ class FrontProtocol(HttpToolsProtocol):
     def _arrival_overdue(self) -> None:
         self._arrival_timer = None
         now = self.loop.time()
+        if self.flow.read_paused:  # it is we who do not take what comes: a provider is slow to take it from us
+            self._progress = now
+            self._arrival_timer = self.loop.call_at(now + self._limits.read_timeout_ns / 1e9, self._arrival_overdue)
+            return
         paused = now - self._progress >= self._limits.read_timeout_ns / 1e9
         if paused or now - self._arrival_began >= self._limits.body_timeout_ns / 1e9:
             self._answer_raw(_TOO_SLOW)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from router.domain.dialects.arriving_form import Ending
 from router.domain.dialects.chat.meter import ChatMeter
 from router.domain.dialects.metered import Guess
 from router.domain.dialects.unit_meter import UnitMeter
@@ -16,6 +17,7 @@ from router.domain.units import Units
 from router.domain.usage import NO_USAGE, TokenUsage
 from router.pipeline.attempt import PATIENCE_NS, Attempt
 from router.pipeline.flight import Flight
+from router.pipeline.upload import Upload
 from tests.support.attempts import attempt as begun_attempt
 from tests.support.fakes import PRICE, SECOND, FedStream, breakers, chunk, deployment, usage_chunk
 
@@ -152,3 +154,62 @@ def test_a_callers_own_hurry_says_nothing_about_the_provider(
         made.began(101)
 
     assert counts == made.fail(Failure(kind=kind, message="late"), 100 + after_ns).counts
+
+
+def uploading(*, whole: bool) -> Attempt:
+    made = begun_attempt(begun=100)
+    made.upload = Upload(Ending(b"", b"--x", frozenset(), frozenset()), b"", _nothing, length=0)
+    made.upload.whole = whole
+    return made
+
+
+async def _nothing() -> bytes:
+    return b""
+
+
+def test_who_never_had_the_whole_request_bills_nothing() -> None:
+    failed = uploading(whole=False)
+    failed.fail(Failure(kind=FailureKind.RESET, message="gone"), 200)
+
+    assert (NO_USAGE, 0) == (failed.row(300, input_bytes=9).usage, failed.row(300, input_bytes=9).cost_nano_usd)
+    assert NO_USAGE is uploading(whole=False).row(300, input_bytes=9).usage
+    assert NO_USAGE is not uploading(whole=True).row(300, input_bytes=9).usage
+
+
+def test_who_answers_well_before_it_had_all_is_paid() -> None:
+    served = uploading(whole=False)
+    served.began(150)
+
+    assert NO_USAGE is not served.row(300, input_bytes=9).usage
+
+
+@pytest.mark.parametrize(
+    ("whole", "kind", "after_ns", "counts"),
+    [
+        (False, FailureKind.TOTAL_TIMEOUT, 2 * PATIENCE_NS, False),
+        (False, FailureKind.IDLE_TIMEOUT, 1, True),
+        (False, FailureKind.RESET, 1, True),
+        (True, FailureKind.TOTAL_TIMEOUT, PATIENCE_NS - 1, False),
+        (True, FailureKind.TOTAL_TIMEOUT, PATIENCE_NS, True),
+    ],
+)
+def test_a_slow_upload_says_nothing_about_the_provider(
+    whole: bool, kind: FailureKind, after_ns: int, counts: bool
+) -> None:
+    made, had_it = uploading(whole=whole), 100 + 99 * SECOND
+    if whole:
+        made.uploaded(had_it)
+
+    assert counts == made.fail(Failure(kind=kind, message="late"), had_it + after_ns).counts
+
+
+def test_its_breaker_hears_nothing_of_the_time_of_an_upload() -> None:
+    at, fleet = deployment(), breakers()
+    fleet.follow(BreakerTerms(slow_call_ns=SECOND), [at])
+    made = begun_attempt(begun=0, fleet=fleet)
+    made.uploads(uploading(whole=True).upload, 0)  # type: ignore[arg-type]  # it has one
+    made.uploaded(60 * SECOND)
+    made.began(60 * SECOND + 1)
+    made.leave(61 * SECOND)
+
+    assert (1, 0) == (fleet.states(61 * SECOND)[0].calls, fleet.states(61 * SECOND)[0].slow)

@@ -1,12 +1,14 @@
 """What becomes of a call whose deployments fail, with everything but the sockets."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from router.domain.catalog import Deployment, Model, Snapshot
+from router.domain.dialects.arriving_form import Ending
 from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.dispatch.retry import RetryTerms
 from router.domain.faults import Fault, Refusal, RouterError
@@ -20,8 +22,10 @@ from router.domain.principal import Principal
 from router.domain.settlement import Outcome, Reservation, Settlement
 from router.domain.stream import Event, EventKind
 from router.pipeline.call import Call
+from router.pipeline.upload import KEPT_BYTES_MAX, Upload
 from router.ports.ledger import LedgerUnavailable
 from tests.support.fakes import SECOND, deployment, principal, snapshot
+from tests.support.forms import BOUNDARY, CONTENT_TYPE
 from tests.support.pipeline import BreakableLedger, Rig
 from tests.support.waiting import turns
 
@@ -336,3 +340,92 @@ async def test_a_limit_that_is_found_out_begins_at_the_operators_own_and_follows
 
 def places(limit: int) -> ConcurrencyLimit:
     return ConcurrencyLimit(id="first/places", scope_kind="deployment", scope_value="first", limit=limit)
+
+
+def coming(more: Callable[[], Awaitable[bytes]], *, size: int = 0) -> Upload:
+    """An upload of a file of so many bytes, of which `more` brings the end."""
+    return Upload(Ending(CONTENT_TYPE.encode(), DELIMITER, frozenset(), frozenset()), bytes(size), more, length=0)
+
+
+DELIMITER = f"\r\n--{BOUNDARY}".encode()
+
+
+def ending(*pieces: bytes) -> Callable[[], Awaitable[bytes]]:
+    left = [*pieces]
+
+    async def more() -> bytes:
+        return left.pop(0) if left else b""
+
+    return more
+
+
+@pytest.mark.parametrize(("size", "asked"), [(KEPT_BYTES_MAX // 2, 2), (KEPT_BYTES_MAX + 1, 1)])
+async def test_a_file_is_sent_again_as_long_as_it_is_kept(size: int, asked: int) -> None:
+    rig = Rig(routed(place("first"), place("second", tier=2)))
+    rig.upstream().fail(DOWN)
+    rig.upstream().feed(WHOLE)
+    call = rig.call(UNARY)
+    call.upload = coming(ending(DELIMITER + b"--\r\n"), size=size)
+    with suppress(RouterError):
+        await read_once(rig, call)
+
+    assert [True] * asked == [body.endswith(bytes(9) + DELIMITER + b"--\r\n") for body in rig.upstreams.sent]
+    assert asked == len(rig.telemetry.settled[-1].attempts)
+
+
+async def test_a_call_that_is_closed_from_elsewhere_stops_sending_at_once() -> None:
+    rig = Rig(routed(place("first")))
+    rig.upstream()
+    call = rig.call(UNARY)
+    never = asyncio.get_running_loop().create_future()
+    call.upload = coming(lambda: never, size=9)
+    why = Refusal(fault=Fault.OVERLOADED, message="bye")
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(_refusal_of(rig, call))
+        await turns(5)
+        assert call.attempts
+        rig.pipeline.interrupt_all(why)
+
+    assert why is reading.result()
+    assert (Outcome.INTERRUPTED, 0) == (rig.telemetry.settled[-1].outcome, rig.telemetry.settled[-1].cost_nano_usd)
+    assert never.cancelled()
+    assert call.wake is None
+
+
+async def _refusal_of(rig: Rig, call: Call) -> Refusal:
+    with pytest.raises(RouterError) as caught:
+        await read_once(rig, call)
+    return caught.value.refusal
+
+
+async def test_a_file_that_may_not_go_on_ends_the_call_with_its_own_refusal() -> None:
+    rig = Rig(routed(place("first"), place("second", tier=2)))
+    rig.upstream()
+    call = rig.call(UNARY)
+    call.upload = coming(ending(DELIMITER), size=9)
+
+    assert "no head" in (await _refusal_of(rig, call)).message
+    settled = rig.telemetry.settled[-1]
+    assert (Outcome.FAILED, 1, 0) == (settled.outcome, len(settled.attempts), settled.cost_nano_usd)
+
+
+async def test_the_time_in_which_a_file_came_is_not_its_provider_s() -> None:
+    rig = Rig(routed(place("first"), place("second", tier=2)))
+    rig.upstream().feed(WHOLE)
+    call = rig.call(UNARY)
+    bring = ending(DELIMITER + b"--\r\n")
+    waiting: list[int] = []
+
+    async def late() -> bytes:
+        rig.clock.pass_ns(30 * SECOND)
+        waiting.append(rig.pipeline.planner.loads[place("first").target].waiting)
+        return await bring()
+
+    call.upload = coming(late, size=9)
+    await read_once(rig, call)
+    load = rig.pipeline.planner.loads[place("first").target]
+
+    assert [0, 0] == waiting
+    assert (0, 0.0) == (load.waiting, load.peak_ns(rig.clock.monotonic_ns()))
+    assert 1 == load._samples, "its first token came at once after that"
+    assert 60 * SECOND == rig.telemetry.settled[-1].duration_ns

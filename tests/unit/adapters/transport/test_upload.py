@@ -3,8 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
+
 from router.adapters.transport.upload import upload
-from router.ports.transport import HttpRequest
+from router.domain.dispatch.failure import FailureKind
+from router.ports.transport import HttpRequest, TransportFailed
 from tests.support.connection_stage import Stage
 from tests.support.waiting import turns
 
@@ -82,3 +85,35 @@ async def test_a_refusal_ends_the_body_before_all_of_it_is_there() -> None:
     assert not stage.socket.aborted
     stage.receive(b"}")
     assert (0, True) == (stage.idle, stage.socket.aborted)
+
+
+async def test_a_peer_that_takes_a_little_in_time_is_waited_for() -> None:
+    stage, gate = Stage(), asyncio.Event()
+    gate.set()
+    body = gated(gate)
+    stage.connection.pause_writing()
+    stage.socket.unsent_bytes = 3
+
+    def take_a_little() -> int:
+        stage.socket.unsent_bytes -= 1
+        return max(0, stage.socket.unsent_bytes)
+
+    stage.socket.get_write_buffer_size = take_a_little  # type: ignore[method-assign]
+    with pytest.raises(TransportFailed) as caught:
+        await upload(stage.connection, asking(body), body, stall_ns=1_000_000)
+
+    assert FailureKind.IDLE_TIMEOUT is caught.value.kind
+    assert stage.socket.unsent_bytes <= 0, "as long as it took some it was waited for"
+    assert stage.socket.aborted
+
+
+@pytest.mark.parametrize("length", [0, 2])
+async def test_more_or_less_than_was_announced_costs_the_connection(length: int) -> None:
+    stage, gate = Stage(), asyncio.Event()
+    gate.set()
+    body = gated(gate)
+    request = HttpRequest(target=b"/t", head=b"", body=body, length=length)
+    with pytest.raises(AssertionError):
+        await upload(stage.connection, request, body)
+
+    assert stage.socket.aborted

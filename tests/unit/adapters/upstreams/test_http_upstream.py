@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -211,3 +211,65 @@ def test_the_version_that_a_caller_names_stands_alone() -> None:
 
     assert 1 == head.count(b"anthropic-version")
     assert b"\r\nanthropic-version: 2024-01-01\r\nanthropic-beta: x\r\n" in head
+
+
+class TakingTransport(SpeakingTransport):
+    """Takes a body in pieces to its end, which a test may hold back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = b""
+
+    async def send(self, request: HttpRequest) -> HttpReply:
+        self.requests.append(request)
+        assert not isinstance(request.body, bytes)
+        async for piece in request.body:
+            self.taken += piece
+        return Sound()
+
+
+def recording(rest: AsyncIterator[bytes], *, total_ns: int | None = None) -> UpstreamRequest:
+    return UpstreamRequest(
+        deployment=Deployment(id=DeploymentId("d"), provider=ProviderId("up"), upstream_model="m"),
+        dialect=Dialect.AUDIO,
+        route="/audio/transcriptions",
+        body=b"begun ",
+        rest=rest,
+        rest_bytes=4,
+        mode=ReplyMode.UNARY,
+        total_ns=total_ns,
+    )
+
+
+async def test_what_is_still_coming_follows_what_is_here() -> None:
+    async def rest() -> AsyncIterator[bytes]:
+        yield b"re"
+        yield b"st"
+
+    transport = TakingTransport()
+    reply = await HttpUpstream(provider(), transport, FakeClock()).open(recording(rest()))
+
+    assert (b"begun rest", 10) == (transport.taken, transport.requests[0].length)
+    reply.abort()
+
+
+async def test_an_upload_takes_no_longer_than_the_whole_attempt() -> None:
+    ended = False
+
+    async def never() -> AsyncIterator[bytes]:
+        nonlocal ended
+        try:
+            yield b"re"
+            await asyncio.Event().wait()
+        finally:
+            ended = True
+
+    connected_at_once = dataclasses.replace(provider().timeouts, connect_ns=1)
+    settings = dataclasses.replace(provider(), timeouts=connected_at_once)
+    upstream = HttpUpstream(settings, TakingTransport(), FakeClock())
+    with pytest.raises(UpstreamFailed) as caught:
+        async with asyncio.timeout(5):
+            await upstream.open(recording(never(), total_ns=1_000_000))
+
+    assert FailureKind.TOTAL_TIMEOUT is caught.value.failure.kind
+    assert ended

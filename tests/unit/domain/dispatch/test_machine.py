@@ -331,3 +331,19 @@ def test_every_call_ends_within_its_bounds(
     assert attempts <= max(1, TERMS.attempts_total - before)
     assert max(started.values(), default=0) <= TERMS.attempts_per_deployment
     assert now < DEADLINE
+
+
+def test_what_cannot_be_sent_again_is_sent_to_nobody_else_and_that_is_said() -> None:
+    play = Play(A, B)
+    given = play.machine.failed(DOWN, VERDICTS[DOWN], NS_PER_MS, 0.5, repeatable=False)
+
+    assert isinstance(given, Give)
+    assert given.refusal.message.startswith("down. Nobody else was asked")
+    assert not given.refusal.final, "the caller still may"
+
+
+def test_where_nobody_would_have_been_asked_nothing_is_said_of_it() -> None:
+    given = Play(A, B).machine.failed(WRONG, VERDICTS[WRONG], NS_PER_MS, 0.5, repeatable=False)
+
+    assert isinstance(given, Give)
+    assert "Nobody" not in given.refusal.message

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from router.domain.catalog import Deployment
@@ -113,3 +114,12 @@ def test_without_a_price_a_budget_in_usd_refuses() -> None:
     assert Fault.PRICE_UNKNOWN is refusal(request, at(units=UnitRates(image=1))).fault
     assert Fault.PRICE_UNKNOWN is refusal(asks(TRANSCRIPTIONS, url="x"), at(units=UnitRates(audio_ms=1))).fault
     assert 0 == sized(request, at(price=None), NO_ACCOUNT).amounts.usd
+
+
+def test_text_that_may_still_come_is_held_as_if_it_came() -> None:
+    request = sends(TRANSCRIPTIONS, ("file", b"abc"))
+    assert request.form is not None
+    late = msgspec.structs.replace(request, form=msgspec.structs.replace(request.form, late_bytes=8_192))
+    place = at(TOKENS, part_maxima={PartKind.AUDIO: 100})
+
+    assert 8_192 == input_of(late, place) - input_of(request, place)

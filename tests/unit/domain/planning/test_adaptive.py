@@ -185,3 +185,12 @@ def test_a_limit_learns_from_the_calls_under_way_at_its_target() -> None:
     felt.refused(NS_PER_S)
 
     assert int(before * REFUSAL_CUT) == limit.limit
+
+
+def test_the_time_in_which_a_request_was_still_coming_makes_nobody_slow() -> None:
+    limit, load = AdaptiveLimit(), Loads()[TargetId("t")]
+    felt = Felt(limit, load, 0, started=0)
+    felt.asked(60 * NS_PER_S)
+    felt.began(60 * NS_PER_S + BASE_NS)
+
+    assert 1.0 == limit._long

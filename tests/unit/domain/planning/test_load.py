@@ -37,13 +37,16 @@ def test_a_call_is_under_way_until_it_ended_and_waits_until_its_first_token() ->
     assert (0, 0) == (load.outstanding, load.waiting)
 
 
-@given(st.lists(st.sampled_from(["began", "ended", "failed"]), max_size=8))
+@given(st.lists(st.sampled_from(["arriving", "began", "ended", "failed"]), max_size=8))
 def test_whatever_happens_and_however_often_a_call_counts_once(happens: list[str]) -> None:
     loads = Loads()
     other, call, load = loads.started(TARGET, 10, LATER), loads.started(TARGET, 500, LATER), loads[TARGET]
     for number, what in enumerate(happens):
         now = LATER + number
-        call.began(now) if what == "began" else call.ended(now, failed=what == "failed")
+        if what == "arriving":
+            call.arriving(now)
+        else:
+            call.began(now) if what == "began" else call.ended(now, failed=what == "failed")
     call.ended(LATER + 20)
     assert (1, 1, 10) == (load.outstanding, load.waiting, load._queued_tokens)
 
@@ -213,3 +216,16 @@ def test_the_load_of_one_that_is_alone_decides_nothing() -> None:
 
     assert set("bcdef") == watched([alone, late, several, felt, quick])
     assert set("ag") == watched([alone, model("also", place("a"), place("g"))])
+
+
+def test_the_time_in_which_a_request_was_still_coming_is_not_its_target_s() -> None:
+    loads = Loads()
+    call = loads.started(TARGET, 100, LATER)
+    call.arriving(LATER)
+    assert (1, 0, 0) == (loads[TARGET].outstanding, loads[TARGET].waiting, loads[TARGET].wait_ns(LATER + NS_PER_S))
+
+    call.asked(LATER + 60 * NS_PER_S)
+    assert 1 == loads[TARGET].waiting
+    call.began(LATER + 61 * NS_PER_S)
+
+    assert NS_PER_S == loads[TARGET].peak_ns(LATER + 61 * NS_PER_S)

@@ -386,3 +386,23 @@ class StandingLoop:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._loop, name)
+
+
+async def test_a_pause_is_not_the_callers_while_nobody_takes_what_it_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    served = Served()
+    served.gate.clear()
+    connection = served.connection
+    now = [connection.loop.time()]
+    monkeypatch.setattr(connection, "loop", StandingLoop(now))
+    pause_s = LIMITS.read_timeout_ns / 1e9
+    await served.feed(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf")
+    connection.flow.pause_reading()
+    now[0] += 2 * LIMITS.body_timeout_ns / 1e9 + 2 * pause_s
+    connection._arrival_overdue()
+    assert served.transport.ended is None
+
+    connection.flow.resume_reading()
+    now[0] += pause_s
+    connection._arrival_overdue()
+    assert "closed" == served.transport.ended
+    assert served.transport.written.startswith(b"HTTP/1.1 408")
