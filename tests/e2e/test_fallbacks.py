@@ -12,14 +12,14 @@ import pytest
 import pytest_asyncio
 
 from tests.support import fake_upstream as fake
-from tests.support.fake_upstream import Cut, Gap, Handler, Reply, Request, Step
+from tests.support.fake_upstream import Cut, Gap, Handler, Reply, Request, Silence, Step
 from tests.support.pool import Pool, asks, at, free, pool, served_by, unsaid
 from tests.support.wire import post, wire
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 TIMEOUTS = {"stream_first_event": "150ms", "stream_idle": "150ms", "total": "400ms"}
-NEVER = asyncio.Event()
+NEVER = Silence.NEVER_ENDS
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -40,8 +40,14 @@ class Token:
     raw: bytes
 
 
-Step = bytes | Token | Gap | asyncio.Event | Cut
-"""Send, send and bill, wait, wait for the test, end early."""
+class Silence(Enum):
+    """Wait until the peer has had enough."""
+
+    NEVER_ENDS = "never ends"
+
+
+Step = bytes | Token | Gap | asyncio.Event | Silence | Cut
+"""Send, send and bill, wait, wait for the test, wait for ever, end early."""
 
 
 class Framing(Enum):
@@ -151,7 +157,7 @@ def raw(*steps: Step) -> Reply:
     return Reply(steps=steps, framing=Framing.RAW)
 
 
-def silence(until: asyncio.Event) -> Reply:
+def silence(until: asyncio.Event | Silence = Silence.NEVER_ENDS) -> Reply:
     """Take the request and say nothing until the test allows it."""
     return Reply(before_head=(until,), steps=(b"{}",))
 
@@ -395,6 +401,8 @@ class _Connection(asyncio.Protocol):
         match step:
             case Gap(seconds=seconds):
                 await asyncio.sleep(seconds)
+            case Silence():
+                await asyncio.Event().wait()
             case asyncio.Event():
                 await step.wait()
             case Cut():
