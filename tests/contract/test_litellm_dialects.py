@@ -17,7 +17,7 @@ from router.domain.faults import Fault
 from router.domain.stream import Event, EventKind, ReplyMode
 from router.domain.usage import TokenUsage
 from router.ports.upstream import UpstreamRequest
-from tests.support import fake_upstream, phrasings
+from tests.support import fake_upstream, litellm_calls, phrasings
 from tests.support import provider_wires as wires
 from tests.support.fake_upstream import Cut, FakeUpstream, Reply, Step
 from tests.support.litellm_calls import AWS_SECRET, GEMINI_KEY, bridge, real, to_bedrock, to_gemini
@@ -31,6 +31,12 @@ To = Callable[[FakeUpstream], LitellmBridge]
 both = pytest.mark.parametrize("to", [to_gemini, to_bedrock])
 HEALTHY = {to_gemini: wires.gemini, to_bedrock: wires.bedrock}
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+
+
+@pytest.fixture(params=[litellm_calls.real, litellm_calls.roundabout], ids=["direct", "acompletion"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gemini is asked both ways, and all that is said here of one holds for the other."""
+    monkeypatch.setattr(litellm_calls, "real", request.param)
 
 
 @pytest.fixture
