@@ -102,6 +102,20 @@ async def test_gemini_stops_at_content_it_does_not_say(fake: FakeUpstream, mode:
     assert b'"finish_reason":"content_filter"' in b"".join(event.raw for event in events)
 
 
+BLOCKED = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 10}}
+
+
+@pytest.mark.parametrize("mode", list(ReplyMode))
+async def test_a_prompt_that_gemini_will_not_read_has_an_end(fake: FakeUpstream, mode: ReplyMode) -> None:
+    stream = wires.gemini_stream(wires.gemini_event(BLOCKED))
+    fake.script(stream if mode is ReplyMode.STREAM else Reply(steps=(json.dumps(BLOCKED).encode(),)))
+    upstream = to_gemini(fake)
+    events = await drain(await upstream.open(ask(mode)))
+    await upstream.close()
+
+    assert b'"finish_reason":"content_filter"' in b"".join(event.raw for event in events)
+
+
 @pytest.mark.parametrize("mode", list(ReplyMode))
 async def test_gemini_calls_tools(fake: FakeUpstream, mode: ReplyMode) -> None:
     call = {"functionCall": {"name": "look", "args": {"at": 1}}, "thoughtSignature": "c2lnbmVk"}

@@ -126,6 +126,18 @@ async def test_a_stream_of_anything_is_read_the_same(fake: FakeUpstream, seed: i
     await judge(fake, cases.streamed(events), ask(ReplyMode.STREAM))
 
 
+@pytest.mark.parametrize("name", list(cases.AFTER_THE_END))
+async def test_an_end_stays_whatever_comes_after_it(fake: FakeUpstream, name: str) -> None:
+    """Through `acompletion` it is lost: its wrapper knows the last event only."""
+    reply = cases.streamed(cases.AFTER_THE_END[name])
+    fake.handler = lambda _request: reply
+    seen = await see(fake, to_gemini(fake), ask(ReplyMode.STREAM))
+
+    assert seen.failure is None
+    assert '"finish_reason": "length"' in json.dumps([members for _, members in seen.events])
+    assert EventKind.END is seen.events[-1][0]
+
+
 @modes
 async def test_who_offers_functions_is_told_of_one(fake: FakeUpstream, mode: ReplyMode) -> None:
     answer = cases.ANSWERS["a tool call"]

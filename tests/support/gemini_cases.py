@@ -340,7 +340,12 @@ STREAMS: Final[Mapping[str, Sequence[object]]] = {
     "overloaded": (SAID, {"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}),
     "an error without a code": ({"error": {"message": "No."}},),
     "an error that is a word": ({"error": "no"},),
-    "an end in the middle": (SAID, _says([], finish="MAX_TOKENS"), SAID),
+}
+_FULL: Final = _says([], finish="MAX_TOKENS")
+AFTER_THE_END: Final[Mapping[str, Sequence[object]]] = {
+    "counts": (SAID, _FULL, {"usageMetadata": _usage()}),
+    "nothing": (SAID, _FULL, {}),
+    "words": (SAID, _FULL, SAID),
 }
 JSON: Final = ("content-type", "application/json")
 
