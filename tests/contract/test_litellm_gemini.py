@@ -122,7 +122,7 @@ async def test_a_tier_is_said_where_it_was(fake: FakeUpstream, name: str, tier: 
 async def test_a_stream_of_anything_is_read_the_same(fake: FakeUpstream, seed: int) -> None:
     random = Random(seed)
     streams = list(cases.STREAMS.values())
-    events = [event for _ in range(3) for event in random.choice(streams)]
+    events = [cases.endless(event) for _ in range(3) for event in random.choice(streams)] + [cases.END]
     await judge(fake, cases.streamed(events), ask(ReplyMode.STREAM))
 
 

@@ -96,9 +96,7 @@ class GeminiChunk:
 
 
 class GeminiStream:
-    """An async iterable of chunks. Like litellm's it makes up a finish; what was really said is the exchange's."""
-
-    received_finish_reason = None
+    """An async iterable of chunks. Like litellm's it makes up a finish where there is none, and lets that be seen."""
 
     def __init__(
         self, exchange: Exchange, reply: HttpReply, *, headers: dict[str, str], model: str, log: Unlogged
@@ -123,7 +121,8 @@ class GeminiStream:
         self._begun = False
         self._only_text = True
         self._thoughts: list[str] = []
-        self.intermittent_finish_reason: object = None
+        self.received_finish_reason: object = None
+        """As litellm names it. Its parser says `stop` of every event, so only one that has an end is believed."""
         self.chunks: list[_Parsed] = []
         """At the end, what carried a usage."""
 
@@ -165,9 +164,10 @@ class GeminiStream:
         if counted:
             members |= self._tier  # litellm says it with the counts
         choices = cast(list[Members], members["choices"])
-        self.intermittent_finish_reason = choices[0].get("finish_reason") if choices else None
         if not choices:
             return None if counted else {**self._same, "choices": []}
+        if _ends(event):
+            self.received_finish_reason = choices[0].get("finish_reason")
         for choice in choices:
             choice.pop("finish_reason", None)
             self._only_text = self._only_text and _BEYOND_TEXT.isdisjoint(cast(Members, choice["delta"]))
@@ -194,7 +194,7 @@ class GeminiStream:
         self._counts[key] = usage
 
     def _end(self) -> Iterator[Members]:
-        finish = self.intermittent_finish_reason or "stop"
+        finish = self.received_finish_reason or "stop"
         yield {**self._same, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}
         if self._counts:
             yield {**self._same, **self._said, "choices": [], "usage": self._usage()}
@@ -217,6 +217,13 @@ class GeminiStream:
             chunks=self.chunks, model=self._model, completion_output="", reasoning_tokens=reasoning
         )
         return total.model_dump(mode="json", exclude_none=True)
+
+
+def _ends(event: Members) -> bool:
+    """The provider says why there is no more of an answer, or no answer."""
+    candidates = cast(list[Members], event.get("candidates") or [])
+    blocked = cast(Members, event.get("promptFeedback") or {})
+    return "blockReason" in blocked or any(candidate.get("finishReason") for candidate in candidates)
 
 
 def _tells(delta: Members) -> bool:
