@@ -85,6 +85,16 @@ async def test_a_request_is_the_same_on_the_wire(fake: FakeUpstream, asked: Aske
     assert there == here
 
 
+async def test_what_may_be_cached_is_sent_as_it_is(fake: FakeUpstream) -> None:
+    """Through `acompletion` such a call fails: litellm asks first, by GET, what Gemini has stored of it."""
+    request = ask(ReplyMode.UNARY, messages=[{"role": "user", "content": [cases.LONG]}])
+    seen = await see(fake, to_gemini(fake), request)
+
+    assert seen.failure is None
+    ((_target, _headers, body),) = seen.requests
+    assert {"contents": [{"role": "user", "parts": [{"text": cases.LONG["text"]}]}]} == body
+
+
 @pytest.mark.parametrize("seed", range(12))
 async def test_a_request_of_anything_in_any_order_is_the_same_on_the_wire(fake: FakeUpstream, seed: int) -> None:
     random = Random(seed)

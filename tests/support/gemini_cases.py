@@ -93,7 +93,6 @@ _PLAIN: Final[Mapping[str, Mapping[str, object]]] = {
     "no role": _talk({"content": "a"}),
     "a part nobody knows": _user({"type": "smell", "smell": "a"}),
     "a cached part": _user({**TEXT, "cache_control": {"type": "ephemeral"}}),
-    "a long cached part": _user({"type": "text", "text": "word " * 3000, "cache_control": {"type": "ephemeral"}}),
     "an image": _user(TEXT, _image(PNG)),
     "an image with detail": _user(_image(PNG, detail="high")),
     "an image in short": _user({"type": "image_url", "image_url": PNG}),
@@ -192,6 +191,7 @@ _PLAIN: Final[Mapping[str, Mapping[str, object]]] = {
         "tools": [LOOK], "tool_choice": "auto", "temperature": 1, "stop": ["x"], "max_tokens": 5, "seed": 1,
     },
 }  # fmt: skip
+LONG: Final = {"type": "text", "text": "word " * 3000, "cache_control": {"type": "ephemeral"}}
 REQUESTS: Final[Sequence[Asked]] = (
     *(Asked(name=name, members=members) for name, members in _PLAIN.items()),
     Asked(name="what Gemini cannot do, dropped", members=_PLAIN["what Gemini cannot do"], drop=True),
