@@ -6,7 +6,7 @@ only `litellm_setup` does, in a thread.
 
 import inspect
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, Protocol, cast
 
@@ -16,7 +16,7 @@ from litellm import main, utils
 from litellm._version import version
 from litellm.constants import DEFAULT_CHAT_COMPLETION_PARAM_VALUES
 from litellm.litellm_core_utils.prompt_templates.common_utils import update_messages_with_model_file_ids
-from litellm.llms.vertex_ai.gemini.transformation import async_transform_request_body
+from litellm.llms.vertex_ai.gemini.transformation import transform_request_body
 from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import VertexLLM
 from litellm.secret_managers.main import get_secret
 
@@ -63,7 +63,7 @@ _steps: Final = cast(_Steps, utils)
 _config: Final = cast(Callable[[], _Config], litellm.GoogleAIStudioGeminiConfig)
 _known_tools: Final = cast(Callable[[object], object], main._drop_anthropic_only_tool_keys)  # noqa: SLF001
 _with_files: Final = cast(Callable[[Messages, None, Members], Messages], update_messages_with_model_file_ids)
-_transform: Final = cast(Maker[Awaitable[Members]], async_transform_request_body)
+_transform: Final = cast(Maker[Members], transform_request_body)
 _way: Final = cast(Maker[tuple[dict[str, str], str]], VertexLLM().get_token_and_url)
 
 
@@ -89,7 +89,7 @@ async def ask_gemini(**arguments: object) -> object:
     model = cast(str, arguments["model"]).partition("/")[2]
     stream = arguments.get("stream") is True
     asked = {name: value for name, value in arguments.items() if name in MEMBERS and name != "model"}
-    body = await _body_of(model, asked, arguments)
+    body = _body_of(model, asked)
     headers, origin, target = _way_to(model, arguments, stream=stream)
     exchange = current_exchange()
     reply = await exchange.send(method="POST", origin=origin, target=target, fields=headers, body=body)
@@ -114,8 +114,8 @@ async def ask_gemini(**arguments: object) -> object:
     )
 
 
-async def _body_of(model: str, asked: Members, arguments: Members) -> bytes:
-    """Do to a request what `completion` does to it, in its order."""
+def _body_of(model: str, asked: Members) -> bytes:
+    """Do to a request what `completion` does to it, in its order. Asks nobody: what would be fetched was refused."""
     messages = _steps.validate_and_fix_openai_messages(messages=asked["messages"])
     tools = _steps.validate_and_fix_openai_tools(tools=asked.get("tools"))
     checked = {
@@ -128,21 +128,13 @@ async def _body_of(model: str, asked: Members, arguments: Members) -> bytes:
     messages = _config().translate_developer_role_to_system_role(messages=messages)
     optional = _mapped(model, {**asked, **checked, "messages": messages})
     optional.pop("stream", None)
-    body = await _transform(
-        gemini_api_key=arguments["api_key"],
+    body = _transform(
         messages=messages,
-        api_base=arguments.get("api_base"),
         model=model,
-        client=None,
-        timeout=arguments["timeout"],
-        extra_headers={},
         optional_params=optional,
-        logging_obj=Unlogged(optional),
         custom_llm_provider=_FAMILY,
         litellm_params={},
-        vertex_project="",
-        vertex_location=None,
-        vertex_auth_header=None,
+        cached_content=None,  # what Google stores for a time, and bills: not what `cache_control` asks for
     )
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
