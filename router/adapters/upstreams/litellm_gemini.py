@@ -4,6 +4,7 @@ A stand-in for `acompletion` that takes the same arguments and answers the same.
 only `litellm_setup` does, in a thread.
 """
 
+import asyncio
 import inspect
 import json
 from collections.abc import Callable
@@ -51,6 +52,11 @@ class _Config(Protocol):
     def transform_response(self, **more: object) -> object: ...
 
 
+MESSAGES_MAX: Final = 1_000
+SCHEMA_CHARS_MAX: Final = 100_000
+"""What is put into Gemini's form on the event loop, in about 5 ms; more is done in a thread."""
+
+_SCHEMAS: Final = ("tools", "functions", "response_format")
 _FAMILY: Final = "gemini"
 _ADDRESSES_MAX: Final = 256
 """Two for each model of the operator's."""
@@ -89,7 +95,10 @@ async def ask_gemini(**arguments: object) -> object:
     model = cast(str, arguments["model"]).partition("/")[2]
     stream = arguments.get("stream") is True
     asked = {name: value for name, value in arguments.items() if name in MEMBERS and name != "model"}
-    body = _body_of(model, asked)
+    if _takes_long(asked):
+        body = await asyncio.to_thread(_body_of, model, asked)
+    else:
+        body = _body_of(model, asked)
     headers, origin, target = _way_to(model, arguments, stream=stream)
     exchange = current_exchange()
     reply = await exchange.send(method="POST", origin=origin, target=target, fields=headers, body=body)
@@ -112,6 +121,13 @@ async def ask_gemini(**arguments: object) -> object:
         litellm_params={},
         encoding=None,
     )
+
+
+def _takes_long(asked: Members) -> bool:
+    """So long that other calls should not wait: definitions that refer to each other double with every step."""
+    schemas = [asked[name] for name in _SCHEMAS if name in asked]
+    text = repr(schemas) if schemas else ""
+    return "$ref" in text or len(text) > SCHEMA_CHARS_MAX or len(cast(Messages, asked["messages"])) > MESSAGES_MAX
 
 
 def _body_of(model: str, asked: Members) -> bytes:

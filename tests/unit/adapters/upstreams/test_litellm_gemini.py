@@ -1,6 +1,8 @@
 """Where Gemini is asked past `acompletion`, and what is not sent. That both ways are equal is in the contract suite."""
 
 import json
+import threading
+from copy import deepcopy
 
 import pytest
 
@@ -116,3 +118,44 @@ async def test_a_refusal_is_left_to_who_reads_the_wire(stream: bool) -> None:
 
     with pytest.raises(Refused):
         await asked(Wire(429, GOOD), stream=stream)
+
+
+REFERS = {"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"b": {"type": "string"}}}
+LONG = {"type": "object", "properties": {f"p{at}": {"type": "string"} for at in range(4_000)}}
+
+
+def tool(schema: object) -> list[object]:
+    return [{"type": "function", "function": {"name": "look", "parameters": schema}}]
+
+
+@pytest.mark.parametrize(
+    ("members", "is_aside"),
+    [
+        ({}, False),
+        ({"tools": tool({"type": "object", "properties": {}})}, False),
+        ({"tools": tool(REFERS)}, True),
+        ({"functions": [{"name": "look", "parameters": REFERS}]}, True),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": REFERS}}}, True),
+        ({"tools": tool(LONG)}, True),
+        ({"messages": [{"role": "user", "content": "a"}] * 1_001}, True),
+    ],
+    ids=["plain", "tool", "refers", "functions", "format", "long", "messages"],
+)
+async def test_what_takes_long_is_done_aside(
+    monkeypatch: pytest.MonkeyPatch, members: dict[str, object], *, is_aside: bool
+) -> None:
+    """A dozen definitions that each name the next one twice are a second's work."""
+    await real().get()
+    from router.adapters.upstreams import litellm_gemini
+
+    threads: list[int] = []
+    whole = litellm_gemini._body_of
+
+    def body_of(model: str, asked: dict[str, object]) -> bytes:
+        threads.append(threading.get_ident())
+        return whole(model, asked)
+
+    monkeypatch.setattr(litellm_gemini, "_body_of", body_of)
+    await asked(Wire(body=GOOD), **deepcopy(members))  # litellm writes into what it is given
+
+    assert [is_aside] == [thread != threading.get_ident() for thread in threads]
