@@ -116,7 +116,12 @@ _PLAIN: Final[Mapping[str, Mapping[str, object]]] = {
     "functions and which": {"functions": [LOOK["function"]], "function_call": "auto"},
     "a tool of Google's": {"tools": [{"googleSearch": {}}, {"codeExecution": {}}]},
     "a search": {"web_search_options": {"search_context_size": "low"}},
-    "a tool of Anthropic's": {"tools": [{**LOOK, "cache_control": {"type": "ephemeral"}, "defer_loading": True}]},
+    "tools of Anthropic's": {
+        "tools": [
+            {**LOOK, "cache_control": {"type": "ephemeral"}, "defer_loading": True, "eager_input_streaming": True},
+            {"type": "function", "function": {"name": "bare", "input_examples": [{"at": 1}]}, "input_examples": [{}]},
+        ]
+    },
     "a tool result": _talk(U, CALLED, RESULT, tools=[LOOK]),
     "a signed tool call": _talk(U, {**CALLED, "tool_calls": [SIGNED]}, RESULT, tools=[LOOK]),
     "two tool results": _talk(

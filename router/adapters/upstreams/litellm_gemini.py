@@ -13,7 +13,7 @@ from typing import Final, Protocol, cast
 
 import httpx
 import litellm
-from litellm import main, utils
+from litellm import utils
 from litellm._version import version
 from litellm.constants import DEFAULT_CHAT_COMPLETION_PARAM_VALUES
 from litellm.litellm_core_utils.prompt_templates.common_utils import update_messages_with_model_file_ids
@@ -67,7 +67,6 @@ _AS_LITELLM: Final = ((b"accept", b"*/*"), (b"user-agent", b"litellm/" + version
 
 _steps: Final = cast(_Steps, utils)
 _config: Final = cast(Callable[[], _Config], litellm.GoogleAIStudioGeminiConfig)
-_known_tools: Final = cast(Callable[[object], object], main._drop_anthropic_only_tool_keys)  # noqa: SLF001
 _with_files: Final = cast(Callable[[Messages, None, Members], Messages], update_messages_with_model_file_ids)
 _transform: Final = cast(Maker[Members], transform_request_body)
 _way: Final = cast(Maker[tuple[dict[str, str], str]], VertexLLM().get_token_and_url)
@@ -133,12 +132,11 @@ def _takes_long(asked: Members) -> bool:
 def _body_of(model: str, asked: Members) -> bytes:
     """Do to a request what `completion` does to it, in its order. Asks nobody: what would be fetched was refused."""
     messages = _steps.validate_and_fix_openai_messages(messages=asked["messages"])
-    tools = _steps.validate_and_fix_openai_tools(tools=asked.get("tools"))
     checked = {
+        "tools": _steps.validate_and_fix_openai_tools(tools=asked.get("tools")),
         "tool_choice": _steps.validate_chat_completion_tool_choice(asked.get("tool_choice"), model),
         "stop": _steps.validate_openai_optional_params(stop=asked.get("stop")),
         "thinking": _steps.validate_and_fix_thinking_param(thinking=asked.get("thinking")),
-        "tools": _known_tools(tools),
     }
     messages = _with_files(messages, None, {})
     messages = _config().translate_developer_role_to_system_role(messages=messages)

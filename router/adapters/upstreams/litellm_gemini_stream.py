@@ -172,7 +172,8 @@ class GeminiStream:
             choice.pop("finish_reason", None)
             self._only_text = self._only_text and _BEYOND_TEXT.isdisjoint(cast(Members, choice["delta"]))
         first = cast(Members, choices[0]["delta"])
-        self._thoughts.append(cast(str, first.get("reasoning_content", "")))
+        if "reasoning_content" in first:
+            self._thoughts.append(cast(str, first["reasoning_content"]))
         if not _tells(first) and (self._begun or "role" not in first):
             first = {name: first[name] for name in _MEDIA if name in first}
             if not first:
