@@ -179,7 +179,6 @@ class GeminiStream:
             if not first:
                 return None
             members = {"choices": [{"index": 0, "delta": first}]}
-        first.pop("role", None)
         if not self._begun:
             first["role"] = "assistant"
             self._begun = True
