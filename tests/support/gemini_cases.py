@@ -341,6 +341,12 @@ STREAMS: Final[Mapping[str, Sequence[object]]] = {
         _says([_HI], finish=None, usageMetadata=_usage(thoughtsTokenCount=0)),
         _says([_HI], usageMetadata={"promptTokenCount": 11}),
     ),
+    "a count of nothing, then none": (
+        _says([_HI], finish=None, usageMetadata={"promptTokenCount": 11, "thoughtsTokenCount": 0}),
+        _says([_HI], usageMetadata={"promptTokenCount": 26}),
+    ),
+    "a picture with a thought": (SAID, _says([_THOUGHT, _DRAWS], finish=None), END),
+    "a signed picture": (SAID, _says([{**_DRAWS, "thoughtSignature": SIGNATURE}], finish=None), END),
     "grounds in the middle": (SAID, _says([_HI], finish=None, **_GROUNDS, usageMetadata=_usage()), END),
     "overloaded": (SAID, {"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}),
     "an error without a code": ({"error": {"message": "No."}},),
