@@ -17,7 +17,7 @@ from router.domain.faults import Fault
 from router.domain.stream import Event, EventKind, ReplyMode
 from router.domain.usage import TokenUsage
 from router.ports.upstream import UpstreamRequest
-from tests.support import fake_upstream, phrasings
+from tests.support import fake_upstream, litellm_calls, phrasings
 from tests.support import provider_wires as wires
 from tests.support.fake_upstream import Cut, FakeUpstream, Reply, Step
 from tests.support.litellm_calls import AWS_SECRET, GEMINI_KEY, bridge, real, to_bedrock, to_gemini
@@ -31,6 +31,12 @@ To = Callable[[FakeUpstream], LitellmBridge]
 both = pytest.mark.parametrize("to", [to_gemini, to_bedrock])
 HEALTHY = {to_gemini: wires.gemini, to_bedrock: wires.bedrock}
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+
+
+@pytest.fixture(params=[litellm_calls.real, litellm_calls.roundabout], ids=["direct", "acompletion"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gemini is asked both ways, and all that is said here of one holds for the other."""
+    monkeypatch.setattr(litellm_calls, "real", request.param)
 
 
 @pytest.fixture
@@ -89,6 +95,20 @@ async def test_gemini_stops_at_content_it_does_not_say(fake: FakeUpstream, mode:
     blocked = wires.gemini_says([], finish="SAFETY")
     stream = wires.gemini_stream(wires.gemini_event(blocked))
     fake.script(stream if mode is ReplyMode.STREAM else Reply(steps=(json.dumps(blocked).encode(),)))
+    upstream = to_gemini(fake)
+    events = await drain(await upstream.open(ask(mode)))
+    await upstream.close()
+
+    assert b'"finish_reason":"content_filter"' in b"".join(event.raw for event in events)
+
+
+BLOCKED = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 10}}
+
+
+@pytest.mark.parametrize("mode", list(ReplyMode))
+async def test_a_prompt_that_gemini_will_not_read_has_an_end(fake: FakeUpstream, mode: ReplyMode) -> None:
+    stream = wires.gemini_stream(wires.gemini_event(BLOCKED))
+    fake.script(stream if mode is ReplyMode.STREAM else Reply(steps=(json.dumps(BLOCKED).encode(),)))
     upstream = to_gemini(fake)
     events = await drain(await upstream.open(ask(mode)))
     await upstream.close()

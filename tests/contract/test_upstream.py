@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pytest
 
+from router.adapters.upstreams.litellm_library import LitellmLibrary
 from router.adapters.upstreams.scripted import ScriptedUpstream
 from router.domain.catalog import Provider, ProviderKind, Script, Timeouts
 from router.domain.dispatch.failure import FailureKind
@@ -18,7 +19,7 @@ from router.domain.stream import END_EVENT, Event, EventKind, ReplyMode
 from router.ports.upstream import Upstream, UpstreamFailed
 from tests.support import fake_upstream, provider_wires
 from tests.support.fake_upstream import FakeUpstream, Gap, Reply, Request
-from tests.support.litellm_calls import ScriptedLitellm, bridge, to_gemini
+from tests.support.litellm_calls import ScriptedLitellm, bridge, real, roundabout, to_gemini
 from tests.support.upstream_calls import (
     MS,
     SECOND,
@@ -80,15 +81,29 @@ async def litellm_scripted(
 
 @asynccontextmanager
 async def litellm_gemini(
-    *, delay_s: float = 0.0, gap_s: float = 0.0, timeouts: Timeouts = TIMEOUTS
+    *,
+    delay_s: float = 0.0,
+    gap_s: float = 0.0,
+    timeouts: Timeouts = TIMEOUTS,
+    library: Callable[[], LitellmLibrary] = real,
 ) -> AsyncIterator[Upstream]:
     async with FakeUpstream(handler=partial(provider_wires.gemini, delay_s=delay_s, gap_s=gap_s)) as fake:
-        upstream = to_gemini(fake, timeouts=timeouts)
+        upstream = to_gemini(fake, timeouts=timeouts, library=library)
         yield upstream
         await upstream.close()
 
 
-every_kind = pytest.mark.parametrize("make", [openai_compatible, scripted, litellm_scripted, litellm_gemini])
+gemini_by_acompletion = partial(litellm_gemini, library=roundabout)
+every_kind = pytest.mark.parametrize(
+    "make",
+    [
+        openai_compatible,
+        scripted,
+        litellm_scripted,
+        litellm_gemini,
+        pytest.param(gemini_by_acompletion, id="gemini_by_acompletion"),
+    ],
+)
 
 
 @every_kind

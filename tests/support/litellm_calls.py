@@ -2,9 +2,11 @@
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cache
 from typing import Final
+
+import msgspec
 
 from router.adapters.transport_httptools import transport_to
 from router.adapters.upstreams.litellm_bridge import LitellmBridge
@@ -26,11 +28,24 @@ AWS: Final = {
 
 
 @cache
-def real() -> LitellmLibrary:
-    """The real litellm, imported once in this process; what it warns of as it is imported is not ours to mend."""
+def _loaded() -> Litellm:
+    """What litellm warns of as it is imported is not ours to mend."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        loaded = load_litellm()
+        return load_litellm()
+
+
+@cache
+def real() -> LitellmLibrary:
+    """The real litellm, imported once in this process."""
+    loaded = _loaded()
+    return LitellmLibrary(lambda: loaded)
+
+
+@cache
+def roundabout() -> LitellmLibrary:
+    """The same, and every provider is asked through `acompletion`."""
+    loaded = msgspec.structs.replace(_loaded(), direct={})
     return LitellmLibrary(lambda: loaded)
 
 
@@ -57,8 +72,20 @@ def bridge(
     return LitellmBridge(provider, library=library, connect=transport_to, clock=FakeClock())
 
 
-def to_gemini(fake: FakeUpstream, *, timeouts: Timeouts = TIMEOUTS, **params: str) -> LitellmBridge:
-    return bridge("gemini", library=real(), base_url=f"{fake.url}/v1beta", timeouts=timeouts, params=params)
+def to_gemini(
+    fake: FakeUpstream,
+    *,
+    timeouts: Timeouts = TIMEOUTS,
+    library: Callable[[], LitellmLibrary] | None = None,
+    **params: str,
+) -> LitellmBridge:
+    return bridge(
+        "gemini", library=(library or real)(), base_url=f"{fake.url}/v1beta", timeouts=timeouts, params=params
+    )
+
+
+def to_gemini_roundabout(fake: FakeUpstream, **params: str) -> LitellmBridge:
+    return to_gemini(fake, library=roundabout, **params)
 
 
 def to_bedrock(fake: FakeUpstream, **params: str) -> LitellmBridge:

@@ -1,14 +1,14 @@
 """Ask a provider through litellm: one that speaks neither OpenAI's dialect nor another of ours."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from router.adapters.upstreams.error_body import ErrorReader, is_secret
 from router.adapters.upstreams.litellm_exchange import Exchange, Origins
 from router.adapters.upstreams.litellm_failure import refused
-from router.adapters.upstreams.litellm_library import LitellmLibrary, LitellmMissing
+from router.adapters.upstreams.litellm_library import Acompletion, Litellm, LitellmLibrary, LitellmMissing
 from router.adapters.upstreams.litellm_reply import LINGER_S_MAX, LitellmReply
 from router.adapters.upstreams.litellm_request import MEMBERS, Unsupported, arguments_of
 from router.adapters.upstreams.watch import Watches, timeout_words
@@ -34,6 +34,7 @@ They win over the operator's `params`."""
 _ROUTES: Final = {"bedrock": "converse/"}
 """Which dialect of a provider's is spoken when the model's name does not say: Converse has all of Bedrock's models."""
 _BEDROCK_ROUTES: Final = ("converse/", "invoke/")
+_PARAMS_DIRECT: Final = frozenset({"api_base"})
 _DROP: Final = "drop_params"
 _FLAGS: Final = {"true": True, "false": False}
 
@@ -105,7 +106,7 @@ class LitellmBridge:
         key = self._keys.get(request.deployment.credential, self._first)
         own = {"api_key": key.reveal()} if key is not None else {}
         reply = LitellmReply(
-            litellm.acompletion,
+            self._asker(litellm, model, own),
             {**asked.fields, **self._params, **own, **_FIXED, "model": model, "timeout": total_ns / NS_PER_S},
             exchange=Exchange(self._origins, {**self._extra, **dict(request.headers)}),
             mode=request.mode,
@@ -119,6 +120,12 @@ class LitellmBridge:
         self._replies.add(reply)
         reply.task.add_done_callback(lambda _task: self._replies.discard(reply))
         return reply
+
+    def _asker(self, litellm: Litellm, model: str, own: Mapping[str, object]) -> Acompletion:
+        """Choose the shorter way if all that litellm would be told is what that way knows."""
+        if own and self._params.keys() <= _PARAMS_DIRECT:
+            return litellm.direct.get(model.partition("/")[0], litellm.acompletion)
+        return litellm.acompletion
 
     async def close(self) -> None:
         """Close idle connections. What was aborted is seen to its end, which is near."""

@@ -14,8 +14,8 @@ ORIGINS_MAX: Final = 8
 REQUESTS_MAX: Final = 8
 """Of one call: a token is fetched first at some providers. litellm asks no provider twice."""
 
-_FINISH: Final = re.compile(rb'"finish_?[rR]eason"\s*:\s*"')
-"""In JSON these quotes cannot be part of a text."""
+_FINISH: Final = re.compile(rb'"(?:finish_?[rR]eason|blockReason)"\s*:\s*"')
+"""In JSON these quotes cannot be part of a text. Gemini says the second of a prompt that it will not answer."""
 _FINISH_BYTES_MAX: Final = 64
 
 _exchange: ContextVar["Exchange"] = ContextVar("litellm_exchange")

@@ -6,7 +6,7 @@ The import takes seconds, so it never happens before the router listens, nor whe
 import asyncio
 import gc
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Final, Protocol
 
@@ -28,6 +28,8 @@ class Litellm(msgspec.Struct, frozen=True, kw_only=True):
     acompletion: Acompletion
     supported: Callable[[str], Sequence[str] | None]
     """The members of a chat request that the provider of a model can express; None: litellm does not know it."""
+    direct: Mapping[str, Acompletion] = {}
+    """For a provider by litellm's name, what stands in for `acompletion` because it costs less and does the same."""
 
 
 class LitellmMissing(Exception):

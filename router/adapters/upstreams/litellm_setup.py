@@ -28,9 +28,12 @@ import litellm  # noqa: E402
 from litellm.caching.llm_caching_handler import LLMClientCache  # noqa: E402
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler  # noqa: E402
 
+from router.adapters.upstreams.litellm_gemini import ask_gemini  # noqa: E402
 from router.adapters.upstreams.litellm_library import Acompletion, Litellm  # noqa: E402
 from router.adapters.upstreams.litellm_wire import WireTransport  # noqa: E402
 
+DIRECT: Final[dict[str, Acompletion]] = {"gemini": ask_gemini}
+"""Providers that are asked past `acompletion`. Without its line here one is asked through it."""
 _FLAGS: Final[dict[str, object]] = {
     "telemetry": False,
     "suppress_debug_info": True,
@@ -105,4 +108,5 @@ def set_up_litellm() -> Litellm:
     return Litellm(
         acompletion=cast(Acompletion, litellm.acompletion),
         supported=cast(Callable[[str], list[str] | None], litellm.get_supported_openai_params),
+        direct=DIRECT,
     )

@@ -1,6 +1,7 @@
 """What litellm is told, in whose name, and how long a call waits for it."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from router.adapters.upstreams.litellm_library import Litellm, LitellmLibrary
 from router.domain.catalog import Network
 from router.domain.dispatch.failure import FailureKind
 from router.domain.stream import ReplyMode
-from router.ports.upstream import UpstreamFailed
+from router.ports.upstream import UpstreamFailed, UpstreamRequest
 from tests.support.litellm_calls import GEMINI_KEY, ScriptedLitellm, bridge
 from tests.support.upstream_calls import MS, ask, drain
 
@@ -110,3 +111,29 @@ async def test_what_a_model_can_express_is_asked_once() -> None:
     await upstream.close()
 
     assert ["gemini/m"] == asked
+
+
+@pytest.mark.parametrize(
+    ("family", "key", "params", "is_direct"),
+    [
+        ("gemini", GEMINI_KEY, {}, True),
+        (None, GEMINI_KEY, {}, True),
+        ("gemini", GEMINI_KEY, {"api_base": "http://h", "drop_params": "true"}, True),
+        ("gemini", GEMINI_KEY, {"top_k": "3"}, False),  # what else the operator says is for all of litellm
+        ("gemini", None, {}, False),  # it looks for a key elsewhere
+        ("bedrock", GEMINI_KEY, {}, False),
+    ],
+)
+async def test_the_shorter_way_is_taken_where_there_is_one_and_nothing_else_to_obey(
+    family: str | None, key: str | None, params: dict[str, str], *, is_direct: bool
+) -> None:
+    direct, whole = ScriptedLitellm(), ScriptedLitellm()
+    litellm = Litellm(acompletion=whole, supported=lambda _model: None, direct={"gemini": direct})
+    upstream = bridge(family or "", library=LitellmLibrary(lambda: litellm), params=params, key=key)
+    request = ask(ReplyMode.UNARY)
+    model = "m" if family else "gemini/m"
+    deployment = replace(request.deployment, upstream_model=model)
+    await drain(await upstream.open(UpstreamRequest(deployment=deployment, body=request.body, mode=request.mode)))
+    await upstream.close()
+
+    assert (is_direct, not is_direct) == (bool(direct.calls), bool(whole.calls))

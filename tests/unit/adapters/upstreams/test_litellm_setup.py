@@ -56,3 +56,7 @@ async def test_whatever_the_provider_its_client_is_ours() -> None:
         assert isinstance(client._transport, WireTransport)
         assert not client.follow_redirects
         assert not client._mounts
+
+
+async def test_gemini_is_asked_directly() -> None:
+    assert ["gemini"] == list((await real().get()).direct)
