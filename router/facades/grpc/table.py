@@ -15,7 +15,7 @@ from router.facades.grpc import kinds
 from router.facades.grpc.kinds import Kind
 from router.facades.grpc.shapes import EXTRA, Choice, Member, Object, Tagged, each_kind, each_of, not_empty, wrapped
 
-NAMES: Final[Mapping[str, str]] = {"token_bytes": "bytes"}
+NAMES: Final[Mapping[str, str]] = {"utf8": "bytes"}
 """Members whose field is called otherwise; else it has their name, and `_json` behind it where it holds JSON."""
 CHOSEN: Final[Mapping[str, str]] = {"input": "input", "vector": "embedding"}
 """Members that are one of several fields, by the name of that choice."""

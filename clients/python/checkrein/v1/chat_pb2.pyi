@@ -356,15 +356,15 @@ class TokenLogprobs(_message.Message):
     def __init__(self, values: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ...) -> None: ...
 
 class TokenLogprob(_message.Message):
-    __slots__ = ("token", "logprob", "token_bytes", "top_logprobs", "extra_json")
+    __slots__ = ("token", "logprob", "utf8", "top_logprobs", "extra_json")
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     LOGPROB_FIELD_NUMBER: _ClassVar[int]
-    TOKEN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UTF8_FIELD_NUMBER: _ClassVar[int]
     TOP_LOGPROBS_FIELD_NUMBER: _ClassVar[int]
     EXTRA_JSON_FIELD_NUMBER: _ClassVar[int]
     token: str
     logprob: float
-    token_bytes: bytes
+    utf8: bytes
     top_logprobs: TokenLogprobs
     extra_json: str
-    def __init__(self, token: _Optional[str] = ..., logprob: _Optional[float] = ..., token_bytes: _Optional[bytes] = ..., top_logprobs: _Optional[_Union[TokenLogprobs, _Mapping]] = ..., extra_json: _Optional[str] = ...) -> None: ...
+    def __init__(self, token: _Optional[str] = ..., logprob: _Optional[float] = ..., utf8: _Optional[bytes] = ..., top_logprobs: _Optional[_Union[TokenLogprobs, _Mapping]] = ..., extra_json: _Optional[str] = ...) -> None: ...
