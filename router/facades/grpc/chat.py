@@ -12,6 +12,7 @@ from checkrein.v1.chat_service_pb2 import (
     StreamChatCompletionResponse,
     StreamSummary,
 )
+from checkrein.v1.routing_pb2 import ExplainRouteRequest
 from msgspec import Raw
 
 from router.domain.dialects.dialect import CHAT
@@ -77,8 +78,10 @@ async def _stream(request: StreamChatCompletionRequest, asking: Asking) -> Strea
     return StreamChatCompletionResponse(summary=summary)
 
 
-def read_chat(request: CreateChatCompletionRequest | StreamChatCompletionRequest, mode: ReplyMode) -> Request:
-    """Read what is asked, to be answered in `mode`. Raises `RouterError`."""
+def read_chat(
+    request: CreateChatCompletionRequest | StreamChatCompletionRequest | ExplainRouteRequest, mode: ReplyMode | None
+) -> Request:
+    """Read what is asked, to be answered in `mode`; None: as it says. Raises `RouterError`."""
     kind = request.WhichOneof("body")
     if kind is None:
         raise refuse(Fault.INVALID_REQUEST, "The request has no body. Set `chat` or `chat_json`.", param="chat")
@@ -87,7 +90,7 @@ def read_chat(request: CreateChatCompletionRequest | StreamChatCompletionRequest
     read = read_request(CHAT, request.chat_json)
     if isinstance(read, Refusal):
         raise RouterError(read)
-    return in_mode(read, mode)
+    return read if mode is None else in_mode(read, mode)
 
 
 def in_mode(request: Request, mode: ReplyMode) -> Request:
