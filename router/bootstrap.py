@@ -161,8 +161,9 @@ class Router:
             self._prometheus.upstream_remaining = limits.remaining
             with _starting():
                 desks = self._key_desk(keys, refresh), self._tenant_desk(records, ledger, refresh)
-                http, ops = self._listeners(pipeline, *desks, ledger, limits)
-                grpc = self._grpc_listener(pipeline, (http, ops))
+                front = self._front(pipeline, *desks, ledger, limits)
+                http, ops = self._listeners(front)
+                grpc = self._grpc_listener(pipeline, front, (http, ops))
             await desks[1].top_ups.purge()
             lifecycle = Lifecycle(
                 pipeline=pipeline, http=http, ops=ops, grpc=grpc, phase=self._phase, drain=_drain(settings)
@@ -238,18 +239,10 @@ class Router:
             settings={kind: section.model_json_schema(ref_template=REF_TEMPLATE) for kind, section in SECTIONS.items()},
         )
 
-    def _listeners(
+    def _front(
         self, pipeline: Pipeline, keys: KeyDesk, tenants: TenantDesk, ledger: SqliteLedger, states: LimitStates
-    ) -> tuple[Listener, Listener]:
-        http, ops = self._settings.server.http, self._settings.server.ops
-        limits = HttpLimits(
-            max_body=http.max_body,
-            max_headers=http.max_headers,
-            read_timeout_ns=http.read_timeout,
-            body_timeout_ns=http.body_timeout,
-            write_timeout_ns=http.write_timeout,
-            stream_ping_ns=http.stream_ping,
-        )
+    ) -> Front:
+        """Put together what answers HTTP, over its own listener and through gRPC's."""
         admin = AdminDesks(
             keys=keys,
             tenants=tenants,
@@ -259,10 +252,26 @@ class Router:
             usage=UsageAdmin(ledger.history),
             ledger=LedgerAdmin(ledger.history),
         )
+        limits = self._http_limits
         rest = build_app(
-            pipeline=pipeline, health=self._phase, admin=admin, max_body=http.max_body, asides=self._registry
+            pipeline=pipeline, health=self._phase, admin=admin, max_body=limits.max_body, asides=self._registry
         )
-        inference = Front(pipeline=pipeline, rest=rest, limits=limits)
+        return Front(pipeline=pipeline, rest=rest, limits=limits)
+
+    @property
+    def _http_limits(self) -> HttpLimits:
+        http = self._settings.server.http
+        return HttpLimits(
+            max_body=http.max_body,
+            max_headers=http.max_headers,
+            read_timeout_ns=http.read_timeout,
+            body_timeout_ns=http.body_timeout,
+            write_timeout_ns=http.write_timeout,
+            stream_ping_ns=http.stream_ping,
+        )
+
+    def _listeners(self, inference: Front) -> tuple[Listener, Listener]:
+        http, ops, limits = self._settings.server.http, self._settings.server.ops, self._http_limits
         app: App = inference
         hot: HotRoutes | None = inference.hot_routes
         if http.cors:
@@ -282,7 +291,7 @@ class Router:
             front.unbind()
             raise
 
-    def _grpc_listener(self, pipeline: Pipeline, bound: tuple[Listener, ...]) -> GrpcListener | None:
+    def _grpc_listener(self, pipeline: Pipeline, front: Front, bound: tuple[Listener, ...]) -> GrpcListener | None:
         """Hold the port of gRPC, if it is served. `bound`: what to give back where it cannot be had."""
         settings = self._settings.server.grpc
         if settings is None:
@@ -300,7 +309,15 @@ class Router:
             from router.facades.grpc.server import build_server
 
             with _starting():
-                return build_server(pipeline=pipeline, address=address, limits=limits, tls=tls)
+                return build_server(
+                    pipeline=pipeline,
+                    asides=self._registry,
+                    http=front,
+                    http_limits=self._http_limits,
+                    address=address,
+                    limits=limits,
+                    tls=tls,
+                )
 
         try:
             return GrpcListener(settings.host, settings.port, build)

@@ -5,9 +5,10 @@ from typing import Final
 from checkrein.v1.common_pb2 import Cost, Served, Usage
 
 from router.domain.ids import format_call_id
-from router.domain.settlement import Settlement
+from router.domain.settlement import AttemptRow, Settlement
 from router.pipeline.announce import notices_of, substitution_of
 from router.pipeline.call import Call
+from router.ports.ledger import CallRecord
 
 _DROPPED: Final = b"x-checkrein-dropped-params"
 """Of a provider's adapter that left some out itself."""
@@ -15,8 +16,8 @@ _DROPPED_MAX: Final = 32
 _TRUNCATED: Final = "budget_truncated"
 
 
-def usage_of(settlement: Settlement) -> Usage:
-    used = settlement.usage
+def usage_of(of: Settlement | AttemptRow) -> Usage:
+    used = of.usage
     return Usage(
         input_tokens=used.input,
         cached_input_tokens=used.cached_input,
@@ -28,8 +29,8 @@ def usage_of(settlement: Settlement) -> Usage:
     )
 
 
-def cost_of(settlement: Settlement) -> Cost:
-    return Cost(total_nano_usd=settlement.cost_nano_usd, price_version=settlement.price_version)
+def cost_of(of: Settlement | AttemptRow | CallRecord) -> Cost:
+    return Cost(total_nano_usd=of.cost_nano_usd, price_version=of.price_version)
 
 
 def served_of(call: Call, upstream_headers: tuple[tuple[bytes, bytes], ...]) -> Served:
