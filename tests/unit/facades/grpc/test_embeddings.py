@@ -19,7 +19,7 @@ CREATE = "/checkrein.v1.EmbeddingsService/CreateEmbeddings"
 REPLY = b'{"data":[{"embedding":[0.1]}],"usage":{"prompt_tokens":3,"total_tokens":3}}'
 
 
-def asked(**members: Any) -> CreateEmbeddingsRequest:  # type: ignore[explicit-any]  # JSON
+def asked(**members: Any) -> CreateEmbeddingsRequest:
     return CreateEmbeddingsRequest(embeddings_json=json.dumps({"model": "small", "input": "a", **members}).encode())
 
 
