@@ -103,7 +103,8 @@ class Border:
             refusal = exc.refusal
         except CancelledError:
             refusal = asking.why_cancelled()
-        except Exception:  # noqa: BLE001 - the border: a bug costs its own caller an honest error, and nobody else anything
+        except Exception:
+            # The border: a bug costs its own caller an honest error, and nobody else anything.
             _log.exception("internal error in %s", asking.request_id)
             refusal = INTERNAL
         else:
