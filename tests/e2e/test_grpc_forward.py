@@ -7,6 +7,7 @@ import json
 import math
 import random
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -435,3 +436,38 @@ async def test_what_the_metadata_say_holds_unless_the_head_does(live: Pool, chan
         row["request_id"],
         came.headers["x-request-id"],
     )
+
+
+@pytest.mark.parametrize("kind", ["events", "bytes"])
+async def test_a_drain_that_runs_out_of_patience_says_so(tmp_path: Path, kind: str) -> None:
+    never = asyncio.Event()
+
+    def halting(request: Request) -> Reply:
+        if kind == "bytes":
+            return Reply(steps=(b"abc", never), headers=(("content-type", "audio/mpeg"),), framing=Framing.CHUNKED)
+        return fake.event_stream(fake.chunk(request, {"content": "a"}), never)
+
+    tts = served_by("tts", at("a", model="tts", price={"per_character": 0.000015}))
+    sections: dict[str, Any] = {"members": {"a": {"dialects": ["chat", "audio"]}}, "drain": {"grace": "100ms"}}
+    async with pool(tmp_path, "a", models=[served_by("small", at("a")), tts], **sections) as live:
+        live.script(a=halting)
+        async with channel_to(live.router) as channel:
+            call = begin(channel)
+            await call.write(head_of("/v1/audio/speech" if kind == "bytes" else "/v1/chat/completions"))
+            body = {"model": "tts", "input": "x", "voice": "v"} if kind == "bytes" else chat(stream=True)
+            await call.write(ForwardRequest(body=json.dumps(body).encode()))
+            await call.done_writing()
+            await call.read()
+            await call.read()
+            live.router.running.stop()
+            came = b""
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                while (said := await call.read()) is not grpc.aio.EOF:
+                    came += said.body
+            code = await call.code()
+
+    if kind == "events":
+        assert grpc.StatusCode.OK is code
+        assert "overloaded" == json.loads(came.removeprefix(b"data: "))["error"]["code"]
+    else:
+        assert grpc.StatusCode.UNAVAILABLE is code
