@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -60,10 +61,14 @@ def ends(body: bytes = b"") -> Message:
 
 
 async def forwarded(
-    rpc: FakeRpc, app: App, stage: GrpcStage | None = None, message_bytes_max: int = 100
+    rpc: FakeRpc,
+    app: App,
+    stage: GrpcStage | None = None,
+    message_bytes_max: int = 100,
+    limits: HttpLimits = LIMITS,
 ) -> Sequence[ForwardResponse]:
     on = stage or GrpcStage()
-    services = passthrough_service(on.border, on.pipeline, app, LIMITS, message_bytes_max=message_bytes_max)
+    services = passthrough_service(on.border, on.pipeline, app, limits, message_bytes_max=message_bytes_max)
     await method_of(services, FORWARD).stream_stream(None, rpc)
     return [ForwardResponse.FromString(raw) for raw in rpc.sent]
 
@@ -187,7 +192,7 @@ async def test_a_body_in_many_small_pieces_has_a_time_for_all_of_it() -> None:
         return nothing
 
     rpc.read = drip  # type: ignore[method-assign]  # a caller that never ends
-    said = await forwarded(rpc, front_of(stage), stage)
+    said = await forwarded(rpc, front_of(stage), stage, limits=replace(LIMITS, read_timeout_ns=3_600 * SECOND))
 
     assert 408 == said[0].head.status
 
@@ -273,11 +278,13 @@ async def test_a_reply_that_breaks_off_ends_in_its_own_fault() -> None:
     assert (grpc.StatusCode.INTERNAL, "INTERNAL") == (ended.value.code, ended.value.info.reason)
 
 
-async def test_a_reply_that_breaks_off_where_nobody_knows_why_was_interrupted() -> None:
+@pytest.mark.parametrize("reads", [0, 9])
+async def test_a_reply_that_breaks_off_where_nobody_knows_why_was_interrupted(reads: int) -> None:
     stage = GrpcStage()
     rpc = FakeRpc(HEAD)
+    part: Message = {"type": "http.response.body", "body": b"a", "more_body": True}
     with pytest.raises(Ended) as ended:
-        await forwarded(rpc, Heard(START, {"type": "http.response.body", "body": b"a", "more_body": True}), stage)
+        await forwarded(rpc, Heard(START, part, reads=reads), stage)
 
     assert (2, "UPSTREAM_STREAM_INTERRUPTED") == (len(rpc.sent), ended.value.info.reason)
     assert [] == stage.rig.telemetry.rejected
