@@ -16,7 +16,7 @@ import pytest_asyncio
 from checkrein.v1.passthrough_pb2 import ForwardRequest
 
 from tests.support import fake_upstream as fake
-from tests.support.dialects import message, message_events, streamed, whole
+from tests.support.dialects import message, message_events, response, streamed, whole
 from tests.support.fake_upstream import Cut, Framing, Reply, Request, Step
 from tests.support.forms import CONTENT_TYPE, form
 from tests.support.forwarding import bearer, begin, channel_to, forward, head_of, read_reply
@@ -230,6 +230,23 @@ async def test_tokens_are_counted_as_over_http(live: Pool, channel: grpc.aio.Cha
     said = await same(live, channel, "/v1/messages/count_tokens", json.dumps(body).encode())
 
     assert (200, {"input_tokens": 2095}) == (said[0], json.loads(said[1]))
+
+
+async def test_a_stored_reply_is_shown_also_to_a_caller_that_goes_on_sending(
+    live: Pool, channel: grpc.aio.Channel
+) -> None:
+    live.script(a=whole(response()))
+    body = json.dumps({"model": "small", "input": "hi", "store": True}).encode()
+    made = await forward(channel, "/v1/responses", body)
+    await live.router.idle()
+    target = f"/v1/responses/{json.loads(made.body)['id']}"
+    shown = await same(live, channel, target, method="GET")
+    call = begin(channel)
+    await call.write(head_of(target, method="GET"))
+    still_open = await read_reply(call)
+
+    assert (200, *shown) == (made.status, still_open.status, still_open.body)
+    assert ["POST", "GET", "GET", "GET"] == [one.method for one in live.upstreams["a"].requests]
 
 
 async def test_a_body_over_the_bound_is_refused_before_it_is_whole(live: Pool, channel: grpc.aio.Channel) -> None:
