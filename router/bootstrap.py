@@ -41,12 +41,11 @@ from router.admin.tenants import TenantAdmin
 from router.admin.top_ups import TopUpAdmin
 from router.admin.usage import UsageAdmin
 from router.collector import settle
-from router.config import KeySettings, Loaded, Settings, Sources, TlsSettings, notices, webhooks_of
+from router.config import KeySettings, Loaded, Settings, Sources, webhooks_of
 from router.configured import Configured, read_stored
 from router.domain.catalog import Snapshot
 from router.domain.dispatch.breakers import Breakers
 from router.domain.events import webhook_test
-from router.facades.grpc.limits import GrpcLimits
 from router.facades.grpc.listener import GrpcListener
 from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.admin.keys import KeyDesk
@@ -56,10 +55,9 @@ from router.facades.http.app import build_app
 from router.facades.http.asgi import App
 from router.facades.http.exchange import HotRoutes
 from router.facades.http.front import Front
-from router.facades.http.limits import HttpLimits
 from router.facades.http.ops import build_ops_app
-from router.facades.tls import Tls
-from router.lifecycle import Address, Drain, Lifecycle, Listener, Phase
+from router.lifecycle import Address, Lifecycle, Listener, Phase
+from router.listening import drain_of, grpc_limits, http_limits, say_start, tls_of
 from router.pipeline.limit_states import LiveLimits
 from router.pipeline.open import Pipeline
 from router.ports.keys import KeysUnavailable
@@ -161,11 +159,12 @@ class Router:
             self._prometheus.upstream_remaining = limits.remaining
             with _starting():
                 desks = self._key_desk(keys, refresh), self._tenant_desk(records, ledger, refresh)
-                http, ops = self._listeners(pipeline, *desks, ledger, limits)
-                grpc = self._grpc_listener(pipeline, (http, ops))
+                front = self._front(pipeline, *desks, ledger, limits)
+                http, ops = self._listeners(front)
+                grpc = self._grpc_listener(pipeline, front, (http, ops))
             await desks[1].top_ups.purge()
             lifecycle = Lifecycle(
-                pipeline=pipeline, http=http, ops=ops, grpc=grpc, phase=self._phase, drain=_drain(settings)
+                pipeline=pipeline, http=http, ops=ops, grpc=grpc, phase=self._phase, drain=drain_of(settings)
             )
             reloads = asyncio.Event()
             for watching in (self._watch(reloads, ledger, tasks), _watch_store(refresh)):
@@ -173,7 +172,7 @@ class Router:
             put_away.callback(self._log.close)
             put_away.push_async_callback(self._registry.close)
             settle()
-            _say_start(settings, http, ops)
+            say_start(settings, http, ops)
             put_away.callback(asyncio.get_running_loop().call_later(BEGIN_S, self._litellm.listening).cancel)
             started(
                 Running(
@@ -238,18 +237,10 @@ class Router:
             settings={kind: section.model_json_schema(ref_template=REF_TEMPLATE) for kind, section in SECTIONS.items()},
         )
 
-    def _listeners(
+    def _front(
         self, pipeline: Pipeline, keys: KeyDesk, tenants: TenantDesk, ledger: SqliteLedger, states: LimitStates
-    ) -> tuple[Listener, Listener]:
-        http, ops = self._settings.server.http, self._settings.server.ops
-        limits = HttpLimits(
-            max_body=http.max_body,
-            max_headers=http.max_headers,
-            read_timeout_ns=http.read_timeout,
-            body_timeout_ns=http.body_timeout,
-            write_timeout_ns=http.write_timeout,
-            stream_ping_ns=http.stream_ping,
-        )
+    ) -> Front:
+        """Put together what answers HTTP, over its own listener and through gRPC's."""
         admin = AdminDesks(
             keys=keys,
             tenants=tenants,
@@ -259,10 +250,14 @@ class Router:
             usage=UsageAdmin(ledger.history),
             ledger=LedgerAdmin(ledger.history),
         )
+        limits = http_limits(self._settings)
         rest = build_app(
-            pipeline=pipeline, health=self._phase, admin=admin, max_body=http.max_body, asides=self._registry
+            pipeline=pipeline, health=self._phase, admin=admin, max_body=limits.max_body, asides=self._registry
         )
-        inference = Front(pipeline=pipeline, rest=rest, limits=limits)
+        return Front(pipeline=pipeline, rest=rest, limits=limits)
+
+    def _listeners(self, inference: Front) -> tuple[Listener, Listener]:
+        http, ops, limits = self._settings.server.http, self._settings.server.ops, http_limits(self._settings)
         app: App = inference
         hot: HotRoutes | None = inference.hot_routes
         if http.cors:
@@ -275,32 +270,34 @@ class Router:
                 expose_headers=["*"],
             )
         ops_app = build_ops_app(health=self._phase, exposition=self._exposition)
-        front = Listener(app, Address(host=http.host, port=http.port, tls=_tls(http.tls)), limits, hot=hot)
+        front = Listener(app, Address(host=http.host, port=http.port, tls=tls_of(http.tls)), limits, hot=hot)
         try:
             return front, Listener(ops_app, Address(host=ops.host, port=ops.port), limits)
         except OSError:
             front.unbind()
             raise
 
-    def _grpc_listener(self, pipeline: Pipeline, bound: tuple[Listener, ...]) -> GrpcListener | None:
+    def _grpc_listener(self, pipeline: Pipeline, front: Front, bound: tuple[Listener, ...]) -> GrpcListener | None:
         """Hold the port of gRPC, if it is served. `bound`: what to give back where it cannot be had."""
         settings = self._settings.server.grpc
         if settings is None:
             return None
-        limits = GrpcLimits(
-            max_message=settings.max_message,
-            write_timeout_ns=settings.write_timeout,
-            connection_age_ns=settings.connection_age,
-            connection_grace_ns=settings.connection_grace,
-            reflection=settings.reflection,
-        )
-        tls = _tls(settings.tls)
+        limits = grpc_limits(settings)
+        tls = tls_of(settings.tls)
 
         def build(address: str) -> "GrpcServer":
             from router.facades.grpc.server import build_server
 
             with _starting():
-                return build_server(pipeline=pipeline, address=address, limits=limits, tls=tls)
+                return build_server(
+                    pipeline=pipeline,
+                    asides=self._registry,
+                    http=front,
+                    http_limits=http_limits(self._settings),
+                    address=address,
+                    limits=limits,
+                    tls=tls,
+                )
 
         try:
             return GrpcListener(settings.host, settings.port, build)
@@ -369,24 +366,6 @@ def _starting() -> Iterator[None]:
         yield
     except (LedgerUnavailable, KeysUnavailable, OSError, ValueError) as exc:
         raise CannotStart(str(exc)) from exc
-
-
-def _drain(settings: Settings) -> Drain:
-    return Drain(delay_ns=settings.server.drain.delay, grace_ns=settings.server.drain.grace)
-
-
-def _tls(settings: TlsSettings | None) -> Tls | None:
-    if settings is None:
-        return None
-    return Tls(cert_file=settings.cert_file, key_file=settings.key_file, client_ca_file=settings.client_ca_file)
-
-
-def _say_start(settings: Settings, http: Listener, ops: Listener) -> None:
-    scheme = "https" if settings.server.http.tls else "http"
-    _log.info("serving %s://%s:%d/v1", scheme, settings.server.http.host, http.port)
-    _log.info("metrics and probes on http://%s:%d", settings.server.ops.host, ops.port)
-    for notice in notices(settings):
-        _log.warning(notice)
 
 
 def log_to_stderr(settings: Settings) -> None:

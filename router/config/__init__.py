@@ -14,7 +14,7 @@ from router.config.reloading import restart_needed
 from router.config.schema import Settings
 from router.config.schema_budgets import BudgetSettings, ScopedBudgetSettings
 from router.config.schema_models import LimitSettings
-from router.config.schema_server import TlsSettings
+from router.config.schema_server import GrpcSettings, TlsSettings
 from router.config.schema_tenants import KeySettings, OrganizationSettings, TeamSettings, UserSettings
 from router.config.sources import Sources
 from router.config.starter import starter_yaml
@@ -22,6 +22,7 @@ from router.config.starter import starter_yaml
 __all__ = [
     "BudgetSettings",
     "ConfigInvalid",
+    "GrpcSettings",
     "KeySettings",
     "LimitSettings",
     "Loaded",

@@ -197,7 +197,7 @@ class Attempt:
         meter = None if self.flight is None else self.flight.meter
         seen = meter is not None and (meter.usage is not None or meter.counted_tokens > 0)
         unbilled = self.failure is not None and self.failure.kind in _UNBILLED
-        if (unbilled or (self._is_undelivered and self.first_token is None)) and not seen:
+        if not seen and (unbilled or (self._is_undelivered and self.first_token is None)):
             return NO_USAGE
         if meter is None:
             return estimate_usage(input_bytes=input_bytes, output_tokens=0)

@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 import msgspec
 
 from router.domain.catalog import Deployment
-from router.domain.dialects.dialect import Dialect
-from router.domain.dialects.request import Request, upstream_body
+from router.domain.dialects.dialect import MESSAGES, Dialect
+from router.domain.dialects.request import Request, read_request, upstream_body
 from router.domain.dialects.token_estimate import estimate_input
 from router.domain.dispatch.failure import refusal_of, verdict_of
-from router.domain.faults import Fault, Refusal, RouterError
+from router.domain.faults import Fault, Refusal, RouterError, refuse
 from router.domain.instants import NS_PER_S
+from router.domain.stream import ReplyMode
 from router.pipeline.aside import admitted
 from router.pipeline.call import Call
 from router.pipeline.open import Pipeline
@@ -35,6 +36,16 @@ class Counted(NamedTuple):
     """An object with `input_tokens`."""
     by: Deployment | None
     """Whose provider counted; None: it is an estimate."""
+
+
+def read_counted(body: bytes) -> Request:
+    """Read a request that is to be counted. Raises `RouterError`."""
+    asked = read_request(MESSAGES, body)
+    if isinstance(asked, Refusal):
+        raise RouterError(asked)
+    if asked.mode is ReplyMode.STREAM:
+        raise refuse(Fault.INVALID_REQUEST, "What is counted is no stream. Leave `stream` out.", param="stream")
+    return asked
 
 
 async def count_tokens(call: Call, *, pipeline: Pipeline, asides: Asides) -> Counted:

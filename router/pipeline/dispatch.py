@@ -6,10 +6,12 @@ from functools import partial
 import msgspec
 
 from router.domain.dialects.authors import Authors
+from router.domain.dialects.dialect import Dialect
 from router.domain.dialects.form import LARGE_BYTES_MIN
 from router.domain.dialects.metered import guess_of
 from router.domain.dialects.meters import METERS
 from router.domain.dialects.request import Request, upstream_body
+from router.domain.dialects.translation import ReplyTranslator
 from router.domain.dialects.translators import reply_translator
 from router.domain.dialects.unit_meter import UnitMeter
 from router.domain.ids import format_call_id
@@ -72,17 +74,22 @@ async def dispatch(
     )
     attempt.dropped = asked.dropped
     if dialect is not call.request.grammar.dialect:
-        attempt.translator = reply_translator(
-            dialect,
-            call.request,
-            reply_id=format_call_id(call.id),
-            created_s=call.arrived_ns // NS_PER_S,
-            keeps_finish=call.snapshot.providers[attempt.deployment.provider].keeps_finish,
-        )
+        attempt.translator = _translator(call, attempt, dialect)
     if authors is not None and asked.grammar.turns and len(call.snapshot.providers) > 1:
         meter.learn = partial(authors.learn, provider=attempt.deployment.provider)
     attempt.flight = flight = Flight(stream, meter)
     return flight
+
+
+def _translator(call: Call, attempt: Attempt, dialect: Dialect) -> ReplyTranslator | None:
+    """Return what puts replies of the provider's dialect into the caller's."""
+    return reply_translator(
+        dialect,
+        call.request,
+        reply_id=format_call_id(call.id),
+        created_s=call.arrived_ns // NS_PER_S,
+        keeps_finish=call.snapshot.providers[attempt.deployment.provider].keeps_finish,
+    )
 
 
 def _time_left_ns(call: Call, timeout_ns: int, attempt: Attempt) -> int:

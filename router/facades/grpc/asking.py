@@ -40,6 +40,7 @@ class Rpc(Protocol):
     def peer(self) -> str: ...
     def time_remaining(self) -> float | None: ...
     def set_trailing_metadata(self, trailing_metadata: Trailers) -> None: ...
+    async def send_initial_metadata(self, initial_metadata: Trailers) -> None: ...
     async def read(self) -> object: ...
     async def write(self, message: bytes) -> None: ...
     async def abort(self, code: grpc.StatusCode, details: str, trailing_metadata: Trailers) -> Never: ...
@@ -56,6 +57,7 @@ class Asking:
         "_write_began",
         "_write_timeout_s",
         "call",
+        "counted",
         "metadata",
         "pairs",
         "principal",
@@ -74,6 +76,8 @@ class Asking:
         self.principal: Principal
         """Who calls. Known to every method's function."""
         self.call: Call | None = None
+        self.counted = False
+        """Whatever becomes of it is counted without the border."""
         self._write_timeout_s = write_timeout_ns / NS_PER_S
         self._write_began: float | None = None
         self._stall_timer: TimerHandle | None = None
@@ -115,7 +119,7 @@ class Asking:
             said += [(name.decode(), value.decode()) for name, value in limit_headers(self.call)]
         return tuple(said)
 
-    def call_for(self, request: Request, route: str) -> Call:
+    def call_for(self, request: Request, route: str, passed_headers: tuple[tuple[bytes, bytes], ...] = ()) -> Call:
         """Make the call of a request. Raises `RouterError`."""
         return self._pipeline.call(
             request,
@@ -124,6 +128,7 @@ class Asking:
             request_id=self.request_id,
             route=route,
             arrived=self._arrived,
+            passed_headers=passed_headers,
         )
 
     @contextmanager
@@ -137,6 +142,18 @@ class Asking:
                 if self._is_late:
                     raise RouterError(_LATE) from None
                 raise
+
+    async def is_there(self) -> bool:
+        """Tell whether the caller is there still, once, before anything is written.
+
+        When its messages end they are all there, or it is gone: gRPC says the same of both, and only later that it was
+        the second. What is sent to one that is gone fails, or waits until this task is cancelled.
+        """
+        try:
+            await self.rpc.send_initial_metadata((("x-request-id", self.request_id),))
+        except grpc.aio.BaseError:
+            return False
+        return True
 
     async def write(self, message: Message) -> None:
         """Send one message of a stream, waiting until its reader has room for it, but not for ever."""

@@ -17,8 +17,11 @@ from router.pipeline.open import INTERNAL, Pipeline
 _log = logging.getLogger(__name__)
 
 Asked = TypeVar("Asked", bound=Message)
+Said = TypeVar("Said")
 Serve: TypeAlias = Callable[[Asked, Asking], Awaitable[Message]]
 """Does what a method is for. Raises `RouterError`."""
+Converse: TypeAlias = Callable[[Asking], Awaitable[None]]
+"""Reads and writes by itself, and recognises who calls, if that is asked here. Raises `RouterError`."""
 Method: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 
 
@@ -66,29 +69,47 @@ class Border:
 
         return grpc.unary_stream_rpc_method_handler(answer)
 
+    def conversation(self, converse: Converse) -> Method:
+        """Make a method of messages in both directions, which are its own affair."""
+
+        async def answer(_requests: object, rpc: Rpc) -> None:
+            asking = self._asking(rpc)
+            try:
+                await self._ended(asking, converse(asking))
+            finally:
+                asking.close()
+
+        return grpc.stream_stream_rpc_method_handler(answer)
+
     def _asking(self, rpc: Rpc) -> Asking:
         return Asking(rpc, self._pipeline, write_timeout_ns=self._write_timeout_ns)
 
     async def _answered(self, asking: Asking, asked: type[Asked], raw: bytes, serve: Serve[Asked]) -> Message:
+        async def entered() -> Message:
+            return await serve(_entered(asking, asked, raw), asking)
+
+        return await self._ended(asking, entered())
+
+    async def _ended(self, asking: Asking, served: Awaitable[Said]) -> Said:
         """Serve, and return the reply; or end with the status of what went wrong, and raise what gRPC wants then.
 
         A cancelled task may be one whose caller is gone, whom no status reaches; or one that something else cancelled,
         and a caller of that would wait for ever, so both get one.
         """
         try:
-            request = _entered(asking, asked, raw)
-            reply = await serve(request, asking)
+            reply = await served
             asking.leave()
         except RouterError as exc:
             refusal = exc.refusal
         except CancelledError:
             refusal = asking.why_cancelled()
-        except Exception:  # noqa: BLE001 - the border: a bug costs its own caller an honest error, and nobody else anything
+        except Exception:
+            # The border: a bug costs its own caller an honest error, and nobody else anything.
             _log.exception("internal error in %s", asking.request_id)
             refusal = INTERNAL
         else:
             return reply
-        if asking.call is None:
+        if asking.call is None and not asking.counted:
             self._pipeline.telemetry.request_rejected(refusal.fault)
         ending = ending_of(refusal, request_id=asking.request_id, call_id=asking.call_id, deployment=asking.deployment)
         return await asking.rpc.abort(ending.code, ending.message, (*asking.trailers(), *ending.trailers))

@@ -107,11 +107,11 @@ def _chunks(payloads: Sequence[bytes | memoryview], *, typed: bool) -> list[Stre
     return messages
 
 
-def read_chat(request: ChatRequest, mode: ReplyMode) -> Request:
-    """Read what is asked, to be answered in `mode`. Raises `RouterError`."""
+def read_chat(request: ChatRequest, mode: ReplyMode | None) -> Request:
+    """Read what is asked, to be answered in `mode`; None: as it says. Raises `RouterError`."""
     kind = request.WhichOneof("body")
     if kind == "chat":
-        body = chat_body(request.chat, stream=mode is ReplyMode.STREAM)
+        body = chat_body(request.chat, stream=None if mode is None else mode is ReplyMode.STREAM)
         if isinstance(body, Refusal):
             raise RouterError(body)
     elif kind == "chat_json":
@@ -121,7 +121,7 @@ def read_chat(request: ChatRequest, mode: ReplyMode) -> Request:
     read = read_request(CHAT, body)
     if isinstance(read, Refusal):
         raise RouterError(read)
-    return _in_mode(read, mode)
+    return read if mode is None else _in_mode(read, mode)
 
 
 def _in_mode(request: Request, mode: ReplyMode) -> Request:

@@ -14,8 +14,8 @@ from router.facades.grpc.kinds import Broken
 from router.facades.grpc.table import OBJECTS
 
 
-def chat_body(request: ChatCompletionRequest, *, stream: bool) -> bytes | Refusal:
-    """Write a request of the method that streams, or of the one that does not.
+def chat_body(request: ChatCompletionRequest, *, stream: bool | None) -> bytes | Refusal:
+    """Write a request of the method that streams, or of the one that does not; None: of one that takes both.
 
     Fields that are not known are refused, and forgotten by the message.
     """
@@ -31,7 +31,7 @@ def decoded(message: Message) -> bytes:
     return _written(_members(message))
 
 
-def _body(request: Message, *, stream: bool) -> bytes | Refusal:
+def _body(request: Message, *, stream: bool | None) -> bytes | Refusal:
     if _knows_too_little(request):
         return _invalid(
             "The request has fields that this router does not know; it may be older than your client."
@@ -43,7 +43,7 @@ def _body(request: Message, *, stream: bool) -> bytes | Refusal:
             raise Broken(
                 "contradicts the method, which streams", "Leave it out, or call CreateChatCompletion", "stream"
             )
-        if not stream and members.get("stream", FALSE) not in (FALSE, NULL):
+        if stream is False and members.get("stream", FALSE) not in (FALSE, NULL):
             raise Broken("contradicts the method, which does not stream", "Leave it out", "stream")
     except Broken as broken:
         return _invalid(f"`{broken.path}` {broken.problem}. {broken.remedy}.", broken.path)

@@ -5,9 +5,11 @@ from typing import Final
 from checkrein.v1.common_pb2 import Cost, Served, Usage
 
 from router.domain.ids import format_call_id
-from router.domain.settlement import Settlement
-from router.pipeline.announce import notices_of, substitution_of
+from router.domain.planning.explanation import substituted_by
+from router.domain.settlement import AttemptRow, Settlement
+from router.pipeline.announce import notices_of
 from router.pipeline.call import Call
+from router.ports.ledger import CallRecord
 
 _DROPPED: Final = b"x-checkrein-dropped-params"
 """Of a provider's adapter that left some out itself."""
@@ -21,8 +23,8 @@ def settled(call: Call) -> Settlement:
     return call.settlement
 
 
-def usage_of(settlement: Settlement) -> Usage:
-    used = settlement.usage
+def usage_of(of: Settlement | AttemptRow) -> Usage:
+    used = of.usage
     return Usage(
         input_tokens=used.input,
         cached_input_tokens=used.cached_input,
@@ -34,15 +36,17 @@ def usage_of(settlement: Settlement) -> Usage:
     )
 
 
-def cost_of(settlement: Settlement) -> Cost:
-    return Cost(total_nano_usd=settlement.cost_nano_usd, price_version=settlement.price_version)
+def cost_of(of: Settlement | AttemptRow | CallRecord) -> Cost:
+    return Cost(total_nano_usd=of.cost_nano_usd, price_version=of.price_version)
 
 
 def served_of(call: Call, upstream_headers: tuple[tuple[bytes, bytes], ...]) -> Served:
     """Say who serves a call of which a first event is known."""
     attempt = call.attempts[-1]
     deployment = attempt.deployment
-    other = substitution_of(call)
+    other = None
+    if call.plan is not None and deployment.model != call.plan.asked.name:
+        other = substituted_by(call.plan, deployment)
     dropped = [*attempt.dropped]
     for name, value in upstream_headers:
         if name == _DROPPED:

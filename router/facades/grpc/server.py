@@ -9,10 +9,19 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from router.domain.instants import NS_PER_MS
 from router.facades.grpc.border import Border
+from router.facades.grpc.calls import calls_service
 from router.facades.grpc.chat import chat_service
+from router.facades.grpc.embeddings import embeddings_service
+from router.facades.grpc.forward import passthrough_service
 from router.facades.grpc.limits import GrpcLimits
+from router.facades.grpc.models import models_service
+from router.facades.grpc.not_yet import not_yet_services
+from router.facades.grpc.routing import routing_service
+from router.facades.http.asgi import App
+from router.facades.http.limits import HttpLimits
 from router.facades.tls import Tls
 from router.pipeline.open import Pipeline
+from router.ports.aside import Asides
 
 _STREAMS_MAX: Final = 10_000
 """At once on one connection."""
@@ -58,10 +67,28 @@ class GrpcServer:
         await self._server.stop(grace_s)
 
 
-def build_server(*, pipeline: Pipeline, address: str, limits: GrpcLimits, tls: Tls | None = None) -> GrpcServer:
-    """Put the services together. Raises `OSError` as `GrpcServer`."""
+def build_server(
+    *,
+    pipeline: Pipeline,
+    asides: Asides,
+    http: App,
+    http_limits: HttpLimits,
+    address: str,
+    limits: GrpcLimits,
+    tls: Tls | None = None,
+) -> GrpcServer:
+    """Put the services together. `http`: what answers HTTP, within `http_limits`. Raises `OSError` as `GrpcServer`."""
     border = Border(pipeline, write_timeout_ns=limits.write_timeout_ns)
-    return GrpcServer([chat_service(border)], address, limits, tls)
+    handlers = [
+        chat_service(border),
+        embeddings_service(border),
+        models_service(border, pipeline),
+        routing_service(border, pipeline, asides),
+        calls_service(border, pipeline),
+        passthrough_service(border, pipeline, http, http_limits, message_bytes_max=limits.max_message),
+        *not_yet_services(border),
+    ]
+    return GrpcServer(handlers, address, limits, tls)
 
 
 def _options(limits: GrpcLimits) -> list[tuple[str, int]]:

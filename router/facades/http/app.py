@@ -11,10 +11,9 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from router import VERSION
-from router.domain.faults import Fault, Refusal, RouterError, refuse
-from router.domain.ids import ModelName, parse_call_id
+from router.domain.faults import Fault, Refusal, RouterError
 from router.domain.metadata import Metadata, read_metadata
-from router.domain.principal import Permission, Principal
+from router.domain.principal import Principal
 from router.domain.settlement import Labels
 from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.count_tokens import count_routes
@@ -27,9 +26,9 @@ from router.facades.http.schema import CallView, ModelList, ModelView, view_call
 from router.facades.http.stored import stored_routes
 from router.facades.http.voice import VOICES
 from router.pipeline.open import INTERNAL, Pipeline
+from router.pipeline.shown import ShownModel, call_for, model_for, models_for
 from router.ports.aside import Asides
 from router.ports.health import Health
-from router.ports.ledger import LedgerUnavailable
 
 _BY_STATUS: Final = {
     404: Refusal(fault=Fault.ROUTE_NOT_FOUND, message="There is no such route here. See /docs for those there are."),
@@ -39,7 +38,6 @@ _INVALID: Final = Refusal(fault=Fault.INVALID_REQUEST, message="The request is n
 _NOTHING_TO_ADMINISTER: Final = AdminDesks()
 _BODY_BYTES_MAX: Final = 1 << 20
 """Of a request to explain, where the listener's own bound is not told."""
-_NO_CALL: Final = "No call of this key has this id. Take it from the `x-checkrein-call` header of a reply."
 
 
 def build_app(
@@ -69,14 +67,7 @@ def build_app(
 
     @app.get("/checkrein/v1/calls/{call_id}", tags=["calls"], summary="Show what became of a call, and its cost.")
     async def show_call(call_id: str, caller: Caller) -> CallView:
-        number = parse_call_id(call_id)
-        try:
-            record = None if number is None else await pipeline.ledger.read_call(number)
-        except LedgerUnavailable as exc:
-            raise refuse(Fault.OVERLOADED, "The ledger cannot be read now. Try again shortly.") from exc
-        if record is None or (record.key_id != caller.key_id and Permission.ADMIN not in caller.permissions):
-            raise refuse(Fault.NOT_FOUND, _NO_CALL)
-        return view_call(record)
+        return view_call(await call_for(caller, pipeline.ledger, call_id))
 
     routes = [
         _model_routes(pipeline, principal),
@@ -97,31 +88,24 @@ def _model_routes(pipeline: Pipeline, principal: Callable[[Request], Principal])
     @routes.get("/v1/models", tags=["models"], summary="List the models that this key may use.")
     @routes.get("/models", include_in_schema=False)
     async def list_models(caller: Caller) -> ModelList:
-        models = pipeline.snapshot.models
-        data = [_view_model(pipeline, name) for name in sorted(models) if caller.may_use(name)]
+        data = [_view_model(one) for one in models_for(caller, pipeline.snapshot)]
         return ModelList(data=data, first_id=data[0].id if data else None, last_id=data[-1].id if data else None)
 
     @routes.get("/v1/models/{model_id:path}", tags=["models"], summary="Show one model that this key may use.")
     @routes.get("/models/{model_id:path}", include_in_schema=False)
     async def show_model(model_id: str, caller: Caller) -> ModelView:
-        name = ModelName(model_id)
-        if name not in pipeline.snapshot.models or not caller.may_use(name):
-            raise refuse(
-                Fault.MODEL_NOT_FOUND,
-                f"The model {model_id!r} does not exist for this key. See GET /v1/models.",
-                param="model",
-            )
-        return _view_model(pipeline, name)
+        return _view_model(model_for(caller, pipeline.snapshot, model_id))
 
     return routes
 
 
-def _view_model(pipeline: Pipeline, name: ModelName) -> ModelView:
-    snapshot = pipeline.snapshot
-    owners = sorted({deployment.provider for deployment in snapshot.models[name].deployments})
-    created_at = datetime.fromtimestamp(snapshot.created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _view_model(model: ShownModel) -> ModelView:
     return ModelView(
-        id=name, created=snapshot.created_s, owned_by=",".join(owners), display_name=name, created_at=created_at
+        id=model.name,
+        created=model.created_s,
+        owned_by=",".join(model.owners),
+        display_name=model.name,
+        created_at=datetime.fromtimestamp(model.created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
 
 

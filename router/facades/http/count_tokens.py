@@ -4,17 +4,15 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from router.domain.dialects.request import read_request
-from router.domain.faults import Fault, Refusal, RouterError, refuse
+from router.domain.faults import Fault, Refusal, RouterError
 from router.domain.metadata import Metadata, read_metadata
 from router.domain.settlement import Labels
-from router.domain.stream import ReplyMode
 from router.facades.http.body import CallerGone, check_body_headers, read_body
 from router.facades.http.disconnect import while_there
 from router.facades.http.errors import Headers, error_headers
 from router.facades.http.peer import is_local
 from router.facades.http.voice import BY_PATH
-from router.pipeline.count import Counted, count_tokens
+from router.pipeline.count import Counted, count_tokens, read_counted
 from router.pipeline.open import Pipeline
 from router.ports.aside import Asides
 
@@ -93,11 +91,7 @@ def count_routes(pipeline: Pipeline, asides: Asides, *, max_body: int) -> APIRou
         principal = pipeline.authenticate(metadata, peer_local=is_local(request.scope))
         headers = request.scope["headers"]
         check_body_headers(headers, max_bytes=max_body)
-        asked = read_request(_VOICE.grammar, await read_body(request.receive, max_bytes=max_body))
-        if isinstance(asked, Refusal):
-            raise RouterError(asked)
-        if asked.mode is ReplyMode.STREAM:
-            raise refuse(Fault.INVALID_REQUEST, "What is counted is no stream. Leave `stream` out.", param="stream")
+        asked = read_counted(await read_body(request.receive, max_bytes=max_body))
         prefix = _VOICE.passes
         assert prefix is not None, "Anthropic's headers are part of a request in its dialect"
         call = pipeline.call(

@@ -4,12 +4,18 @@ from typing import Final
 
 import msgspec
 
-from router.domain.faults import Refusal
+from router.domain.faults import Fault, Refusal
 
 Headers = list[tuple[bytes, bytes]]
 
 _encoder: Final = msgspec.json.Encoder()
 _JSON: Final = (b"content-type", b"application/json")
+
+TOO_LARGE: Final = Refusal(
+    fault=Fault.HEADERS_TOO_LARGE, message="The headers are too large. Send fewer or shorter ones."
+)
+TOO_SLOW: Final = Refusal(fault=Fault.REQUEST_TIMEOUT, message="The request did not arrive in time. Send it again.")
+"""What a request is told that the application behind never sees whole."""
 
 
 def error_body(refusal: Refusal) -> bytes:

@@ -124,12 +124,12 @@ def explain_routes(pipeline: Pipeline, principal: Callable[[Request], Principal]
         call = pipeline.call(
             asked, principal=caller, metadata=metadata, request_id=request_id, route=_ROUTE, arrived=arrived
         )
-        return _view(pipeline.explain(call))
+        return view_route(pipeline.explain(call))
 
     return routes
 
 
-def _view(found: Explanation) -> RouteView:
+def view_route(found: Explanation) -> RouteView:
     plan, priority = found.plan, found.priority
     assert priority is not None, "it was prepared before it was planned"
     return RouteView(

@@ -25,8 +25,10 @@ class Inbound(Protocol):
     connection: FrontProtocol | None
     """None under a server whose connections do not tell when they close."""
 
-    coming_bytes: int
-    """Of a body that `piece` brings, what has not been read of it; 0: there is only `body`."""
+    @property
+    def coming_bytes(self) -> int:
+        """Of a body that `piece` brings, what has not been read of it; 0: there is only `body`."""
+        ...
 
     async def piece(self) -> bytes:
         """Return what comes next of the body, no more than half a MiB; b"" after its end. Raises `CallerGone`."""
@@ -62,7 +64,7 @@ class WholeInbound:
 
 
 class AsgiInbound:
-    __slots__ = ("_receive", "_scope", "coming_bytes", "connection", "headers", "local", "method", "outlet", "path")
+    __slots__ = ("_coming_bytes", "_receive", "_scope", "connection", "headers", "local", "method", "outlet", "path")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
@@ -71,16 +73,23 @@ class AsgiInbound:
         self.local = is_local(scope)
         self.outlet = outlet_for(scope, send)
         self.connection = connection_of(scope)
-        # Another server's connection does not tell when its caller leaves, and `receive`, which does, is busy here.
-        self.coming_bytes: int = 0 if self.connection is None else length_of(self.headers) or 0
+        self._coming_bytes: int | None = None
         self._scope = scope
         self._receive = receive
 
+    @property
+    def coming_bytes(self) -> int:
+        if self._coming_bytes is None:
+            # Another server's connection does not tell when its caller leaves, and `receive`, which does, is busy here.
+            self._coming_bytes = 0 if self.connection is None else length_of(self.headers) or 0
+        return self._coming_bytes
+
     async def piece(self) -> bytes:
-        if not self.coming_bytes:
+        coming = self.coming_bytes
+        if not coming:
             return b""
         piece = await read_piece(self._receive)
-        self.coming_bytes -= len(piece)
+        self._coming_bytes = coming - len(piece)
         return piece
 
     async def body(self, *, max_bytes: int, begun: bytes = b"") -> bytes:

@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 
 from router.domain.faults import Fault, Refusal
 from router.facades.http.asgi import Scope
-from router.facades.http.errors import error_body, error_headers
+from router.facades.http.errors import TOO_LARGE, TOO_SLOW, error_body, error_headers
 from router.facades.http.exchange import Exchange, HotRoutes
 from router.facades.http.limits import HttpLimits
 from router.facades.http.peer import is_local
@@ -25,10 +25,6 @@ from router.facades.http.peer import is_local
 _EXTENSION: Final = "checkrein.connection"
 
 _INVALID: Final = Refusal(fault=Fault.INVALID_REQUEST, message="This is not a valid HTTP/1.1 request.")
-_TOO_LARGE: Final = Refusal(
-    fault=Fault.HEADERS_TOO_LARGE, message="The headers are too large. Send fewer or shorter ones."
-)
-_TOO_SLOW: Final = Refusal(fault=Fault.REQUEST_TIMEOUT, message="The request did not arrive in time. Send it again.")
 
 
 def connection_of(scope: Scope) -> "FrontProtocol | None":
@@ -106,12 +102,12 @@ class FrontProtocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except HttpParserError:
-            self._answer_raw(_TOO_LARGE if self._header_bytes > self._limits.max_headers else _INVALID)
+            self._answer_raw(TOO_LARGE if self._header_bytes > self._limits.max_headers else _INVALID)
         if self._deferred:
             self._take_the_long_way()
         # A line that does not end never reaches `on_header`: the parser would keep it all.
         if self._in_lines and self._line_bytes > self._limits.max_headers:
-            self._answer_raw(_TOO_LARGE)
+            self._answer_raw(TOO_LARGE)
         # A request that came whole, as nearly all do, costs no timer.
         if self._arriving and self._arrival_timer is None and not self.transport.is_closing():
             self._arrival_began = self._progress = self.loop.time()
@@ -269,7 +265,7 @@ class FrontProtocol(HttpToolsProtocol):
             return
         paused = now - self._progress >= self._limits.read_timeout_ns / 1e9
         if paused or now - self._arrival_began >= self._limits.body_timeout_ns / 1e9:
-            self._answer_raw(_TOO_SLOW)
+            self._answer_raw(TOO_SLOW)
         else:
             self._arm_arrival()
 

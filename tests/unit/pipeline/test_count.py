@@ -11,7 +11,7 @@ from router.domain.dispatch.failure import Failure, FailureKind
 from router.domain.faults import Fault, RouterError
 from router.domain.governance.rate import RateLimit, Unit
 from router.domain.ids import DeploymentId, ModelName
-from router.pipeline.count import COUNT_NS_MAX, count_tokens
+from router.pipeline.count import COUNT_NS_MAX, count_tokens, read_counted
 from tests.support.asides import FedAsides
 from tests.support.fakes import SECOND, deployment, principal, snapshot
 from tests.support.pipeline import Rig
@@ -114,3 +114,15 @@ async def test_it_is_one_request_of_the_keys_limits() -> None:
         await count_tokens(calls[1], pipeline=rig.pipeline, asides=asides)
 
     assert (Fault.RATE_LIMITED, 1) == (refused.value.refusal.fault, len(asides.asked))
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"model":"small"}', BODY[:-1].encode() + b',"stream":true}'])
+def test_what_cannot_be_counted_is_refused(body: bytes) -> None:
+    with pytest.raises(RouterError) as caught:
+        read_counted(body)
+
+    assert Fault.INVALID_REQUEST is caught.value.refusal.fault
+
+
+def test_what_is_counted_is_read_as_messages() -> None:
+    assert MESSAGES is read_counted(BODY.encode()).grammar
