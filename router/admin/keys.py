@@ -301,7 +301,8 @@ class KeyAdmin:
             authority.require_gift(self._rules.grants(settings_json))
             return self._rules.check(settings_json)
         except SettingsRefused as exc:
-            raise refuse(Fault.INVALID_REQUEST, f"These are no settings of a key: {exc}.") from None
+            message = f"These are no settings of a key: {exc}."
+            raise refuse(Fault.INVALID_REQUEST, message, param=exc.param) from None
 
     def _draw_secret(self, public_id: str) -> tuple[Secret, SecretDigest]:
         text = f"{STORED_PREFIX}{public_id}-{_base32(self._draw_bytes(_SECRET_BYTES))}"
