@@ -155,6 +155,7 @@ NOW_NS = FakeClock().wall_ns()
     [
         (CALLS, TopUpAsked(amount=5, span_ns=SECOND), (5, NOW_NS + SECOND, "*", "")),
         (CALLS, TopUpAsked(amount=AMOUNT_MAX, span_ns=SPAN_NS_MAX), (AMOUNT_MAX, NOW_NS + SPAN_NS_MAX, "*", "")),
+        (USD, TopUpAsked(amount=1, span_ns=SECOND, value="*"), (1, NOW_NS + SECOND, "ci", "")),
         (USD, TopUpAsked(amount=USD_MAX * 10**9, until_ns=NOW_NS + 1), (10**18, NOW_NS + 1, "ci", "")),
         (
             USD,
