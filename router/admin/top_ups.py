@@ -258,7 +258,8 @@ def _instant_of(name: str, text: str, parse: Callable[[str], int]) -> int:
 
 def _terms_of(asked: TopUpAsked, budget: Budget, now_ns: int) -> TopUpTerms:
     """Keep a top-up within its bounds, whoever wrote it in which way. Raises `RouterError`."""
-    names, value = asked.names, budget.scope.value if asked.value is None else asked.value
+    names = asked.names
+    value = budget.scope.value if asked.value is None or asked.value == EACH else asked.value
     if not value or budget.scope.value not in (EACH, value):
         raise _invalid("value", f"names no account of this budget, which is for {budget.scope.value!r}")
     if len(asked.reason) > REASON_CHARS_MAX:
