@@ -7,6 +7,8 @@ from typing import Final
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from router.admin.administration import Administration
+from router.facades.grpc.admin.services import admin_services
 from router.facades.grpc.border import Border
 from router.facades.grpc.chat import chat_service
 from router.facades.grpc.limits import GrpcLimits
@@ -64,10 +66,17 @@ class GrpcServer:
         await self._server.stop(grace_s)
 
 
-def build_server(*, pipeline: Pipeline, address: str, limits: GrpcLimits, tls: Tls | None = None) -> GrpcServer:
+def build_server(
+    *,
+    pipeline: Pipeline,
+    administration: Administration,
+    address: str,
+    limits: GrpcLimits,
+    tls: Tls | None = None,
+) -> GrpcServer:
     """Put the services together. Raises `OSError` as `GrpcServer`."""
     border = Border(pipeline, write_timeout_ns=limits.write_timeout_ns)
-    return GrpcServer([chat_service(border)], address, limits, tls)
+    return GrpcServer([chat_service(border), *admin_services(border, administration)], address, limits, tls)
 
 
 def _options(limits: GrpcLimits) -> list[tuple[str, int]]:
