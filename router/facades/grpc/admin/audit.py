@@ -1,9 +1,11 @@
 """Serve `AuditService`: decode, ask the control plane, encode."""
 
+import asyncio
+
 import grpc
 from checkrein.admin.v1.audit_pb2 import AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse
 
-from router.admin.audit import AuditAdmin, AuditAsked
+from router.admin.audit import AuditAdmin, AuditAsked, AuditPage
 from router.facades.grpc.admin.changes import change_of
 from router.facades.grpc.admin.fields import page_of, span_of
 from router.facades.grpc.asking import Asking
@@ -20,10 +22,13 @@ def audit_service(border: Border, audit: AuditAdmin) -> grpc.GenericRpcHandler:
             **span_of(request),
             **page_of(request),
         )
-        page = await audit.list(asking.principal, asked)
-        events = [AuditEvent(id=row.id, kind=row.kind, subject=row.subject, change=change_of(row)) for row in page.rows]
-        return ListAuditEventsResponse(events=events, next=page.next)
+        return await asyncio.to_thread(_events, await audit.list(asking.principal, asked))
 
     return service(
         "checkrein.admin.v1.AuditService", {"ListAuditEvents": border.unary(ListAuditEventsRequest, list_events)}
     )
+
+
+def _events(page: AuditPage) -> ListAuditEventsResponse:
+    events = [AuditEvent(id=row.id, kind=row.kind, subject=row.subject, change=change_of(row)) for row in page.rows]
+    return ListAuditEventsResponse(events=events, next=page.next)

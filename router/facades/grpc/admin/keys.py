@@ -1,5 +1,6 @@
 """Serve `KeyService`: decode, ask the control plane, encode. A secret is in the reply that makes it, once."""
 
+import asyncio
 from typing import Final
 
 import grpc
@@ -23,7 +24,7 @@ from checkrein.admin.v1.keys_pb2 import (
     UpdateKeyResponse,
 )
 
-from router.admin.keys import AUDIT_ROWS, OVERLAP_NS_DEFAULT, KeyAdmin, KeyFacts
+from router.admin.keys import AUDIT_ROWS, OVERLAP_NS_DEFAULT, KeyAdmin, KeyFacts, KeyPage
 from router.facades.grpc.admin.changes import change_of
 from router.facades.grpc.admin.fields import fields, json_of, page_of, said
 from router.facades.grpc.asking import Asking
@@ -73,7 +74,7 @@ class _Keys:
 
     async def list(self, request: ListKeysRequest, asking: Asking) -> ListKeysResponse:
         page = await self._keys.list(asking.principal, **page_of(request))
-        return ListKeysResponse(keys=map(_key, page.keys), next=page.after)
+        return await asyncio.to_thread(_keys, page)
 
     async def update(self, request: UpdateKeyRequest, asking: Asking) -> UpdateKeyResponse:
         self._keys.require_admin(asking.principal)
@@ -96,6 +97,10 @@ class _Keys:
         limit = request.limit if request.HasField("limit") else AUDIT_ROWS
         rows = await self._keys.history(asking.principal, said(request.key, _KEY), limit=limit)
         return ListKeyChangesResponse(changes=map(change_of, rows))
+
+
+def _keys(page: KeyPage) -> ListKeysResponse:
+    return ListKeysResponse(keys=map(_key, page.keys), next=page.after)
 
 
 def _key(key: KeyFacts) -> Key:

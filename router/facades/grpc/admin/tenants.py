@@ -1,5 +1,6 @@
 """Serve `TenantService`: decode, ask the control plane, encode."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -24,7 +25,7 @@ from checkrein.admin.v1.tenants_pb2 import (
 )
 
 from router.admin.budgets import BudgetAdmin
-from router.admin.tenants import TenantAdmin, TenantFacts
+from router.admin.tenants import TenantAdmin, TenantFacts, TenantPage
 from router.domain.faults import Fault, refuse
 from router.facades.grpc.admin.budgets import account_of
 from router.facades.grpc.admin.fields import fields, json_of, page_of, said
@@ -80,7 +81,7 @@ class _Tenants:
     async def list(self, request: ListTenantsRequest, asking: Asking) -> ListTenantsResponse:
         self._tenants.require_admin(asking.principal)
         page = await self._tenants.list(asking.principal, _kind(request.kind), **page_of(request))
-        return ListTenantsResponse(tenants=map(_tenant, page.tenants), next=page.after)
+        return await asyncio.to_thread(_tenants, page)
 
     async def update(self, request: UpdateTenantRequest, asking: Asking) -> UpdateTenantResponse:
         self._tenants.require_admin(asking.principal)
@@ -102,6 +103,10 @@ def _kind(kind: TenantKind) -> RecordKind:
         message = f"`kind` says no kind of tenant. Use one of {', '.join(TenantKind.Name(one) for one in _KINDS)}."
         raise refuse(Fault.INVALID_REQUEST, message, param="kind")
     return found
+
+
+def _tenants(page: TenantPage) -> ListTenantsResponse:
+    return ListTenantsResponse(tenants=map(_tenant, page.tenants), next=page.after)
 
 
 def _tenant(facts: TenantFacts) -> Tenant:
