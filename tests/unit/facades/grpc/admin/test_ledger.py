@@ -1,5 +1,6 @@
 """The service of the ledger decodes and encodes, and asks for exactly what it was asked."""
 
+import msgspec
 import pytest
 from checkrein.admin.v1.ledger_pb2 import (
     CallFilter,
@@ -45,7 +46,7 @@ async def test_a_call_is_shown_with_every_column(site: Service) -> None:
 
 
 async def test_what_would_have_refused_a_call_is_told_as_errors_have_it(pages: ListedPages, site: Service) -> None:
-    pages._calls = [settled_record(8, attempts=()).__replace__(would_refuse="rate_limited")]
+    pages._calls = [msgspec.structs.replace(CALLS[1], would_refuse="rate_limited")]
 
     assert ["RATE_LIMITED"] == [one.would_refuse for one in (await site.ask(ListCallsRequest())).calls]
 

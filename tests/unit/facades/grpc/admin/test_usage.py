@@ -59,7 +59,8 @@ async def test_what_is_added_up_is_what_was_said(site: Service, usage: FixedUsag
             limit=2**31 - 1,
         )
     )
-    await site.ask(QueryUsageRequest(limit=-1))
+    for limit in (-1, 0):
+        await site.ask(QueryUsageRequest(limit=limit))
 
     assert [
         UsageQuery(by=("key",), limit=1_000),
@@ -74,7 +75,7 @@ async def test_what_is_added_up_is_what_was_said(site: Service, usage: FixedUsag
             until_ns=2 * 10**9,
             limit=10_000,
         ),
-        UsageQuery(by=("key",), limit=1),
+        *[UsageQuery(by=("key",), limit=1)] * 2,
     ] == usage.asked
 
 
