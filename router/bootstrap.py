@@ -31,15 +31,8 @@ from router.adapters.upstreams.litellm_library import BEGIN_S, LitellmLibrary, l
 from router.adapters.upstreams.registry import UpstreamRegistry
 from router.adapters.webhooks.endpoint import Endpoint
 from router.adapters.webhooks.registry import Webhooks
-from router.admin.audit import AuditAdmin
-from router.admin.breakers import BreakerAdmin
-from router.admin.budgets import BudgetAdmin, window_name
-from router.admin.keys import KeyAdmin
-from router.admin.ledger import LedgerAdmin
-from router.admin.limits import LimitAdmin
-from router.admin.tenants import TenantAdmin
-from router.admin.top_ups import TopUpAdmin
-from router.admin.usage import UsageAdmin
+from router.admin.administration import Administration, administer
+from router.admin.budgets import window_name
 from router.collector import settle
 from router.config import KeySettings, Loaded, Settings, Sources, webhooks_of
 from router.configured import Configured, read_stored
@@ -48,9 +41,7 @@ from router.domain.dispatch.breakers import Breakers
 from router.domain.events import webhook_test
 from router.facades.grpc.listener import GrpcListener
 from router.facades.http.admin.desks import AdminDesks
-from router.facades.http.admin.keys import KeyDesk
 from router.facades.http.admin.resource import REF_TEMPLATE
-from router.facades.http.admin.tenants import TenantDesk
 from router.facades.http.app import build_app
 from router.facades.http.asgi import App
 from router.facades.http.exchange import HotRoutes
@@ -107,8 +98,6 @@ class Router:
     def __init__(self, loaded: Loaded, *, sources: Sources, first_key: str) -> None:
         self._settings: Settings = loaded.settings
         self._phase = Phase()
-        self._turn = asyncio.Lock()
-        """One change of what is stored is checked and made at a time."""
         self._clock = SystemClock()
         self._prometheus = PrometheusTelemetry()
         self._phase.store_unseen_ns = self._prometheus.store_unseen_ns = lambda: self.configured.store_unseen_ns
@@ -157,12 +146,12 @@ class Router:
             )
             self._prometheus.open_calls = pipeline.open_calls.__len__
             self._prometheus.upstream_remaining = limits.remaining
+            administration = self._administration(keys, records, refresh, ledger, limits)
             with _starting():
-                desks = self._key_desk(keys, refresh), self._tenant_desk(records, ledger, refresh)
-                front = self._front(pipeline, *desks, ledger, limits)
+                front = self._front(pipeline, administration)
                 http, ops = self._listeners(front)
-                grpc = self._grpc_listener(pipeline, front, (http, ops))
-            await desks[1].top_ups.purge()
+                grpc = self._grpc_listener(pipeline, front, administration, (http, ops))
+            await administration.top_ups.purge()
             lifecycle = Lifecycle(
                 pipeline=pipeline, http=http, ops=ops, grpc=grpc, phase=self._phase, drain=drain_of(settings)
             )
@@ -207,48 +196,28 @@ class Router:
             window_name=window_name,
         )
 
-    def _key_desk(self, keys: SqliteKeys, refresh: Refresh) -> KeyDesk:
-        admin = KeyAdmin(
-            store=keys,
+    def _administration(
+        self, keys: SqliteKeys, records: SqliteRecords, refresh: Refresh, ledger: SqliteLedger, limits: LimitStates
+    ) -> Administration:
+        return administer(
+            keys=keys,
+            records=records,
             rules=self.configured,
             refresh=refresh,
+            accounts=ledger,
+            history=ledger.history,
+            limits=limits,
+            breakers=self._breakers,
             clock=self._clock,
             draw_bytes=os.urandom,
-            turn=self._turn,
-        )
-        return KeyDesk(keys=admin, schema=KeySettings.model_json_schema(ref_template=REF_TEMPLATE))
-
-    def _tenant_desk(self, records: SqliteRecords, ledger: SqliteLedger, refresh: Refresh) -> TenantDesk:
-        return TenantDesk(
-            tenants=TenantAdmin(
-                store=records, rules=self.configured, refresh=refresh, clock=self._clock, turn=self._turn
-            ),
-            top_ups=TopUpAdmin(
-                store=records,
-                rules=self.configured,
-                snapshots=self.configured,
-                refresh=refresh,
-                clock=self._clock,
-                draw_bytes=os.urandom,
-                turn=self._turn,
-            ),
-            audit=AuditAdmin(records),
-            budgets=BudgetAdmin(accounts=ledger, snapshots=self.configured, clock=self._clock),
-            settings={kind: section.model_json_schema(ref_template=REF_TEMPLATE) for kind, section in SECTIONS.items()},
         )
 
-    def _front(
-        self, pipeline: Pipeline, keys: KeyDesk, tenants: TenantDesk, ledger: SqliteLedger, states: LimitStates
-    ) -> Front:
+    def _front(self, pipeline: Pipeline, administration: Administration) -> Front:
         """Put together what answers HTTP, over its own listener and through gRPC's."""
-        admin = AdminDesks(
-            keys=keys,
-            tenants=tenants,
-            budgets=tenants.budgets,
-            limits=LimitAdmin(states=states, snapshots=self.configured),
-            breakers=BreakerAdmin(breakers=self._breakers, clock=self._clock),
-            usage=UsageAdmin(ledger.history),
-            ledger=LedgerAdmin(ledger.history),
+        admin = AdminDesks.of(
+            administration,
+            key=KeySettings.model_json_schema(ref_template=REF_TEMPLATE),
+            tenants={kind: one.model_json_schema(ref_template=REF_TEMPLATE) for kind, one in SECTIONS.items()},
         )
         limits = http_limits(self._settings)
         rest = build_app(
@@ -277,7 +246,9 @@ class Router:
             front.unbind()
             raise
 
-    def _grpc_listener(self, pipeline: Pipeline, front: Front, bound: tuple[Listener, ...]) -> GrpcListener | None:
+    def _grpc_listener(
+        self, pipeline: Pipeline, front: Front, administration: Administration, bound: tuple[Listener, ...]
+    ) -> GrpcListener | None:
         """Hold the port of gRPC, if it is served. `bound`: what to give back where it cannot be had."""
         settings = self._settings.server.grpc
         if settings is None:
@@ -291,6 +262,7 @@ class Router:
             with _starting():
                 return build_server(
                     pipeline=pipeline,
+                    administration=administration,
                     asides=self._registry,
                     http=front,
                     http_limits=http_limits(self._settings),

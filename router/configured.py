@@ -231,12 +231,13 @@ class Configured:
         key = read_key(settings_json)
         settings = self._loaded.settings
         if key.name.startswith("sk-"):
-            raise SettingsRefused("`name` looks like a secret, and names are shown everywhere")
+            raise SettingsRefused("`name` looks like a secret, and names are shown everywhere", param="name")
         if key.team is not None and key.team not in self._book.teams:
-            raise SettingsRefused("`team` is not there, make it first")
+            raise SettingsRefused("`team` is not there, make it first", param="team")
         classes = {one.name for one in settings.priority.classes}
         if not {key.priority.default, key.priority.max} <= {None, *classes}:
-            raise SettingsRefused(f"`priority` names no class, use one of {', '.join(sorted(classes))}")
+            fix = f"use one of {', '.join(sorted(classes))}"
+            raise SettingsRefused(f"`priority` names no class, {fix}", param="priority")
         return self.terms(settings_json)
 
     def terms(self, settings_json: str) -> KeyTerms:
@@ -260,7 +261,7 @@ class Configured:
     def check_record(self, kind: RecordKind, settings_json: str) -> str:
         name, section = read_tenant(kind, settings_json)
         if name.startswith("sk-"):
-            raise SettingsRefused("`name` looks like a secret, and names are shown everywhere")
+            raise SettingsRefused("`name` looks like a secret, and names are shown everywhere", param="name")
         names = {*self.file_keys(), *(key.name for key in self._stored.keys)}
         check_references(section, name, self._book, names, lambda model: self.current.find_model(model) is not None)
         return name

@@ -24,11 +24,13 @@ def read_section(section: type[S], settings_json: str) -> S:
         raise SettingsRefused("no JSON") from None
     except ValidationError as error:
         # Not `from error`: a traceback of pydantic's holds the values.
-        raise SettingsRefused("; ".join(_problems(error))) from None
+        problems = tuple(_problems(error))
+        text = "; ".join(f"`{path}` {said}" for path, said in problems)
+        raise SettingsRefused(text, param=problems[0][0] or None) from None
 
 
-def _problems(error: ValidationError) -> Iterator[str]:
+def _problems(error: ValidationError) -> Iterator[tuple[str, str]]:
+    """Yield the path of each, and what is wrong there."""
     for found in error.errors(include_url=False, include_input=False):
         fix = found.get("ctx", {}).get("fix")
-        path = format_path(tuple(found["loc"]))
-        yield f"`{path}` {found['msg']}" + (f", {fix}" if fix else "")
+        yield format_path(tuple(found["loc"])), found["msg"] + (f", {fix}" if fix else "")

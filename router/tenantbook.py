@@ -84,7 +84,7 @@ def read_tenant(kind: RecordKind, settings_json: str) -> tuple[str, Tenant]:
     if kind is not RecordKind.TEAM:
         section = read_section(SECTIONS[kind], settings_json)
         if isinstance(section, OrganizationSettings) and section.teams:
-            raise SettingsRefused("`teams` are resources of their own, make them one by one")
+            raise SettingsRefused("`teams` are resources of their own, make them one by one", param="teams")
         return section.name, section
     try:
         members = msgspec.json.decode(settings_json, type=dict[str, object])
@@ -92,7 +92,7 @@ def read_tenant(kind: RecordKind, settings_json: str) -> tuple[str, Tenant]:
         raise SettingsRefused("no JSON object") from None
     organization, slash, name = str(members.get("name", "")).partition("/")
     if not slash:
-        raise SettingsRefused("`name` is not a team, write it as organization/team")
+        raise SettingsRefused("`name` is not a team, write it as organization/team", param="name")
     read_section(OrganizationSettings, msgspec.json.encode({"name": organization}).decode())
     team = read_section(TeamSettings, msgspec.json.encode(members | {"name": name}).decode())
     return f"{organization}/{team.name}", team
@@ -187,7 +187,7 @@ def check_references(
 ) -> None:
     """Require what the file's references must have: each name that a section mentions is there. `SettingsRefused`."""
     if isinstance(section, TeamSettings) and (organization := name.partition("/")[0]) not in book.organizations:
-        raise SettingsRefused(f"the organization {organization!r} is not there, make it first")
+        raise SettingsRefused(f"the organization {organization!r} is not there, make it first", param="name")
     if not isinstance(section, ScopedBudgetSettings):
         return
     scope = section.scope
@@ -199,7 +199,7 @@ def check_references(
     )
     for noun, value, exists in known:
         if value not in (None, EACH) and not exists(str(value)):
-            raise SettingsRefused(f"`scope.{noun}` names no {noun} that is there")
+            raise SettingsRefused(f"`scope.{noun}` names no {noun} that is there", param=f"scope.{noun}")
 
 
 def needed_by(kind: RecordKind, name: str, book: Book, keys: Iterable[KeySettings]) -> str | None:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from router.admin.moments import Moment, moment_ns
 from router.admin.storing import require_admin, told
 from router.domain.faults import Fault, refuse
-from router.domain.instants import parse_moment_ns
 from router.domain.principal import Principal
 from router.ports.keys import AuditRow
 from router.ports.records import AuditFilter, Records
@@ -24,8 +24,8 @@ class AuditAsked:
     subject: str | None = None
     actor: str | None = None
     action: str | None = None
-    since: str | None = None
-    until: str | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     after: str | None = None
     """The `next` of the page before."""
     limit: int = PAGE_ROWS
@@ -54,24 +54,14 @@ class AuditAdmin:
             subject=asked.subject,
             actor=asked.actor,
             action=asked.action,
-            since_ns=_moment(asked.since, "since"),
-            until_ns=_moment(asked.until, "until"),
+            since_ns=moment_ns(asked.since, "since"),
+            until_ns=moment_ns(asked.until, "until"),
             before_id=_place(asked.after),
         )
         with told("audit"):
             rows = await self._store.audit(sought, limit + 1)
         more = len(rows) > limit
         return AuditPage(rows=rows[:limit], next=str(rows[limit - 1].id) if more else None)
-
-
-def _moment(text: str | None, param: str) -> int | None:
-    if text is None:
-        return None
-    try:
-        return parse_moment_ns(text)
-    except ValueError:
-        message = f"`{param}` is no moment. Write 2027-01-31T12:00:00Z, or Unix seconds."
-        raise refuse(Fault.INVALID_REQUEST, message, param=param) from None
 
 
 def _place(after: str | None) -> int | None:

@@ -19,6 +19,7 @@ from router.admin.authority import Authority, require_key_admin
 from router.admin.merge_patch import merge_patch
 from router.admin.storing import conflict, decoded, encode, members_of, require_admin, told
 from router.domain.faults import Fault, RouterError, refuse
+from router.domain.instants import parse_duration_ns
 from router.domain.principal import STORED_PREFIX, Permission, Principal
 from router.domain.secret import Secret
 from router.ports.clock import Clock
@@ -34,10 +35,14 @@ from router.ports.keys import (
     StoredKey,
 )
 
+PAGE_KEYS: Final = 100
 PAGE_KEYS_MAX: Final = 1_000
+AUDIT_ROWS: Final = 100
 AUDIT_ROWS_MAX: Final = 1_000
 SECRETS_MAX: Final = 8
 """Secrets of one key that work at the same time."""
+OVERLAP_DEFAULT: Final = "24h"
+OVERLAP_NS_DEFAULT: Final = parse_duration_ns(OVERLAP_DEFAULT)
 OVERLAP_NS_MAX: Final = 90 * 86_400 * 1_000_000_000
 _PUBLIC_ID_CHARS: Final = 12
 _SECRET_BYTES: Final = 32
@@ -114,7 +119,7 @@ class KeyAdmin:
         """Refuse who may not administer any key, before more is read of the request."""
         require_key_admin(caller)
 
-    async def list(self, caller: Principal, *, after: str | None = None, limit: int = PAGE_KEYS_MAX) -> KeyPage:
+    async def list(self, caller: Principal, *, after: str | None = None, limit: int = PAGE_KEYS) -> KeyPage:
         """Return keys by name, of file and store. A limit out of bounds is brought into them."""
         authority = await self._authority(caller)
         limit = min(max(limit, 1), PAGE_KEYS_MAX)
@@ -141,7 +146,7 @@ class KeyAdmin:
             facts = self._facts(await self._find(handle, authority))
         return facts, () if facts.state is KeyState.BROKEN else self._rules.limits(facts.settings_json)
 
-    async def history(self, caller: Principal, handle: str, *, limit: int = AUDIT_ROWS_MAX) -> Sequence[AuditRow]:
+    async def history(self, caller: Principal, handle: str, *, limit: int = AUDIT_ROWS) -> Sequence[AuditRow]:
         """Return the latest changes of a key of the store, newest first."""
         require_admin(caller, "the audit")
         key = await self._find(handle, Authority())
@@ -180,7 +185,7 @@ class KeyAdmin:
             self._check(settings_json, authority)
             return await self._replace(caller, "update", key, settings_json=settings_json)
 
-    async def rotate(self, caller: Principal, handle: str, *, overlap_ns: int) -> Issued:
+    async def rotate(self, caller: Principal, handle: str, *, overlap_ns: int = OVERLAP_NS_DEFAULT) -> Issued:
         """Give a key a new secret. Those before it work for `overlap_ns` more, or less where they were told so."""
         async with self._change(caller) as authority:
             key = await self._find_alive(handle, authority)
@@ -301,7 +306,8 @@ class KeyAdmin:
             authority.require_gift(self._rules.grants(settings_json))
             return self._rules.check(settings_json)
         except SettingsRefused as exc:
-            raise refuse(Fault.INVALID_REQUEST, f"These are no settings of a key: {exc}.") from None
+            message = f"These are no settings of a key: {exc}."
+            raise refuse(Fault.INVALID_REQUEST, message, param=exc.param) from None
 
     def _draw_secret(self, public_id: str) -> tuple[Secret, SecretDigest]:
         text = f"{STORED_PREFIX}{public_id}-{_base32(self._draw_bytes(_SECRET_BYTES))}"

@@ -4,9 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from router.admin.ledger_reading import INSTANT_NS_MAX, instant_ns, require_reader, told
+from router.admin.ledger_reading import require_reader, told
+from router.admin.moments import Moment, moment_ns
 from router.domain.faults import Fault, refuse
 from router.domain.ids import CallId, format_call_id, parse_call_id
+from router.domain.instants import INSTANT_NS_MAX
 from router.domain.principal import Principal
 from router.domain.settlement import Outcome
 from router.ports.ledger import CallRecord
@@ -33,8 +35,8 @@ class Asked:
     model: str | None = None
     outcome: str | None = None
     fault: str | None = None
-    since: str | None = None
-    until: str | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     after: str | None = None
     """The `next` of the page before."""
     limit: int = PAGE_ROWS
@@ -89,8 +91,8 @@ def _filter_of(asked: Asked) -> CallFilter:
         model=asked.model,
         outcome=asked.outcome,
         fault=asked.fault,
-        since_ns=instant_ns(asked.since, "since"),
-        until_ns=instant_ns(asked.until, "until"),
+        since_ns=moment_ns(asked.since, "since"),
+        until_ns=moment_ns(asked.until, "until"),
     )
 
 

@@ -85,7 +85,8 @@ class LimitAdmin:
         """
         _check_admin(caller)
         if kind is not None and kind not in KINDS:
-            raise refuse(Fault.INVALID_REQUEST, f"`kind` is one of {', '.join(KINDS)}.", param="kind")
+            message = f"There is no such kind of scope. Use one of {', '.join(KINDS)}."
+            raise refuse(Fault.INVALID_REQUEST, message, param="kind")
         wanted = [
             listed for listed in self._in_force() if kind in (None, listed[0][0]) and value in (None, listed[0][1])
         ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import msgspec
 
@@ -9,6 +10,9 @@ from router.domain.faults import Fault, RouterError, refuse
 from router.domain.principal import Permission, Principal
 from router.ports.keys import KEYS_MAX, KeyChanged, KeyExists, KeysUnavailable, StoreFull
 from router.ports.records import RECORDS_MAX, RecordChanged, RecordExists
+
+BODY_BYTES_MAX: Final = 64 * 1024
+"""Of settings, or a patch of them."""
 
 
 def require_admin(caller: Principal, what: str) -> None:
@@ -45,6 +49,8 @@ def conflict(message: str, *, param: str | None = None) -> RouterError:
 
 def members_of(body: bytes) -> dict[str, object]:
     """Read the body of a change."""
+    if len(body) > BODY_BYTES_MAX:
+        raise refuse(Fault.REQUEST_TOO_LARGE, f"The settings are larger than {BODY_BYTES_MAX} bytes, the limit.")
     try:
         return msgspec.json.decode(body, type=dict[str, object])
     except (msgspec.DecodeError, RecursionError):

@@ -185,7 +185,8 @@ class TenantAdmin:
             return self._rules.check_record(kind, settings_json)
         except SettingsRefused as exc:
             article = "an" if kind is RecordKind.ORGANIZATION else "a"
-            raise refuse(Fault.INVALID_REQUEST, f"These are no settings of {article} {kind}: {exc}.") from None
+            message = f"These are no settings of {article} {kind}: {exc}."
+            raise refuse(Fault.INVALID_REQUEST, message, param=exc.param) from None
 
     def _filed(self, kind: RecordKind, name: str, filed: FiledRecord) -> TenantFacts:
         return TenantFacts(

@@ -9,14 +9,14 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import Final, NamedTuple
 
 from router.admin.storing import conflict, encode, members_of, require_admin, told
 from router.admin.tenants import change_of
 from router.domain.faults import Fault, RouterError, refuse
 from router.domain.governance.budget import EACH, Budget, BudgetId, Unit
 from router.domain.instants import NS_PER_S, parse_duration_ns, parse_moment_ns
-from router.domain.money import nano_usd
+from router.domain.money import NANO_PER_USD, nano_usd
 from router.domain.principal import Principal
 from router.ports.clock import Clock
 from router.ports.keys import Change, SettingsRefused
@@ -38,6 +38,32 @@ _ID_BYTES: Final = 10
 _log = logging.getLogger(__name__)
 
 _MEMBERS: Final = {"amount_usd", "amount", "until", "for", "value", "reason"}
+
+
+class TopUpNames(NamedTuple):
+    """What members are called where the top-up was written, for refusals."""
+
+    amount: str = "amount"
+    span: str = "lasting"
+
+
+_COUNTED: Final = TopUpNames()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopUpAsked:
+    """How much more, and until when: one of the two ends."""
+
+    amount: int
+    """In the budget's unit, and nano-USD where that is USD."""
+    until_ns: int | None = None
+    """Unix nanoseconds."""
+    span_ns: int | None = None
+    """From now on."""
+    value: str | None = None
+    """Whose account; None and `*`: each that the budget has."""
+    reason: str = ""
+    names: TopUpNames = _COUNTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +110,20 @@ class TopUpAdmin:
             raise _no_budget()
         return tuple(found)
 
-    async def create(self, caller: Principal, handle: str, body: bytes) -> TopUpFacts:
-        """Give a budget in force more until a moment. It counts from the next reservation on."""
+    async def create(self, caller: Principal, handle: str, asked: TopUpAsked | bytes) -> TopUpFacts:
+        """Give a budget in force more until a moment. It counts from the next reservation on.
+
+        `asked` may be JSON, whose members depend on the budget's unit.
+        """
         self.require_admin(caller)
-        members = members_of(body)
+        said = members_of(asked) if isinstance(asked, bytes) else asked
         async with self._turn:
             await self._refresh()
             budget = self._snapshots.current.budgets.get(BudgetId(await self._resolve(handle)))
             if budget is None:
                 raise _no_budget()
             now_ns = self._clock.wall_ns()
-            terms = _terms_of(members, budget, now_ns)
+            terms = _terms_of(said if isinstance(said, TopUpAsked) else _asked_of(said, budget.unit), budget, now_ns)
             await self._purge()
             stored = [one for _, one in await self._stored() if one.budget == budget.id and one.until_ns > now_ns]
             if len(stored) >= TOP_UPS_MAX:
@@ -183,57 +212,71 @@ def _no_budget() -> RouterError:
     return refuse(Fault.NOT_FOUND, message)
 
 
-def _terms_of(members: dict[str, object], budget: Budget, now_ns: int) -> TopUpTerms:
+def _asked_of(members: dict[str, object], unit: Unit) -> TopUpAsked:
+    """Read the members of a JSON object. Raises `RouterError`."""
     unknown = members.keys() - _MEMBERS
     if unknown:
         raise _invalid(min(unknown), f"is none of {', '.join(sorted(_MEMBERS))}")
-    value, reason = members.get("value", budget.scope.value), members.get("reason", "")
-    if not isinstance(value, str) or not value or budget.scope.value not in (EACH, value):
-        raise _invalid("value", f"names no account of this budget, which is for {budget.scope.value!r}")
-    if not isinstance(reason, str) or len(reason) > REASON_CHARS_MAX:
-        raise _invalid("reason", f"is not a text of at most {REASON_CHARS_MAX} characters")
-    return TopUpTerms(
-        budget=budget.id,
-        amount=_amount_of(members, budget.unit),
-        until_ns=_end_of(members, now_ns),
-        value=value,
-        reason=reason,
-    )
-
-
-def _amount_of(members: dict[str, object], unit: Unit) -> int:
+    value, reason = members.get("value"), members.get("reason", "")
+    if "value" in members and not isinstance(value, str):
+        raise _invalid("value", "is no text")
+    if not isinstance(reason, str):
+        raise _invalid("reason", "is no text")
     name, other = ("amount_usd", "amount") if unit is Unit.USD else ("amount", "amount_usd")
     if other in members:
         raise _invalid(other, f"does not fit: this budget counts {unit}, write `{name}`")
-    amount = members.get(name)
-    if unit is not Unit.USD:
-        if not isinstance(amount, int) or isinstance(amount, bool) or not 0 < amount <= AMOUNT_MAX:
-            raise _invalid(name, f"is not a whole number from 1 to {AMOUNT_MAX}")
-        return amount
-    try:
-        usd = Decimal(str(amount)) if isinstance(amount, int | float | str) else Decimal("nan")
-    except InvalidOperation:
-        usd = Decimal("nan")
-    if not usd.is_finite() or not 0 < usd <= USD_MAX:
-        raise _invalid(name, f"is not an amount above 0, of at most {USD_MAX}")
-    return nano_usd(usd)
-
-
-def _end_of(members: dict[str, object], now_ns: int) -> int:
     until, span = members.get("until"), members.get("for")
-    if (until is None) == (span is None):
-        raise _invalid("until", 'or `for`: write one of the two, such as {"for": "2h"}')
+    return TopUpAsked(
+        amount=_amount_of(members.get(name), unit),
+        until_ns=None if until is None else _instant_of("until", str(until), parse_moment_ns),
+        span_ns=None if span is None else _instant_of("for", str(span), parse_duration_ns),
+        value=value if isinstance(value, str) else None,
+        reason=reason,
+        names=TopUpNames(amount=name, span="for"),
+    )
+
+
+def _amount_of(amount: object, unit: Unit) -> int:
+    """Return what was written in the unit; 0, which nobody may give, where it is no amount."""
+    if unit is not Unit.USD:
+        return amount if isinstance(amount, int) and not isinstance(amount, bool) else 0
     try:
-        if span is not None:
-            end_ns, name = now_ns + parse_duration_ns(str(span)), "for"
-        else:
-            end_ns, name = parse_moment_ns(str(until)), "until"
-    except ValueError:
-        fix = "is no moment: write 2027-01-31T12:00:00Z" if span is None else "is no duration such as 2h"
-        raise _invalid("until" if span is None else "for", fix) from None
+        usd = Decimal(str(amount)) if isinstance(amount, int | float | str) else Decimal(0)
+    except InvalidOperation:
+        return 0
+    # What is beyond is not counted out: an exponent of a few digits would be a number of a million.
+    return nano_usd(usd) if usd.is_finite() and 0 < usd <= USD_MAX else 0
+
+
+def _instant_of(name: str, text: str, parse: Callable[[str], int]) -> int:
+    try:
+        return parse(text)
+    except (ValueError, OverflowError):
+        fix = "is no duration such as 2h" if name == "for" else "is no moment: write 2027-01-31T12:00:00Z"
+        raise _invalid(name, fix) from None
+
+
+def _terms_of(asked: TopUpAsked, budget: Budget, now_ns: int) -> TopUpTerms:
+    """Keep a top-up within its bounds, whoever wrote it in which way. Raises `RouterError`."""
+    names = asked.names
+    value = budget.scope.value if asked.value is None or asked.value == EACH else asked.value
+    if not value or budget.scope.value not in (EACH, value):
+        raise _invalid("value", f"names no account of this budget, which is for {budget.scope.value!r}")
+    if len(asked.reason) > REASON_CHARS_MAX:
+        raise _invalid("reason", f"is longer than {REASON_CHARS_MAX} characters")
+    if budget.unit is Unit.USD and not 0 < asked.amount <= USD_MAX * NANO_PER_USD:
+        raise _invalid(names.amount, f"is not an amount above 0, of at most {USD_MAX} USD")
+    if budget.unit is not Unit.USD and not 0 < asked.amount <= AMOUNT_MAX:
+        raise _invalid(names.amount, f"is not a whole number from 1 to {AMOUNT_MAX}")
+    if asked.until_ns is not None and asked.span_ns is None:
+        end_ns, name = asked.until_ns, "until"
+    elif asked.until_ns is None and asked.span_ns is not None:
+        end_ns, name = now_ns + asked.span_ns, names.span
+    else:
+        raise _invalid("until", f"or `{names.span}`: write one of the two")
     if not now_ns < end_ns <= now_ns + SPAN_NS_MAX:
         raise _invalid(name, "is out of range: a top-up ends in the future, within 366 days")
-    return end_ns
+    return TopUpTerms(budget=budget.id, amount=asked.amount, until_ns=end_ns, value=value, reason=asked.reason)
 
 
 def _invalid(param: str, message: str) -> RouterError:

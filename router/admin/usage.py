@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from router.admin.ledger_reading import instant_ns, require_reader, told
+from router.admin.ledger_reading import require_reader, told
+from router.admin.moments import Moment, moment_ns
 from router.domain.faults import Fault, refuse
 from router.domain.principal import Principal
 from router.ports.usage import GROUPINGS_MAX, GROUPS_MAX, USAGE_GROUPS, Usage, UsageGroup, UsageQuery, UsageReport
@@ -24,8 +25,8 @@ class AskedUsage:
     agent: str | None = None
     workflow: str | None = None
     model: str | None = None
-    since: str | None = None
-    until: str | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     limit: int = GROUPS
     """Brought into its bounds."""
 
@@ -56,8 +57,8 @@ class UsageAdmin:
             agent=asked.agent,
             workflow=asked.workflow,
             model=asked.model,
-            since_ns=instant_ns(asked.since, "since"),
-            until_ns=instant_ns(asked.until, "until"),
+            since_ns=moment_ns(asked.since, "since"),
+            until_ns=moment_ns(asked.until, "until"),
             limit=min(max(asked.limit, 1), GROUPS_MAX),
         )
         with told():

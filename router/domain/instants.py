@@ -7,6 +7,8 @@ from typing import Final
 
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
+INSTANT_NS_MAX: Final = (1 << 63) - 1
+"""The last moment that a store can hold."""
 
 _UNITS_NS: Final = {
     "ms": NS_PER_MS,
@@ -17,7 +19,6 @@ _UNITS_NS: Final = {
 }
 _UNIX_S: Final = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_INTEGER_MAX: Final = (1 << 63) - 1
 _DURATION: Final = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|s|m|h|d)", re.ASCII)
 
 
@@ -43,10 +44,10 @@ def format_duration(span_ns: int) -> str:
 def parse_moment_ns(text: str) -> int:
     """Read RFC 3339 with an offset, or Unix seconds, into Unix nanoseconds that a store can hold. Raises ValueError."""
     if _UNIX_S.fullmatch(text):
-        return min(int(Decimal(text) * NS_PER_S), _INTEGER_MAX)
+        return min(int(Decimal(text) * NS_PER_S), INSTANT_NS_MAX)
     # An unescaped + of an offset arrives in a query as a space, which no moment has at that place.
     moment = datetime.fromisoformat(text[:11] + text[11:].replace(" ", "+"))
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no offset: write 2027-01-31T12:00:00Z, or Unix seconds")
     since_epoch_ns = (moment - _UNIX_EPOCH) // timedelta(microseconds=1) * 1_000
-    return min(max(since_epoch_ns, 0), _INTEGER_MAX)
+    return min(max(since_epoch_ns, 0), INSTANT_NS_MAX)

@@ -6,10 +6,13 @@ from typing import Final, NewType
 NanoUsd = NewType("NanoUsd", int)
 
 NANO_PER_USD: Final = 1_000_000_000
+_LEAST: Final = Decimal("1e-9")
 
 
 def nano_usd(usd: Decimal) -> NanoUsd:
     """Convert an amount that an operator wrote in USD, rounded up to the next nano-USD."""
+    if usd.is_finite() and abs(usd) < _LEAST:  # an exponent of a few digits would be counted out
+        return NanoUsd(1 if usd > 0 else 0)
     numerator, denominator = usd.as_integer_ratio()  # exact, where decimal arithmetic keeps 28 digits
     return NanoUsd(-(-numerator * NANO_PER_USD // denominator))
 

@@ -27,8 +27,6 @@ STATES_MAX: Final = 4_096
 BELIEVED_NS: Final = 300 * NS_PER_S
 """A provider that says it is full is asked again after so long, also where it named a longer time: limits are raised,
 and a word that nobody checks would hold for ever where another deployment has room."""
-CREDENTIAL: Final = "default"
-"""The name of a credential that has none, being its provider's only one."""
 
 
 class Payer(NamedTuple):
@@ -36,10 +34,11 @@ class Payer(NamedTuple):
 
     deployment: DeploymentId
     credential: str
+    """Empty: its provider has only one."""
 
 
 def payer_of(deployment: Deployment) -> Payer:
-    return Payer(deployment.id, deployment.credential or CREDENTIAL)
+    return Payer(deployment.id, deployment.credential)
 
 
 class UpstreamLimitBook:

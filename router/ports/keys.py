@@ -30,6 +30,11 @@ class StoreFull(Exception):
 class SettingsRefused(Exception):
     """The settings are not those of a key. The text names every problem and no value."""
 
+    def __init__(self, problems: str, *, param: str | None = None) -> None:
+        """`param`: path of the member that the first problem is about, where it is about one."""
+        super().__init__(problems)
+        self.param = param
+
 
 class SecretDigest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is kept of a secret."""

@@ -16,6 +16,7 @@ class UpstreamStanding:
 
     deployment: DeploymentId
     credential: str
+    """Empty: its provider has only one."""
     provider: ProviderId
     blocked_ns: int
     """For so long its `retry-after` asks to be left alone."""

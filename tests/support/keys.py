@@ -90,7 +90,7 @@ class PlainRules:
     def terms(self, settings_json: str) -> KeyTerms:
         settings = msgspec.json.decode(settings_json)
         if not isinstance(settings.get("name"), str):
-            raise SettingsRefused("`name` is missing")
+            raise SettingsRefused("`name` is missing", param="name")
         return KeyTerms(
             name=settings["name"],
             team=settings.get("team"),

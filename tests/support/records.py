@@ -107,7 +107,7 @@ class PlainRecordRules:
     def name_of(self, kind: RecordKind, settings_json: str) -> str:
         name = self._read(settings_json).get("name")
         if not isinstance(name, str):
-            raise SettingsRefused("`name` is missing")
+            raise SettingsRefused("`name` is missing", param="name")
         return name
 
     def budget_of(self, kind: RecordKind, settings_json: str) -> str | None:

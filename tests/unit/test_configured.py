@@ -211,17 +211,20 @@ async def test_keys_that_change_while_the_upstreams_follow_are_not_lost(desk: De
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "said", "param"),
     [
-        ('{"name":"sk-looks-like-one"}', "looks like a secret"),
-        ('{"name":"ci","team":"acme/none"}', "`team`"),
-        ('{"name":"ci","priority":{"default":"none"}}', "`priority`"),
-        ('{"name":""}', "`name`"),
+        ('{"name":"sk-looks-like-one"}', "looks like a secret", "name"),
+        ('{"name":"ci","team":"acme/none"}', "`team`", "team"),
+        ('{"name":"ci","priority":{"default":"none"}}', "`priority`", "priority"),
+        ('{"name":""}', "`name`", "name"),
+        ('{"name":"ci","limits":{"rpm":0}}', "`limits.rpm`", "limits.rpm"),
     ],
 )
-def test_what_the_file_could_not_say_cannot_be_stored(settings: str, said: str, desk: Desk) -> None:
-    with pytest.raises(SettingsRefused, match=said):
+def test_what_the_file_could_not_say_cannot_be_stored(settings: str, said: str, param: str, desk: Desk) -> None:
+    with pytest.raises(SettingsRefused, match=said) as refused:
         desk.configured.check(settings)
+
+    assert param == refused.value.param
 
 
 def test_rules_know_the_keys_of_the_file(desk: Desk) -> None:
@@ -340,6 +343,8 @@ async def test_what_changed_between_two_reads_is_read_again(desk: Desk) -> None:
     ("kind", "settings", "said"),
     [
         (RecordKind.TEAM, '{"name":"nobody/lab"}', "'nobody' is not there"),
+        (RecordKind.TEAM, '{"name":"lab"}', "`name` is not a team"),
+        (RecordKind.ORGANIZATION, '{"name":"a","teams":[{"name":"b"}]}', "`teams` are resources"),
         (RecordKind.BUDGET, '{"name":"b","limit_usd":1,"scope":{"team":"acme/none"}}', "names no team"),
         (RecordKind.BUDGET, '{"name":"b","limit_usd":1,"scope":{"organization":"none"}}', "names no organization"),
         (RecordKind.BUDGET, '{"name":"b","limit_usd":1,"scope":{"key":"none"}}', "names no key"),
@@ -352,8 +357,12 @@ async def test_a_record_that_mentions_what_is_not_there_cannot_be_stored(
 ) -> None:
     desk.records = (ACME,)
     await desk.take(1)
-    with pytest.raises(SettingsRefused, match=said):
+    with pytest.raises(SettingsRefused, match=said) as refused:
         desk.configured.check_record(kind, settings)
+
+    noun = said.rpartition(" ")[2]
+    expected = f"scope.{noun}" if said.startswith("names no") else "teams" if "`teams`" in said else "name"
+    assert expected == refused.value.param
 
 
 async def test_a_record_may_mention_what_file_or_store_have(desk: Desk) -> None:

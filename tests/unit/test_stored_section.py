@@ -31,3 +31,21 @@ def test_every_problem_is_told_and_no_value(settings: str, said: str) -> None:
     assert said in str(refused.value)
     assert "canary" not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "param"),
+    [
+        ("{", None),
+        ("[]", None),
+        ('{"name":"ann","wrong":1}', "wrong"),
+        ('{"name":"ann","limits":{"rpm":0}}', "limits.rpm"),
+        ('{"limits":{"rpm":0}}', "name"),
+        ('{"name":"ann","budget":{"limit_usd":1,"thresholds":[{"at_pct":50}]}}', "budget.thresholds[0].action"),
+    ],
+)
+def test_the_member_that_the_first_problem_is_about_is_named(settings: str, param: str | None) -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        read_section(UserSettings, settings)
+
+    assert param == refused.value.param

@@ -115,9 +115,11 @@ class Border:
         return await asking.rpc.abort(ending.code, ending.message, (*asking.trailers(), *ending.trailers))
 
 
-def service(name: str, methods: dict[str, Method]) -> grpc.GenericRpcHandler:
+def service(name: str, methods: dict[str, Method]) -> grpc.ServiceRpcHandler:
     """Put the methods of one service together under their names."""
-    return grpc.method_handlers_generic_handler(name, methods)
+    handler = grpc.method_handlers_generic_handler(name, methods)
+    assert isinstance(handler, grpc.ServiceRpcHandler), "it knows its name"
+    return handler
 
 
 def _entered(asking: Asking, asked: type[Asked], raw: bytes) -> Asked:

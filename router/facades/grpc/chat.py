@@ -35,7 +35,7 @@ ChatRequest = CreateChatCompletionRequest | StreamChatCompletionRequest | Explai
 """All that hold a chat request, typed or as JSON."""
 
 
-def chat_service(border: Border) -> grpc.GenericRpcHandler:
+def chat_service(border: Border) -> grpc.ServiceRpcHandler:
     return service(
         "checkrein.v1.ChatService",
         {

@@ -18,7 +18,7 @@ from router.facades.grpc.served import cost_of, served_of, settled, usage_of
 _ROUTE: Final = EMBEDDINGS.dialect.value
 
 
-def embeddings_service(border: Border) -> grpc.GenericRpcHandler:
+def embeddings_service(border: Border) -> grpc.ServiceRpcHandler:
     return service(
         "checkrein.v1.EmbeddingsService", {"CreateEmbeddings": border.unary(CreateEmbeddingsRequest, _create)}
     )

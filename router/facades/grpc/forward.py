@@ -37,7 +37,7 @@ _BROKE_OFF: Final = "The reply broke off, and what came of it is not whole. Send
 
 def passthrough_service(
     border: Border, pipeline: Pipeline, http: App, limits: HttpLimits, *, message_bytes_max: int
-) -> grpc.GenericRpcHandler:
+) -> grpc.ServiceRpcHandler:
     """`http`: what answers HTTP. It holds to `limits` as far as an application can; the rest of them is held here."""
     piece_bytes = min(_PIECE_BYTES_MAX, message_bytes_max - _FRAME_BYTES)
 

@@ -16,7 +16,7 @@ from router.pipeline.open import Pipeline
 from router.pipeline.shown import ShownModel, model_for, models_for
 
 
-def models_service(border: Border, pipeline: Pipeline) -> grpc.GenericRpcHandler:
+def models_service(border: Border, pipeline: Pipeline) -> grpc.ServiceRpcHandler:
     async def list_models(_request: ListModelsRequest, asking: Asking) -> ListModelsResponse:
         return ListModelsResponse(models=[_model(one) for one in models_for(asking.principal, pipeline.snapshot)])
 

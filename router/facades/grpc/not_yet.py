@@ -15,12 +15,12 @@ from router.facades.grpc.border import Border, Method, service
 _FILES: Final = (workflow_pb2.DESCRIPTOR, approvals_pb2.DESCRIPTOR, events_pb2.DESCRIPTOR)
 
 
-def not_yet_services(border: Border) -> list[grpc.GenericRpcHandler]:
+def not_yet_services(border: Border) -> list[grpc.ServiceRpcHandler]:
     """Make them all from their descriptors, so that a new method needs no line here."""
     return [_service(border, one) for file in _FILES for one in file.services_by_name.values()]
 
 
-def _service(border: Border, described: ServiceDescriptor) -> grpc.GenericRpcHandler:
+def _service(border: Border, described: ServiceDescriptor) -> grpc.ServiceRpcHandler:
     return service(described.full_name, {method.name: _method(border, method) for method in described.methods})
 
 

@@ -44,7 +44,7 @@ class _Count(msgspec.Struct):
 _count: Final = msgspec.json.Decoder(_Count)
 
 
-def routing_service(border: Border, pipeline: Pipeline, asides: Asides) -> grpc.GenericRpcHandler:
+def routing_service(border: Border, pipeline: Pipeline, asides: Asides) -> grpc.ServiceRpcHandler:
     """`asides`: whom to ask how many tokens there are."""
 
     async def explain_route(request: ExplainRouteRequest, asking: Asking) -> ExplainRouteResponse:

@@ -7,7 +7,9 @@ from typing import Final
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from router.admin.administration import Administration
 from router.domain.instants import NS_PER_MS
+from router.facades.grpc.admin.services import admin_services
 from router.facades.grpc.border import Border
 from router.facades.grpc.calls import calls_service
 from router.facades.grpc.chat import chat_service
@@ -32,18 +34,28 @@ class GrpcServer:
     """A server that is bound and not started. It is to be started once and stopped once, in one event loop."""
 
     def __init__(
-        self, handlers: Sequence[grpc.GenericRpcHandler], address: str, limits: GrpcLimits, tls: Tls | None
+        self,
+        handlers: Sequence[grpc.ServiceRpcHandler],
+        address: str,
+        limits: GrpcLimits,
+        tls: Tls | None,
+        *,
+        absent: Sequence[grpc.ServiceRpcHandler] = (),
     ) -> None:
-        """Raises `OSError` if the address cannot be had, or the certificate cannot be read."""
+        """`absent`: services that only say that they are not there yet.
+
+        Raises `OSError` if the address cannot be had, or the certificate cannot be read.
+        """
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(options=_options(limits))
-        self._server.add_generic_rpc_handlers(tuple(handlers))
+        self._server.add_generic_rpc_handlers((*handlers, *absent))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._names = [handler.service_name() for handler in handlers if isinstance(handler, grpc.ServiceRpcHandler)]
+        self._names = [handler.service_name() for handler in handlers]
         if limits.reflection:
             from grpc_reflection.v1alpha import reflection
 
-            names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            unserved = [handler.service_name() for handler in absent]
+            names = (*self._names, *unserved, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
         try:
             if tls is None:
@@ -70,6 +82,7 @@ class GrpcServer:
 def build_server(
     *,
     pipeline: Pipeline,
+    administration: Administration,
     asides: Asides,
     http: App,
     http_limits: HttpLimits,
@@ -85,10 +98,10 @@ def build_server(
         models_service(border, pipeline),
         routing_service(border, pipeline, asides),
         calls_service(border, pipeline),
+        *admin_services(border, administration),
         passthrough_service(border, pipeline, http, http_limits, message_bytes_max=limits.max_message),
-        *not_yet_services(border),
     ]
-    return GrpcServer(handlers, address, limits, tls)
+    return GrpcServer(handlers, address, limits, tls, absent=not_yet_services(border))
 
 
 def _options(limits: GrpcLimits) -> list[tuple[str, int]]:

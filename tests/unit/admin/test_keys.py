@@ -220,6 +220,13 @@ async def test_a_body_that_is_no_key_is_refused(body: bytes, said: str, desk: De
     assert {} == desk.store.rows
 
 
+async def test_settings_are_refused_with_the_member_that_is_wrong(desk: Desk) -> None:
+    with pytest.raises(RouterError) as refused:
+        await desk.admin.create(BOSS, b"{}")
+
+    assert "name" == refused.value.refusal.param
+
+
 async def test_a_key_keeps_its_name(desk: Desk) -> None:
     await desk.create()
 

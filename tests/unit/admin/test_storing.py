@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.admin.storing import conflict, decoded, encode, members_of, require_admin, told
+from router.admin.storing import BODY_BYTES_MAX, conflict, decoded, encode, members_of, require_admin, told
 from router.domain.faults import Fault, RouterError
 from router.domain.ids import KeyId
 from router.domain.principal import Permission, Principal
@@ -35,6 +35,14 @@ def test_what_a_store_raises_is_told(noun: str, raised: Exception, fault: Fault,
 def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
     with pytest.raises(RouterError, match="not a JSON object"):
         members_of(body)
+
+
+def test_a_body_has_a_bound_whoever_brings_it() -> None:
+    members_of(b'{"x":"%s"}' % (b"x" * (BODY_BYTES_MAX - 8)))
+    with pytest.raises(RouterError) as refused:
+        members_of(b'{"x":"%s"}' % (b"x" * (BODY_BYTES_MAX - 7)))
+
+    assert Fault.REQUEST_TOO_LARGE is refused.value.refusal.fault
 
 
 def test_what_is_written_is_read_again_and_what_is_broken_is_nothing() -> None:

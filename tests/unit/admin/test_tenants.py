@@ -164,6 +164,13 @@ async def test_a_body_that_is_no_tenant_is_refused(body: bytes, desk: Desk) -> N
     assert {} == desk.store.rows
 
 
+async def test_settings_are_refused_with_the_member_that_is_wrong(desk: Desk) -> None:
+    with pytest.raises(RouterError) as refused:
+        await desk.admin.create(BOSS, TEAM, b"{}")
+
+    assert "name" == refused.value.refusal.param
+
+
 async def test_only_administrators_get_anything_but_a_team_its_own(desk: Desk) -> None:
     await desk.create()
     for caller in (USER, LEAD):

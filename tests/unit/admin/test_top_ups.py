@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from router.admin.top_ups import KEPT_NS, ROUTER, TopUpAdmin, TopUpFacts
+from router.admin.top_ups import AMOUNT_MAX, KEPT_NS, ROUTER, SPAN_NS_MAX, USD_MAX, TopUpAdmin, TopUpAsked, TopUpFacts
 from router.domain.faults import Fault, RouterError
 from router.domain.governance.budget import Budget, BudgetId, Scope, ScopeKind, Unit
 from router.domain.governance.windows import Lifetime
@@ -144,6 +144,55 @@ async def test_what_is_no_top_up_is_refused_with_the_member_that_is_wrong(
     asked = desk.create(handle, **{name: value for name, value in said.items() if name != "for" or value is not None})
 
     assert (Fault.INVALID_REQUEST, param) == await refusal(asked)
+    assert {} == desk.store.rows
+
+
+NOW_NS = FakeClock().wall_ns()
+
+
+@pytest.mark.parametrize(
+    ("handle", "asked", "terms"),
+    [
+        (CALLS, TopUpAsked(amount=5, span_ns=SECOND), (5, NOW_NS + SECOND, "*", "")),
+        (CALLS, TopUpAsked(amount=AMOUNT_MAX, span_ns=SPAN_NS_MAX), (AMOUNT_MAX, NOW_NS + SPAN_NS_MAX, "*", "")),
+        (USD, TopUpAsked(amount=1, span_ns=SECOND, value="*"), (1, NOW_NS + SECOND, "ci", "")),
+        (USD, TopUpAsked(amount=USD_MAX * 10**9, until_ns=NOW_NS + 1), (10**18, NOW_NS + 1, "ci", "")),
+        (
+            USD,
+            TopUpAsked(amount=1, until_ns=NOW_NS + 1, value="ci", reason="r" * 500),
+            (1, NOW_NS + 1, "ci", "r" * 500),
+        ),
+    ],
+)
+async def test_a_top_up_that_was_counted_already_is_taken_as_it_is(
+    handle: str, asked: TopUpAsked, terms: tuple[object, ...], desk: Desk
+) -> None:
+    made = (await desk.admin.create(BOSS, handle, asked)).terms
+
+    assert terms == (made.amount, made.until_ns, made.value, made.reason)
+
+
+@pytest.mark.parametrize(
+    ("handle", "asked", "param"),
+    [
+        (CALLS, TopUpAsked(amount=0, span_ns=SECOND), "amount"),
+        (CALLS, TopUpAsked(amount=AMOUNT_MAX + 1, span_ns=SECOND), "amount"),
+        (USD, TopUpAsked(amount=-1, span_ns=SECOND), "amount"),
+        (USD, TopUpAsked(amount=USD_MAX * 10**9 + 1, span_ns=SECOND), "amount"),
+        (CALLS, TopUpAsked(amount=1), "until"),
+        (CALLS, TopUpAsked(amount=1, span_ns=SECOND, until_ns=NOW_NS + 1), "until"),
+        (CALLS, TopUpAsked(amount=1, until_ns=NOW_NS), "until"),
+        (CALLS, TopUpAsked(amount=1, span_ns=0), "lasting"),
+        (CALLS, TopUpAsked(amount=1, span_ns=SPAN_NS_MAX + 1), "lasting"),
+        (CALLS, TopUpAsked(amount=1, span_ns=SECOND, value=""), "value"),
+        (USD, TopUpAsked(amount=1, span_ns=SECOND, value="other"), "value"),
+        (USD, TopUpAsked(amount=1, span_ns=SECOND, reason="r" * 501), "reason"),
+    ],
+)
+async def test_a_top_up_that_was_counted_already_keeps_to_the_same_bounds(
+    handle: str, asked: TopUpAsked, param: str, desk: Desk
+) -> None:
+    assert (Fault.INVALID_REQUEST, param) == await refusal(desk.admin.create(BOSS, handle, asked))
     assert {} == desk.store.rows
 
 

@@ -58,3 +58,9 @@ def test_an_amount_is_never_rounded_down_nor_up_by_a_whole_nano_usd(usd: Decimal
     excess = nano_usd(usd) * denominator - numerator * 10**9
 
     assert 0 <= excess < denominator
+
+
+def test_an_amount_below_all_counting_is_the_least_there_is_at_once() -> None:
+    """As an exact fraction it would have a billion digits, which no memory holds."""
+    assert 1 == nano_usd(Decimal("1e-999999999"))
+    assert 0 == nano_usd(Decimal("0e-999999999"))

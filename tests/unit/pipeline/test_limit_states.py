@@ -49,7 +49,7 @@ def test_what_providers_said_is_carried_on_to_now() -> None:
     rig.clock.pass_ns(10 * SECOND)
     (upstream,) = limits_over(rig, book).upstreams()
 
-    assert ("up/model", "default", "up", 10 * SECOND) == (
+    assert ("up/model", "", "up", 10 * SECOND) == (
         upstream.deployment,
         upstream.credential,
         upstream.provider,

@@ -14,7 +14,7 @@ from router.domain.ids import DeploymentId
 from router.domain.stream import END_EVENT, KEEP_ALIVE, Event, EventKind
 from router.pipeline.attempt import Attempt
 from router.pipeline.flight import Flight
-from router.pipeline.upstream_limit_book import BELIEVED_NS, CREDENTIAL, STATES_MAX, Payer, UpstreamLimitBook
+from router.pipeline.upstream_limit_book import BELIEVED_NS, STATES_MAX, Payer, UpstreamLimitBook
 from tests.support.attempts import attempt as begun_attempt
 from tests.support.fakes import SECOND, FakeClock, FedStream, chunk, deployment
 from tests.support.pipeline import Rig
@@ -33,7 +33,7 @@ def attempt(name: str, *headers: tuple[bytes, bytes]) -> Attempt:
 
 
 def wait_ns(book: UpstreamLimitBook, name: str, now: int) -> int:
-    return book.wait_ns(Payer(DeploymentId(name), CREDENTIAL), ONE, now)
+    return book.wait_ns(Payer(DeploymentId(name), ""), ONE, now)
 
 
 def test_a_call_waits_for_its_own_provider_only() -> None:
@@ -46,7 +46,7 @@ def test_a_call_waits_for_its_own_provider_only() -> None:
         wait_ns(book, "idle", now),
         book.wait_ns(Payer(DeploymentId("busy"), "another"), ONE, now),
     )
-    assert 0 == book.wait_ns(Payer(DeploymentId("busy"), CREDENTIAL), NOTHING, now)
+    assert 0 == book.wait_ns(Payer(DeploymentId("busy"), ""), NOTHING, now)
 
 
 def test_a_wait_that_a_refusal_asks_for_is_the_breakers_to_keep() -> None:
@@ -78,7 +78,7 @@ def test_what_is_said_to_one_credential_holds_for_no_other() -> None:
 
 def test_what_is_sent_counts_until_the_provider_speaks_again() -> None:
     clock = FakeClock()
-    book, payer = UpstreamLimitBook(clock), Payer(DeploymentId("up"), CREDENTIAL)
+    book, payer = UpstreamLimitBook(clock), Payer(DeploymentId("up"), "")
     five = (LIMITED[0], (b"x-ratelimit-remaining-requests", b"5"), RESET)
     book.sent(payer, ONE)  # nobody knows of how many
     book.learn(attempt("up", *five))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
 
+from router.admin.administration import Administration
 from router.admin.breakers import BreakerAdmin
 from router.admin.budgets import BudgetAdmin
 from router.admin.ledger import LedgerAdmin
@@ -18,6 +19,7 @@ from router.facades.http.admin.ledger import ledger_routes
 from router.facades.http.admin.limits import limit_routes
 from router.facades.http.admin.tenants import TenantDesk, tenant_routes
 from router.facades.http.admin.usage import usage_routes
+from router.ports.records import RecordKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,27 @@ class AdminDesks:
     breakers: BreakerAdmin | None = None
     usage: UsageAdmin | None = None
     ledger: LedgerAdmin | None = None
+
+    @classmethod
+    def of(
+        cls, admin: Administration, *, key: Mapping[str, object], tenants: Mapping[RecordKind, Mapping[str, object]]
+    ) -> "AdminDesks":
+        """Offer everything. `key` and `tenants` are the JSON Schemas of their settings, for the documentation."""
+        return cls(
+            keys=KeyDesk(keys=admin.keys, schema=key),
+            tenants=TenantDesk(
+                tenants=admin.tenants,
+                top_ups=admin.top_ups,
+                audit=admin.audit,
+                budgets=admin.budgets,
+                settings=tenants,
+            ),
+            budgets=admin.budgets,
+            limits=admin.limits,
+            breakers=admin.breakers,
+            usage=admin.usage,
+            ledger=admin.ledger,
+        )
 
     def routes(self, principal: Callable[[Request], Principal]) -> Iterator[APIRouter]:
         """Build the routes. `principal` recognises the caller, before its question is read."""

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field, JsonValue
 
-from router.admin.keys import Issued, KeyAdmin, KeyFacts
+from router.admin.keys import AUDIT_ROWS, OVERLAP_DEFAULT, PAGE_KEYS, Issued, KeyAdmin, KeyFacts
 from router.domain.faults import Fault, refuse
 from router.domain.instants import parse_duration_ns
 from router.domain.principal import Principal
@@ -23,7 +23,6 @@ from router.facades.http.admin.resource import (
     view_change,
 )
 
-_OVERLAP_DEFAULT: Final = "24h"
 _NO_STORE: Final = "no-store"
 _SECRET_MEMBERS: Final = ("key", "key_file", "key_sha256")
 _SETTINGS: Final = "KeySettings"
@@ -71,7 +70,7 @@ class KeyDetailView(KeyView):
 class RotateBody(BaseModel):
     """How long the secrets before the new one work."""
 
-    overlap: str = Field(default=_OVERLAP_DEFAULT, description="0s to 90d.", examples=["24h", "0s"])
+    overlap: str = Field(default=OVERLAP_DEFAULT, description="0s to 90d.", examples=["24h", "0s"])
 
 
 class ChangeList(BaseModel):
@@ -98,7 +97,7 @@ def key_routes(desk: KeyDesk, principal: Callable[[Request], Principal]) -> APIR
     Caller = Annotated[Principal, Depends(principal)]  # noqa: N806 - a type
 
     @routes.get("", summary="List keys, of the store and of the file.")
-    async def list_keys(caller: Caller, after: str | None = None, limit: int = 100) -> KeyList:
+    async def list_keys(caller: Caller, after: str | None = None, limit: int = PAGE_KEYS) -> KeyList:
         page = await keys.list(caller, after=after, limit=limit)
         return KeyList(data=[KeyView(**_view(key)) for key in page.keys], next=page.after)
 
@@ -145,7 +144,7 @@ def key_routes(desk: KeyDesk, principal: Callable[[Request], Principal]) -> APIR
         return KeyView(**_view(await keys.revoke(caller, key)))
 
     @routes.get("/{key}/changes", summary="List who changed a key, how and when, newest first.")
-    async def list_changes(key: str, caller: Caller, limit: int = 100) -> ChangeList:
+    async def list_changes(key: str, caller: Caller, limit: int = AUDIT_ROWS) -> ChangeList:
         return ChangeList(data=[ChangeView(**view_change(row)) for row in await keys.history(caller, key, limit=limit)])
 
     return routes
@@ -160,7 +159,7 @@ def _overlap_ns(body: bytes) -> int:
     if unknown:
         raise refuse(Fault.INVALID_REQUEST, "A rotation takes `overlap` alone.", param=min(unknown))
     try:
-        return parse_duration_ns(members.get("overlap", _OVERLAP_DEFAULT))
+        return parse_duration_ns(members.get("overlap", OVERLAP_DEFAULT))
     except ValueError:
         fix = "Write a number and one of s, m, h, d."
         raise refuse(Fault.INVALID_REQUEST, f"`overlap` is no duration. {fix}", param="overlap") from None

@@ -27,6 +27,8 @@ _ERRORS: Final[dict[int | str, dict[str, object]]] = {
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
     }
 }
+_CREDENTIAL: Final = "default"
+"""What one that has no name, being its provider's only one, is called here."""
 _NEXT: Final = "Send it as `after` for the next page; null: this is the last."
 
 
@@ -134,7 +136,7 @@ def _encoded_upstreams(page: UpstreamPage) -> str:
 def _view_upstream(upstream: UpstreamStanding) -> UpstreamLimitView:
     return UpstreamLimitView(
         deployment=upstream.deployment,
-        credential=upstream.credential,
+        credential=upstream.credential or _CREDENTIAL,
         provider=upstream.provider,
         blocked_ms=-(-upstream.blocked_ns // NS_PER_MS),
         units=[_view_unit(left) for left in upstream.left],

@@ -7,11 +7,11 @@ import msgspec
 from fastapi import Request
 from pydantic import BaseModel, Field, JsonValue
 
+from router.admin.storing import BODY_BYTES_MAX
 from router.domain.instants import NS_PER_MS
 from router.facades.http.body import check_body_headers, read_body
 from router.ports.keys import AuditRow
 
-BODY_BYTES_MAX: Final = 64 * 1024
 REF_TEMPLATE: Final = "#/components/schemas/{model}"
 NEXT: Final = "Send it as `after` for the next page; null: this is the last."
 ERRORS: Final[dict[int | str, dict[str, object]]] = {

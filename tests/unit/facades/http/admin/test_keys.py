@@ -9,11 +9,11 @@ import pytest
 from fastapi import FastAPI
 
 from router.admin.keys import KeyAdmin
+from router.admin.storing import BODY_BYTES_MAX
 from router.domain.ids import KeyId
 from router.domain.principal import KeyEntry, Permission, Principal
 from router.facades.http.admin.desks import AdminDesks
 from router.facades.http.admin.keys import KeyDesk
-from router.facades.http.admin.resource import BODY_BYTES_MAX
 from router.facades.http.app import build_app
 from router.lifecycle import Phase
 from tests.support.asgi import Exchange

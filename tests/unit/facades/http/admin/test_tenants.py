@@ -9,12 +9,12 @@ import pytest
 
 from router.admin.audit import AuditAdmin
 from router.admin.budgets import BudgetAdmin
+from router.admin.storing import BODY_BYTES_MAX
 from router.admin.tenants import TenantAdmin
 from router.admin.top_ups import TopUpAdmin
 from router.domain.ids import KeyId
 from router.domain.principal import KeyEntry, Permission, Principal
 from router.facades.http.admin.desks import AdminDesks
-from router.facades.http.admin.resource import BODY_BYTES_MAX
 from router.facades.http.admin.tenants import TenantDesk
 from router.facades.http.app import build_app
 from router.lifecycle import Phase

@@ -1,0 +1,1 @@
+"""Thin services over the control plane: decode, ask it, encode."""
