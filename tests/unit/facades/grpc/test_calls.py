@@ -108,7 +108,7 @@ async def test_all_that_the_ledger_holds_is_told() -> None:
         first_token=Duration(nanos=5),
         outcome="interrupted",
         reason="UPSTREAM_ERROR",
-        usage=Usage(**usage, reasoning_tokens=1, estimated=True),
+        usage=Usage(**usage, reasoning_tokens=1, estimated=True, clamped=True),
         cost=Cost(total_nano_usd=0, price_version="v1"),
         priority="batch",
         substituted="a->b;c",
