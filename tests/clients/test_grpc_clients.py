@@ -42,7 +42,6 @@ async def router(target: str, tmp_path_factory: pytest.TempPathFactory) -> Async
         yield running
 
 
-@pytest.mark.clients
 @pytest.mark.timeout(BUILD_S_MAX + RUN_S_MAX)
 @each_client
 async def test_a_client_is_told_what_the_ledger_knows(router: RunningRouter, target: str, client: str) -> None:
@@ -70,7 +69,6 @@ async def test_a_client_is_told_what_the_ledger_knows(router: RunningRouter, tar
     ] == ran.out.splitlines()
 
 
-@pytest.mark.clients
 @pytest.mark.timeout(BUILD_S_MAX + RUN_S_MAX)
 @pytest.mark.parametrize(
     ("instead", "says"),

@@ -1,6 +1,7 @@
 """One chat, one stream, one refused budget, one deadline.
 
-`CHECKREIN_KEY=sk-... python quickstart.py 127.0.0.1:50051 demo`; CHECKREIN_POOR_KEY is a key whose budget is used up.
+`CHECKREIN_KEY=sk-... python quickstart.py 127.0.0.1:50051 demo`; CHECKREIN_POOR_KEY is a key whose budget is used up,
+CHECKREIN_SLOW_MODEL a model that takes long to begin. `clients/router.yaml` has both.
 """
 
 import os
@@ -26,10 +27,13 @@ with Client(target, api_key=os.environ["CHECKREIN_KEY"], timeout=60, context=Cal
     assert stream.summary is not None
     print("\n  tokens", stream.summary.usage.output_tokens, "cost", stream.summary.cost.total_nano_usd, "nano-USD")
 
+    slow = ChatCompletionRequest(model=os.environ.get("CHECKREIN_SLOW_MODEL", model), messages=[question])
     try:
-        client.chat(request, timeout=0)  # seconds: nothing is left of them
+        client.chat(slow, timeout=0.3)  # seconds
     except Timeout as error:
         print("deadline:", error)
+    else:
+        print("deadline: the reply was there in time")
 
 poor_key = os.environ.get("CHECKREIN_POOR_KEY")
 if poor_key is None:
