@@ -19,7 +19,7 @@ from router.domain.ids import ModelName, ProviderId, TargetId
 from router.domain.planning.adaptive import AdaptiveLimit, Felt, own_limit_of
 from router.domain.planning.affinity import Affinities, Conversation, conversation_of
 from router.domain.planning.directives import FIELDS, NO_DIRECTIVES, Directives, read_directives
-from router.domain.planning.eligibility import DropReason, Sifted, free_at, set_back, sift
+from router.domain.planning.eligibility import NOBODY, DropReason, Sifted, free_at, set_back, sift, suits
 from router.domain.planning.load import Loads, Started, watched
 from router.domain.planning.needs import NO_NEEDS, Needs, needs_of
 from router.domain.planning.plan import RoutePlan, nobody, resolve_model
@@ -84,21 +84,23 @@ class Planner:
         if basis is not None:
             return self._where_stored(call, asked, basis, directives)
         model, reason = self._stand_in(call, asked) if asked.substitutes else (asked, None)
-        only = model.deployments[0] if len(model.deployments) == 1 else None
-        takes_all = only is not None and not only.lacks and request.grammar.dialect in only.dialects
-        if only is not None and takes_all and not model.context_window_fallbacks:
+        keep_one = not model.context_window_fallbacks
+        takes_all = not model.lacks and request.grammar.dialect in model.dialects
+        if keep_one and takes_all and len(model.deployments) == 1:
             return RoutePlan(
                 asked=asked,
                 model=model,
                 stands_in=reason,
                 candidates=model.deployments,
-                home=only.provider,
+                home=model.deployments[0].provider,
                 directives=directives,
             )
-        conversation = self._conversation(call, model)
-        home = self._home(call, conversation)
+        conversation, home, ttl_ns = None, None, snapshot.affinity_ttl_ns
+        if ttl_ns is not None and len(model.deployments) > 1:
+            conversation = conversation_of(call.principal.key_id, model.name, request, call.labels.workflow_id)
+            if conversation is not None:
+                home = self._affinities.find(conversation, self._clock.monotonic_ns(), ttl_ns)
         chain = self._chain(call, model)
-        keep_one = not model.context_window_fallbacks
         sifted = self._order(call, model, conversation, home, chain, keep_one=keep_one)
         return RoutePlan(
             asked=asked,
@@ -243,21 +245,18 @@ class Planner:
         if call.snapshot.revision > self._revision:
             self._follow(call.snapshot)
         now = self._clock.monotonic_ns()
-        needs = _needs(call, model)
-        sifted = sift(
-            model.deployments,
-            needs,
-            health=self._breakers,
-            now=now,
-            is_full=self.is_full,
-            keep_one=keep_one,
-        )
+        needs, deployments = _needs(call, model), model.deployments
+        if suits(model, needs) and self._breakers.are_well(model.targets, now):
+            sifted = Sifted(deployments, (), NOBODY)
+        else:
+            sifted = sift(
+                deployments, needs, health=self._breakers, now=now, is_full=self.is_full, keep_one=keep_one
+            )
         if len(sifted.kept) < 2:
             return sifted
         behind: Sequence[Deployment] = ()
         if self._headroom.matters(model):
-            costs = likely_costs(call.request)
-            sifted = set_back(sifted, lambda one: self._headroom.wait_ns(one, costs, now), now)
+            sifted = self._set_back(call, sifted, now)
             behind = [one.deployment for one in sifted.dropped if one.reason is DropReason.NO_ROOM]
         kept: Sequence[Deployment] = sifted.kept
         last: Sequence[Deployment] = ()
@@ -277,16 +276,9 @@ class Planner:
             ranked = [*ranked, *_ranked(model, last, ask, self._known)]
         return Sifted([*ranked, *behind] if behind else ranked, sifted.dropped, sifted.spared)
 
-    def _conversation(self, call: Call, model: Model) -> Conversation | None:
-        if call.snapshot.affinity_ttl_ns is None or len(model.deployments) < 2:
-            return None
-        return conversation_of(call.principal.key_id, model.name, call.request, call.labels.workflow_id)
-
-    def _home(self, call: Call, conversation: Conversation | None) -> TargetId | None:
-        ttl_ns = call.snapshot.affinity_ttl_ns
-        if conversation is None or ttl_ns is None:
-            return None
-        return self._affinities.find(conversation, self._clock.monotonic_ns(), ttl_ns)
+    def _set_back(self, call: Call, sifted: Sifted, now: int) -> Sifted:
+        costs = likely_costs(call.request)
+        return set_back(sifted, lambda one: self._headroom.wait_ns(one, costs, now), now)
 
     def _chain(self, call: Call, model: Model) -> Chain:
         if model.strategy is not Strategy.EXPECTED_TTFT or len(model.deployments) < 2:
@@ -369,7 +361,7 @@ def _spared_last(sifted: Sifted) -> tuple[Sequence[Deployment], Sequence[Deploym
 
 def _ranked(model: Model, deployments: Sequence[Deployment], ask: Ask, known: Known) -> Sequence[Deployment]:
     if len(model.tiers) == 1:
-        return rank(model.strategy, deployments, ask, known)
+        return rank(model.strategy, deployments, ask, known, even=model.even)
     ranked: list[Deployment] = []
     for tier in model.tiers:
         ranked += rank(model.strategy, [one for one in deployments if one.tier == tier], ask, known)

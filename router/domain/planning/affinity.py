@@ -39,13 +39,13 @@ _PARTS: Final = ("tools", "system", "instructions")
 _NO_TURNS: Final = Raw(b"[]")
 
 
-class Conversation(NamedTuple):
+class Conversation(msgspec.Struct, frozen=True, gc=False):
     key: int
     """64 bits, of this process alone."""
     opening: bool = False
     """Known by its beginning alone, and nothing was answered yet: others may begin alike."""
     draw: float = 0.0
-    """A number in [0, 1) that is this conversation's own in every process."""
+    """A number in [0, 1) that is this conversation's own in every process. An opening has none."""
 
 
 _name: Final = msgspec.json.Decoder(str)
@@ -58,7 +58,7 @@ def conversation_of(subject: str, model: str, request: Request, session: str | N
     before `session`, a name from the call's headers.
     """
     fields = request.fields
-    named = _text(fields.get("prompt_cache_key")) or session
+    named = (_text(fields["prompt_cache_key"]) if "prompt_cache_key" in fields else "") or session
     if named:
         text = named.encode("utf-8", "surrogatepass")
         return Conversation(hash((subject, model, text)), draw=_draw(subject, model, text))
@@ -69,8 +69,9 @@ def conversation_of(subject: str, model: str, request: Request, session: str | N
         return None
     opening, answered = found
     known = _ends(opening)
-    parts = (len(opening), known, *[_known(fields.get(name)) for name in _PARTS])
-    return Conversation(hash((subject, model, parts)), not answered, _draw(subject, model, known))
+    parts = [(name, len(fields[name]), _ends(bytes(fields[name]))) for name in _PARTS if name in fields]
+    key = hash((subject, model, len(opening), known, *parts))
+    return Conversation(key, draw=_draw(subject, model, known)) if answered else Conversation(key, opening=True)
 
 
 class _Pin(NamedTuple):
@@ -207,13 +208,7 @@ def _ends(part: bytes) -> bytes:
     return part if len(part) <= 2 * _ENDS_BYTES else part[:_ENDS_BYTES] + part[-_ENDS_BYTES:]
 
 
-def _known(raw: Raw | None) -> tuple[int, bytes] | None:
-    return None if raw is None else (len(raw), _ends(bytes(raw)))
-
-
-def _text(raw: Raw | None) -> str:
-    if raw is None:
-        return ""
+def _text(raw: Raw) -> str:
     try:
         return _name.decode(raw)
     except msgspec.DecodeError:

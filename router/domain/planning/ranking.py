@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from math import inf, log
 from typing import Final, NamedTuple
 
+import msgspec
+
 from router.domain.catalog import Deployment, Strategy
 from router.domain.ids import TargetId
 from router.domain.instants import NS_PER_S
@@ -27,7 +29,7 @@ STAY_NS: Final = NS_PER_S // 4
 """How much later a conversation's first token may be where it is: what is cached there also costs less."""
 
 
-class Ask(NamedTuple):
+class Ask(msgspec.Struct, frozen=True):
     """What a ranking knows of a call."""
 
     now: int
@@ -50,13 +52,18 @@ class Known(NamedTuple):
     prefixes: Prefixes
 
 
-def rank(strategy: Strategy, candidates: Sequence[Deployment], ask: Ask, known: Known) -> Sequence[Deployment]:
-    """Return the candidates, best first. Those of weight 0 come last, whatever the strategy says of them."""
+def rank(
+    strategy: Strategy, candidates: Sequence[Deployment], ask: Ask, known: Known, *, even: bool = False
+) -> Sequence[Deployment]:
+    """Return the candidates, best first. Those of weight 0 come last, whatever the strategy says of them.
+
+    `even`: it is known that all have the same weight.
+    """
     if len(candidates) < 2:
         return candidates
     draw = ask.draw
     if strategy is Strategy.WEIGHTED:
-        return _by_weight(candidates, draw)
+        return _by_weight(candidates, draw, even=even)
     drawn: list[_Drawn] = []
     loads = known.loads
     for number, deployment in enumerate(candidates):
@@ -71,13 +78,12 @@ def rank(strategy: Strategy, candidates: Sequence[Deployment], ask: Ask, known: 
     return [*order(wanted, ask, known), *(each[2] for each in drawn[len(wanted) :])]
 
 
-def _by_weight(candidates: Sequence[Deployment], draw: float) -> list[Deployment]:
-    weights = {each.weight for each in candidates}
-    if len(weights) == 1:
-        tickets = [draw * each.salt % 1.0 for each in candidates]  # in the order of the variates
-    else:
-        tickets = [-log(1.0 - draw * each.salt % 1.0) / each.weight if each.weight else inf for each in candidates]
-    return [candidates[at] for at in sorted(range(len(tickets)), key=tickets.__getitem__)]
+def _by_weight(candidates: Sequence[Deployment], draw: float, *, even: bool) -> list[Deployment]:
+    if even or len({each.weight for each in candidates}) == 1:
+        return sorted(candidates, key=lambda each: draw * each.salt % 1.0)  # in the order of the variates
+    return sorted(
+        candidates, key=lambda each: -log(1.0 - draw * each.salt % 1.0) / each.weight if each.weight else inf
+    )
 
 
 _Drawn = tuple[float, int, Deployment, TargetLoad]
