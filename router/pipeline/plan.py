@@ -24,7 +24,7 @@ from router.domain.planning.load import Loads, Started, watched
 from router.domain.planning.needs import NO_NEEDS, Needs, needs_of
 from router.domain.planning.plan import RoutePlan, nobody, resolve_model
 from router.domain.planning.prefix import Chain, Prefixes, chain_of
-from router.domain.planning.ranking import Ask, Known, figure, rank
+from router.domain.planning.ranking import Ask, Known, by_variate, figure, rank
 from router.domain.planning.stored import Basis, who_stores
 from router.domain.planning.substitution import Circumstances, Reason, may_change, stand_in
 from router.domain.settlement import tag_values
@@ -39,6 +39,9 @@ from router.ports.ledger import Ledger
 
 _BY_SIZE: Final = (Strategy.COST, Strategy.EXPECTED_TTFT)
 """Strategies that look at how long a call is."""
+_EXPECTED_TTFT: Final = Strategy.EXPECTED_TTFT
+_WEIGHTED: Final = Strategy.WEIGHTED
+_DIRECTIVES: Final = frozenset(FIELDS)
 _OUTPUT_TOKENS: Final = 512
 """What a reply is taken to have where prices are compared and the caller says no maximum."""
 
@@ -76,7 +79,7 @@ class Planner:
         if isinstance(asked, Refusal):
             return asked
         directives = NO_DIRECTIVES
-        if not request.fields.keys().isdisjoint(FIELDS):
+        if not _DIRECTIVES.isdisjoint(request.fields):
             read = read_directives(request.fields, request.model, snapshot)
             if isinstance(read, Refusal):
                 return read
@@ -95,13 +98,14 @@ class Planner:
                 home=model.deployments[0].provider,
                 directives=directives,
             )
-        conversation, home, ttl_ns = None, None, snapshot.affinity_ttl_ns
+        now, ttl_ns = self._clock.monotonic_ns(), snapshot.affinity_ttl_ns
+        conversation, home = None, None
         if ttl_ns is not None and len(model.deployments) > 1:
             conversation = conversation_of(call.principal.key_id, model.name, request, call.labels.workflow_id)
             if conversation is not None:
-                home = self._affinities.find(conversation, self._clock.monotonic_ns(), ttl_ns)
+                home = self._affinities.find(conversation, now, ttl_ns)
         chain = self._chain(call, model)
-        sifted = self._order(call, model, conversation, home, chain, keep_one=keep_one)
+        sifted = self._order(call, model, now, conversation, home, chain, keep_one=keep_one)
         return RoutePlan(
             asked=asked,
             model=model,
@@ -121,7 +125,8 @@ class Planner:
         holders = who_stores(basis, model)
         if isinstance(holders, Refusal):
             return holders
-        sifted = self._order(call, replace(model, deployments=tuple(holders)), None, None, (), keep_one=True)
+        held = replace(model, deployments=tuple(holders))
+        sifted = self._order(call, held, self._clock.monotonic_ns(), None, None, (), keep_one=True)
         return RoutePlan(
             asked=model,
             model=model,
@@ -163,7 +168,8 @@ class Planner:
             model = call.snapshot.find_model(name)
             if model is None or not call.principal.may_use(model.name):
                 continue
-            found += self._order(call, model, None, None, self._chain(call, model), keep_one=False).kept
+            chain, now = self._chain(call, model), self._clock.monotonic_ns()
+            found += self._order(call, model, now, None, None, chain, keep_one=False).kept
         return found
 
     def figures(self, call: Call, plan: RoutePlan) -> Sequence[tuple[str, float]]:
@@ -232,6 +238,7 @@ class Planner:
         self,
         call: Call,
         model: Model,
+        now: int,
         conversation: Conversation | None,
         home: TargetId | None,
         chain: Chain,
@@ -244,14 +251,11 @@ class Planner:
         """
         if call.snapshot.revision > self._revision:
             self._follow(call.snapshot)
-        now = self._clock.monotonic_ns()
         needs, deployments = _needs(call, model), model.deployments
         if suits(model, needs) and self._breakers.are_well(model.targets, now):
             sifted = Sifted(deployments, (), NOBODY)
         else:
-            sifted = sift(
-                deployments, needs, health=self._breakers, now=now, is_full=self.is_full, keep_one=keep_one
-            )
+            sifted = sift(deployments, needs, health=self._breakers, now=now, is_full=self.is_full, keep_one=keep_one)
         if len(sifted.kept) < 2:
             return sifted
         behind: Sequence[Deployment] = ()
@@ -281,7 +285,7 @@ class Planner:
         return set_back(sifted, lambda one: self._headroom.wait_ns(one, costs, now), now)
 
     def _chain(self, call: Call, model: Model) -> Chain:
-        if model.strategy is not Strategy.EXPECTED_TTFT or len(model.deployments) < 2:
+        if model.strategy is not _EXPECTED_TTFT or len(model.deployments) < 2:
             return ()
         fields = call.request.fields
         parts = [bytes(fields[name]) for name in call.request.grammar.prompt if name in fields] or [b""]
@@ -360,9 +364,12 @@ def _spared_last(sifted: Sifted) -> tuple[Sequence[Deployment], Sequence[Deploym
 
 
 def _ranked(model: Model, deployments: Sequence[Deployment], ask: Ask, known: Known) -> Sequence[Deployment]:
-    if len(model.tiers) == 1:
-        return rank(model.strategy, deployments, ask, known, even=model.even)
+    strategy, tiers = model.strategy, model.tiers
+    if len(tiers) == 1:
+        if model.even and strategy is _WEIGHTED:
+            return by_variate(deployments, ask.draw)
+        return rank(strategy, deployments, ask, known)
     ranked: list[Deployment] = []
-    for tier in model.tiers:
-        ranked += rank(model.strategy, [one for one in deployments if one.tier == tier], ask, known)
+    for tier in tiers:
+        ranked += rank(strategy, [one for one in deployments if one.tier == tier], ask, known)
     return ranked

@@ -133,6 +133,10 @@ class _Target:
         until_ns = self.kept_away_until(now)
         return self.breaker.away_until(now) if until_ns is None else until_ns
 
+    def is_well(self, now: int) -> bool:
+        """Tell whether nothing is held against it: what is only being tried may be left alone the moment after."""
+        return self.breaker.state is _CLOSED and not self.credential.level and now >= self.until_ns
+
     def kept_away_until(self, now: int) -> int | None:
         """Say what its provider asked for, whatever its breaker says."""
         if now < self.until_ns:
@@ -289,10 +293,10 @@ class Breakers:
         if targets in self._well:
             return True
         known = [self._targets[one] for one in targets if one in self._targets]
-        if any(one.breaker.state is not _CLOSED or one.away_until(now) is not None for one in known):
-            return False
-        self._well.add(targets)
-        return True
+        well = all(one.is_well(now) for one in known)
+        if well:
+            self._well.add(targets)
+        return well
 
     def enter(self, deployment: Deployment, now: int) -> Passage | int:
         """Let an attempt through, or say until when to leave the target alone.

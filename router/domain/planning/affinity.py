@@ -9,7 +9,7 @@ Affinity chooses among the candidates it is given. What must not serve, such as 
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import ceil
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -31,11 +31,12 @@ BUSY: Final = 2.0
 BUSY_CALLS: Final = 4
 """A conversation leaves a target with more than twice its fair share of the calls under way, and four."""
 
+_EXPECTED_TTFT: Final = Strategy.EXPECTED_TTFT  # a member costs more to look up than all that is decided by it
 _BALANCED: Final = frozenset({Strategy.WEIGHTED, Strategy.LEAST_BUSY})
 """Strategies that spread conversations by weight. The others have reasons of their own for a place."""
 _ENDS_BYTES: Final = 1_024
 """What is known of a longer text: its beginning and its end of so many bytes each, and how long it is."""
-_PARTS: Final = ("tools", "system", "instructions")
+_PARTS: Final = frozenset(("tools", "system", "instructions"))
 _NO_TURNS: Final = Raw(b"[]")
 
 
@@ -69,8 +70,8 @@ def conversation_of(subject: str, model: str, request: Request, session: str | N
         return None
     opening, answered = found
     known = _ends(opening)
-    parts = [(name, len(fields[name]), _ends(bytes(fields[name]))) for name in _PARTS if name in fields]
-    key = hash((subject, model, len(opening), known, *parts))
+    parts = () if _PARTS.isdisjoint(fields) else _known(fields)
+    key = hash((subject, model, len(opening), known, parts))
     return Conversation(key, draw=_draw(subject, model, known)) if answered else Conversation(key, opening=True)
 
 
@@ -118,7 +119,7 @@ class Affinities:
 
         `expected_ttft` was told where it is and weighed that, so its order is left alone.
         """
-        if len(ranked) < 2 or strategy is Strategy.EXPECTED_TTFT:
+        if len(ranked) < 2 or strategy is _EXPECTED_TTFT:
             return ranked
         target = self._find(conversation.key, now, ttl_ns)
         if conversation.opening and target is not None:
@@ -206,6 +207,11 @@ def _draw(subject: str, model: str, text: bytes) -> float:
 
 def _ends(part: bytes) -> bytes:
     return part if len(part) <= 2 * _ENDS_BYTES else part[:_ENDS_BYTES] + part[-_ENDS_BYTES:]
+
+
+def _known(fields: Mapping[str, Raw]) -> tuple[tuple[str, int, bytes], ...]:
+    """Return what is known of the parts beside the messages."""
+    return tuple([(name, len(fields[name]), _ends(bytes(fields[name]))) for name in _PARTS if name in fields])
 
 
 def _text(raw: Raw) -> str:

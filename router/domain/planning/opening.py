@@ -26,6 +26,7 @@ _COMPACT: Final = (b'{"role":"user"', b',"content":"', b'},{"', b'"role":"assist
 _SPACED: Final = (b'{"role": "user"', b', "content": "', b'}, {"', b'"role": "assistant"')
 """How a user's message begins, how it goes on that is a text, what is between two messages, and how an assistant's is
 known."""
+_BACKSLASH: Final = 0x5C
 _messages: Final = msgspec.json.Decoder(list[Raw])
 _roles: Final = msgspec.json.Decoder(list[_Message])
 _message: Final = msgspec.json.Decoder(_Message)
@@ -56,7 +57,7 @@ def _end_of_plain(text: bytes, at: int, says: bytes) -> int:
     if not text.startswith(says, at):
         return 0
     end = text.find(b'"', at + len(says))
-    return end + 2 if text[end + 1 : end + 2] == b"}" and text[end - 1 : end] != b"\\" else 0
+    return end + 2 if text.startswith(b'"}', end) and text[end - 1] != _BACKSLASH else 0
 
 
 def _end(text: bytes, begin: int, between: bytes) -> int:

@@ -52,18 +52,13 @@ class Known(NamedTuple):
     prefixes: Prefixes
 
 
-def rank(
-    strategy: Strategy, candidates: Sequence[Deployment], ask: Ask, known: Known, *, even: bool = False
-) -> Sequence[Deployment]:
-    """Return the candidates, best first. Those of weight 0 come last, whatever the strategy says of them.
-
-    `even`: it is known that all have the same weight.
-    """
+def rank(strategy: Strategy, candidates: Sequence[Deployment], ask: Ask, known: Known) -> Sequence[Deployment]:
+    """Return the candidates, best first. Those of weight 0 come last, whatever the strategy says of them."""
     if len(candidates) < 2:
         return candidates
     draw = ask.draw
     if strategy is Strategy.WEIGHTED:
-        return _by_weight(candidates, draw, even=even)
+        return _by_weight(candidates, draw)
     drawn: list[_Drawn] = []
     loads = known.loads
     for number, deployment in enumerate(candidates):
@@ -78,12 +73,15 @@ def rank(
     return [*order(wanted, ask, known), *(each[2] for each in drawn[len(wanted) :])]
 
 
-def _by_weight(candidates: Sequence[Deployment], draw: float, *, even: bool) -> list[Deployment]:
-    if even or len({each.weight for each in candidates}) == 1:
-        return sorted(candidates, key=lambda each: draw * each.salt % 1.0)  # in the order of the variates
-    return sorted(
-        candidates, key=lambda each: -log(1.0 - draw * each.salt % 1.0) / each.weight if each.weight else inf
-    )
+def by_variate(candidates: Sequence[Deployment], draw: float) -> list[Deployment]:
+    """Return candidates in the order of their weights, where these are all the same."""
+    return sorted(candidates, key=lambda each: draw * each.salt % 1.0)
+
+
+def _by_weight(candidates: Sequence[Deployment], draw: float) -> list[Deployment]:
+    if len({each.weight for each in candidates}) == 1:
+        return by_variate(candidates, draw)
+    return sorted(candidates, key=lambda each: -log(1.0 - draw * each.salt % 1.0) / each.weight if each.weight else inf)
 
 
 _Drawn = tuple[float, int, Deployment, TargetLoad]
