@@ -10,6 +10,8 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+HEAD_BYTES: Final = 8_192
+"""Of longer messages so much is looked at first: mostly the opening and the first answer are there."""
 TRIES_MAX: Final = 8
 """Ends of objects that are taken for the end of the first user's message; parts of a content end alike."""
 
@@ -34,9 +36,18 @@ _message: Final = msgspec.json.Decoder(_Message)
 
 def opening_of(messages: Raw) -> Opening | None:
     """Return the opening, which a text alone is; None if there is no user's message or they cannot be read."""
+    if len(messages) > HEAD_BYTES:
+        found = _find(bytes(memoryview(messages)[:HEAD_BYTES]))
+        if found is not None and found[1]:  # what follows an answer changes nothing
+            return found
     text = bytes(messages)
     if text[:1] == b'"':
         return text, False  # one text is what a user says
+    return _find(text) or _read(text)
+
+
+def _find(text: bytes) -> Opening | None:
+    """Return the opening of messages as serializers write them; None: it must be read."""
     colon = text.find(b":")
     user, says, between, assistant = _SPACED if text[colon + 1 : colon + 2] == b" " else _COMPACT
     begin = text.find(user)
@@ -46,7 +57,7 @@ def opening_of(messages: Raw) -> Opening | None:
             return text[1:end], True
         if text[end:] == b"]":
             return text[1:end], False
-    return _read(text)
+    return None
 
 
 def _end_of_plain(text: bytes, at: int, says: bytes) -> int:
