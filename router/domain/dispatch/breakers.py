@@ -250,7 +250,10 @@ class Breakers:
         self._targets: dict[TargetId, _Target] = {}
         self._credentials: dict[tuple[ProviderId, str], _Credential] = {}
         self._well: set[frozenset[TargetId]] = set()
-        """Groups of targets against none of which anything is held. Empty once that may be otherwise for anybody."""
+        """Groups of targets against none of which anything is held. Empty once that may be otherwise for anybody.
+
+        Bounded by the models of the configuration in force and the parts of them that hold what is stored.
+        """
 
     def follow(self, terms: BreakerTerms, deployments: Iterable[Deployment]) -> None:
         """Go on with these targets under these terms. What is known of them stays, all others are forgotten."""
