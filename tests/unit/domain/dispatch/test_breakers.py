@@ -567,3 +567,15 @@ def test_a_target_that_comes_to_be_known_may_have_a_credential_that_is_left_alon
     assert not isinstance(fleet.breakers.enter(new, fleet.now), Passage)
 
     assert not fleet.breakers.are_well(frozenset((new.target,)), fleet.now)
+
+
+def test_late_news_of_a_credential_that_is_good_again_say_nothing() -> None:
+    fleet = Fleet()
+    early, late = fleet.enter(), fleet.enter()
+    early.failed(BAD_KEY, now=fleet.now)
+    assert fleet.breakers.reset(A.target)
+
+    late.failed(BAD_KEY, now=fleet.now, retry_after_ns=100 * SECOND)
+
+    assert fleet.away_s() is None
+    assert {None} == {one.credential_parked_until_ns for one in fleet.breakers.states(fleet.now)}
