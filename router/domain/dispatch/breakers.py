@@ -107,7 +107,7 @@ class _Credential:
             self.trying = False
             self.until_ns = now + span_ns
             self.why = why
-        if said_ns is not None:
+        if said_ns is not None and self.level:  # else it was found good since the call was let in
             self.until_ns = max(self.until_ns, now + min(said_ns, CREDENTIAL_SAID_MAX_NS))
 
 
