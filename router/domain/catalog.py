@@ -220,20 +220,33 @@ class Model:
     quality_floor: float | None = None
     """No stand-in for this model may have less quality, or an unknown one."""
     reply_model: ReplyModel = ReplyModel.UPSTREAM
+    targets: frozenset[TargetId] = field(init=False)
+    """Of its deployments."""
     tiers: tuple[int, ...] = field(init=False)
     """Of its deployments, in order."""
     lacks: frozenset[str] = field(init=False)
     """Capabilities that some of them lack: in no others does a request matter."""
     window: int | None = field(init=False)
     """The smallest context window of them, if any is known."""
+    dialects: frozenset[Dialect] = field(init=False)
+    """In which each of them can be asked as it is."""
+    even: bool = field(init=False)
+    """All of them have the same weight."""
+    bounded: bool = field(init=False)
+    """One of them takes only so many calls at once."""
     rated: bool = field(init=False)
     """The operator has set a rate for one of them."""
 
     def __post_init__(self) -> None:
         windows = [one.context_window for one in self.deployments if one.context_window is not None]
+        object.__setattr__(self, "targets", frozenset(one.target for one in self.deployments))
         object.__setattr__(self, "tiers", tuple(sorted({one.tier for one in self.deployments})))
         object.__setattr__(self, "lacks", frozenset().union(*[one.lacks for one in self.deployments]))
         object.__setattr__(self, "window", min(windows, default=None))
+        dialects = [one.dialects for one in self.deployments]
+        object.__setattr__(self, "dialects", frozenset.intersection(*dialects) if dialects else frozenset())
+        object.__setattr__(self, "even", len({one.weight for one in self.deployments}) == 1)
+        object.__setattr__(self, "bounded", any(one.concurrency_limits or one.adaptive for one in self.deployments))
         object.__setattr__(self, "rated", any(one.rate_limits for one in self.deployments))
 
 

@@ -19,12 +19,12 @@ from router.domain.ids import ModelName, ProviderId, TargetId
 from router.domain.planning.adaptive import AdaptiveLimit, Felt, own_limit_of
 from router.domain.planning.affinity import Affinities, Conversation, conversation_of
 from router.domain.planning.directives import FIELDS, NO_DIRECTIVES, Directives, read_directives
-from router.domain.planning.eligibility import DropReason, Sifted, free_at, set_back, sift
+from router.domain.planning.eligibility import NOBODY, DropReason, Sifted, free_at, set_back, sift, suits
 from router.domain.planning.load import Loads, Started, watched
 from router.domain.planning.needs import NO_NEEDS, Needs, needs_of
 from router.domain.planning.plan import RoutePlan, nobody, resolve_model
 from router.domain.planning.prefix import Chain, Prefixes, chain_of
-from router.domain.planning.ranking import Ask, Known, figure, rank
+from router.domain.planning.ranking import Ask, Known, by_variate, figure, rank
 from router.domain.planning.stored import Basis, who_stores
 from router.domain.planning.substitution import Circumstances, Reason, may_change, stand_in
 from router.domain.settlement import tag_values
@@ -39,6 +39,9 @@ from router.ports.ledger import Ledger
 
 _BY_SIZE: Final = (Strategy.COST, Strategy.EXPECTED_TTFT)
 """Strategies that look at how long a call is."""
+_EXPECTED_TTFT: Final = Strategy.EXPECTED_TTFT
+_WEIGHTED: Final = Strategy.WEIGHTED
+_DIRECTIVES: Final = frozenset(FIELDS)
 _OUTPUT_TOKENS: Final = 512
 """What a reply is taken to have where prices are compared and the caller says no maximum."""
 
@@ -76,7 +79,7 @@ class Planner:
         if isinstance(asked, Refusal):
             return asked
         directives = NO_DIRECTIVES
-        if not request.fields.keys().isdisjoint(FIELDS):
+        if not _DIRECTIVES.isdisjoint(request.fields):
             read = read_directives(request.fields, request.model, snapshot)
             if isinstance(read, Refusal):
                 return read
@@ -84,22 +87,25 @@ class Planner:
         if basis is not None:
             return self._where_stored(call, asked, basis, directives)
         model, reason = self._stand_in(call, asked) if asked.substitutes else (asked, None)
-        only = model.deployments[0] if len(model.deployments) == 1 else None
-        takes_all = only is not None and not only.lacks and request.grammar.dialect in only.dialects
-        if only is not None and takes_all and not model.context_window_fallbacks:
+        keep_one = not model.context_window_fallbacks
+        takes_all = not model.lacks and request.grammar.dialect in model.dialects
+        if keep_one and takes_all and len(model.deployments) == 1:
             return RoutePlan(
                 asked=asked,
                 model=model,
                 stands_in=reason,
                 candidates=model.deployments,
-                home=only.provider,
+                home=model.deployments[0].provider,
                 directives=directives,
             )
-        conversation = self._conversation(call, model)
-        home = self._home(call, conversation)
+        now, ttl_ns = self._clock.monotonic_ns(), snapshot.affinity_ttl_ns
+        conversation, home = None, None
+        if ttl_ns is not None and len(model.deployments) > 1:
+            conversation = conversation_of(call.principal.key_id, model.name, request, call.labels.workflow_id)
+            if conversation is not None:
+                home = self._affinities.find(conversation, now, ttl_ns)
         chain = self._chain(call, model)
-        keep_one = not model.context_window_fallbacks
-        sifted = self._order(call, model, conversation, home, chain, keep_one=keep_one)
+        sifted = self._order(call, model, now, conversation, home, chain, keep_one=keep_one)
         return RoutePlan(
             asked=asked,
             model=model,
@@ -119,7 +125,8 @@ class Planner:
         holders = who_stores(basis, model)
         if isinstance(holders, Refusal):
             return holders
-        sifted = self._order(call, replace(model, deployments=tuple(holders)), None, None, (), keep_one=True)
+        held = replace(model, deployments=tuple(holders))
+        sifted = self._order(call, held, self._clock.monotonic_ns(), None, None, (), keep_one=True)
         return RoutePlan(
             asked=model,
             model=model,
@@ -161,7 +168,8 @@ class Planner:
             model = call.snapshot.find_model(name)
             if model is None or not call.principal.may_use(model.name):
                 continue
-            found += self._order(call, model, None, None, self._chain(call, model), keep_one=False).kept
+            chain, now = self._chain(call, model), self._clock.monotonic_ns()
+            found += self._order(call, model, now, None, None, chain, keep_one=False).kept
         return found
 
     def figures(self, call: Call, plan: RoutePlan) -> Sequence[tuple[str, float]]:
@@ -230,6 +238,7 @@ class Planner:
         self,
         call: Call,
         model: Model,
+        now: int,
         conversation: Conversation | None,
         home: TargetId | None,
         chain: Chain,
@@ -242,22 +251,16 @@ class Planner:
         """
         if call.snapshot.revision > self._revision:
             self._follow(call.snapshot)
-        now = self._clock.monotonic_ns()
-        needs = _needs(call, model)
-        sifted = sift(
-            model.deployments,
-            needs,
-            health=self._breakers,
-            now=now,
-            is_full=self.is_full,
-            keep_one=keep_one,
-        )
+        needs, deployments = _needs(call, model), model.deployments
+        if suits(model, needs) and self._breakers.are_well(model.targets, now):
+            sifted = Sifted(deployments, (), NOBODY)
+        else:
+            sifted = sift(deployments, needs, health=self._breakers, now=now, is_full=self.is_full, keep_one=keep_one)
         if len(sifted.kept) < 2:
             return sifted
         behind: Sequence[Deployment] = ()
         if self._headroom.matters(model):
-            costs = likely_costs(call.request)
-            sifted = set_back(sifted, lambda one: self._headroom.wait_ns(one, costs, now), now)
+            sifted = self._set_back(call, sifted, now)
             behind = [one.deployment for one in sifted.dropped if one.reason is DropReason.NO_ROOM]
         kept: Sequence[Deployment] = sifted.kept
         last: Sequence[Deployment] = ()
@@ -277,19 +280,12 @@ class Planner:
             ranked = [*ranked, *_ranked(model, last, ask, self._known)]
         return Sifted([*ranked, *behind] if behind else ranked, sifted.dropped, sifted.spared)
 
-    def _conversation(self, call: Call, model: Model) -> Conversation | None:
-        if call.snapshot.affinity_ttl_ns is None or len(model.deployments) < 2:
-            return None
-        return conversation_of(call.principal.key_id, model.name, call.request, call.labels.workflow_id)
-
-    def _home(self, call: Call, conversation: Conversation | None) -> TargetId | None:
-        ttl_ns = call.snapshot.affinity_ttl_ns
-        if conversation is None or ttl_ns is None:
-            return None
-        return self._affinities.find(conversation, self._clock.monotonic_ns(), ttl_ns)
+    def _set_back(self, call: Call, sifted: Sifted, now: int) -> Sifted:
+        costs = likely_costs(call.request)
+        return set_back(sifted, lambda one: self._headroom.wait_ns(one, costs, now), now)
 
     def _chain(self, call: Call, model: Model) -> Chain:
-        if model.strategy is not Strategy.EXPECTED_TTFT or len(model.deployments) < 2:
+        if model.strategy is not _EXPECTED_TTFT or len(model.deployments) < 2:
             return ()
         fields = call.request.fields
         parts = [bytes(fields[name]) for name in call.request.grammar.prompt if name in fields] or [b""]
@@ -368,9 +364,12 @@ def _spared_last(sifted: Sifted) -> tuple[Sequence[Deployment], Sequence[Deploym
 
 
 def _ranked(model: Model, deployments: Sequence[Deployment], ask: Ask, known: Known) -> Sequence[Deployment]:
-    if len(model.tiers) == 1:
-        return rank(model.strategy, deployments, ask, known)
+    strategy, tiers = model.strategy, model.tiers
+    if len(tiers) == 1:
+        if model.even and strategy is _WEIGHTED:
+            return by_variate(deployments, ask.draw)
+        return rank(strategy, deployments, ask, known)
     ranked: list[Deployment] = []
-    for tier in model.tiers:
-        ranked += rank(model.strategy, [one for one in deployments if one.tier == tier], ask, known)
+    for tier in tiers:
+        ranked += rank(strategy, [one for one in deployments if one.tier == tier], ask, known)
     return ranked

@@ -107,17 +107,20 @@ class _Credential:
             self.trying = False
             self.until_ns = now + span_ns
             self.why = why
-        if said_ns is not None:
+        if said_ns is not None and self.level:  # else it was found good since the call was let in
             self.until_ns = max(self.until_ns, now + min(said_ns, CREDENTIAL_SAID_MAX_NS))
 
 
 class _Target:
-    __slots__ = ("breaker", "credential", "deployment", "until_ns", "why")
+    __slots__ = ("breaker", "credential", "deployment", "until_ns", "well", "why")
 
-    def __init__(self, deployment: Deployment, breaker: Breaker, credential: _Credential) -> None:
+    def __init__(
+        self, deployment: Deployment, breaker: Breaker, credential: _Credential, well: set[frozenset[TargetId]]
+    ) -> None:
         self.deployment = deployment
         self.breaker = breaker
         self.credential = credential
+        self.well = well
         self.until_ns = 0
         self.why = Park.NOTHING
 
@@ -129,6 +132,10 @@ class _Target:
     def away_until(self, now: int) -> int | None:
         until_ns = self.kept_away_until(now)
         return self.breaker.away_until(now) if until_ns is None else until_ns
+
+    def is_well(self, now: int) -> bool:
+        """Tell whether nothing is held against it: what is only being tried may be left alone the moment after."""
+        return self.breaker.state is _CLOSED and not self.credential.level and now >= self.until_ns
 
     def kept_away_until(self, now: int) -> int | None:
         """Say what its provider asked for, whatever its breaker says."""
@@ -206,6 +213,8 @@ class Passage:
             )
         elif self._successes is None:
             target.breaker.release(self._generation)
+        if verdict.park is not Park.NOTHING:
+            target.well.clear()
         if verdict.park is Park.CREDENTIAL:
             target.credential.park(now, verdict.fault, retry_after_ns, self._credential)
         elif self._successes is None:
@@ -240,10 +249,16 @@ class Breakers:
         # Bounded by the targets of the configuration in force, and of those that calls still under way keep.
         self._targets: dict[TargetId, _Target] = {}
         self._credentials: dict[tuple[ProviderId, str], _Credential] = {}
+        self._well: set[frozenset[TargetId]] = set()
+        """Groups of targets against none of which anything is held. Empty once that may be otherwise for anybody.
+
+        Bounded by the models of the configuration in force and the parts of them that hold what is stored.
+        """
 
     def follow(self, terms: BreakerTerms, deployments: Iterable[Deployment]) -> None:
         """Go on with these targets under these terms. What is known of them stays, all others are forgotten."""
         self._terms = terms
+        self._well.clear()
         targets, credentials = self._targets, self._credentials
         self._targets, self._credentials = {}, {}
         for deployment in deployments:
@@ -272,6 +287,19 @@ class Breakers:
         """Tell whether calls cannot count on a target now: it is left alone, or only being tried."""
         known = self._targets.get(target)
         return known is not None and (known.breaker.state is not _CLOSED or known.away_until(now) is not None)
+
+    def are_well(self, targets: frozenset[TargetId], now: int) -> bool:
+        """Tell whether nothing is held against any of these, so that `peek` has nothing to say of them.
+
+        Nobody is looked at again before something happens to one of all: time alone makes nothing worse.
+        """
+        if targets in self._well:
+            return True
+        known = [self._targets[one] for one in targets if one in self._targets]
+        well = all(one.is_well(now) for one in known)
+        if well:
+            self._well.add(targets)
+        return well
 
     def enter(self, deployment: Deployment, now: int) -> Passage | int:
         """Let an attempt through, or say until when to leave the target alone.
@@ -324,10 +352,12 @@ class Breakers:
         if target not in self._targets:
             breaker = Breaker(self._terms, self._uniform, partial(self._tell, deployment))
             credential = self._credentials.setdefault((deployment.provider, deployment.credential), _Credential())
-            self._targets[target] = _Target(deployment, breaker, credential)
+            self._targets[target] = _Target(deployment, breaker, credential, self._well)
+            self._well.clear()
         return self._targets[target]
 
     def _tell(self, deployment: Deployment, to: BreakerState) -> None:
+        self._well.clear()
         self._changed(
             Transition(target=deployment.target, deployment=deployment.id, credential=deployment.credential, to=to)
         )

@@ -9,7 +9,7 @@ Affinity chooses among the candidates it is given. What must not serve, such as 
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import ceil
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -31,21 +31,22 @@ BUSY: Final = 2.0
 BUSY_CALLS: Final = 4
 """A conversation leaves a target with more than twice its fair share of the calls under way, and four."""
 
+_EXPECTED_TTFT: Final = Strategy.EXPECTED_TTFT  # a member costs more to look up than all that is decided by it
 _BALANCED: Final = frozenset({Strategy.WEIGHTED, Strategy.LEAST_BUSY})
 """Strategies that spread conversations by weight. The others have reasons of their own for a place."""
 _ENDS_BYTES: Final = 1_024
 """What is known of a longer text: its beginning and its end of so many bytes each, and how long it is."""
-_PARTS: Final = ("tools", "system", "instructions")
+_PARTS: Final = frozenset(("tools", "system", "instructions"))
 _NO_TURNS: Final = Raw(b"[]")
 
 
-class Conversation(NamedTuple):
+class Conversation(msgspec.Struct, frozen=True, gc=False):
     key: int
     """64 bits, of this process alone."""
     opening: bool = False
     """Known by its beginning alone, and nothing was answered yet: others may begin alike."""
     draw: float = 0.0
-    """A number in [0, 1) that is this conversation's own in every process."""
+    """A number in [0, 1) that is this conversation's own in every process. An opening has none."""
 
 
 _name: Final = msgspec.json.Decoder(str)
@@ -58,7 +59,7 @@ def conversation_of(subject: str, model: str, request: Request, session: str | N
     before `session`, a name from the call's headers.
     """
     fields = request.fields
-    named = _text(fields.get("prompt_cache_key")) or session
+    named = (_text(fields["prompt_cache_key"]) if "prompt_cache_key" in fields else "") or session
     if named:
         text = named.encode("utf-8", "surrogatepass")
         return Conversation(hash((subject, model, text)), draw=_draw(subject, model, text))
@@ -69,8 +70,9 @@ def conversation_of(subject: str, model: str, request: Request, session: str | N
         return None
     opening, answered = found
     known = _ends(opening)
-    parts = (len(opening), known, *[_known(fields.get(name)) for name in _PARTS])
-    return Conversation(hash((subject, model, parts)), not answered, _draw(subject, model, known))
+    parts = () if _PARTS.isdisjoint(fields) else _known(fields)
+    key = hash((subject, model, len(opening), known, parts))
+    return Conversation(key, draw=_draw(subject, model, known)) if answered else Conversation(key, opening=True)
 
 
 class _Pin(NamedTuple):
@@ -117,7 +119,7 @@ class Affinities:
 
         `expected_ttft` was told where it is and weighed that, so its order is left alone.
         """
-        if len(ranked) < 2 or strategy is Strategy.EXPECTED_TTFT:
+        if len(ranked) < 2 or strategy is _EXPECTED_TTFT:
             return ranked
         target = self._find(conversation.key, now, ttl_ns)
         if conversation.opening and target is not None:
@@ -207,13 +209,12 @@ def _ends(part: bytes) -> bytes:
     return part if len(part) <= 2 * _ENDS_BYTES else part[:_ENDS_BYTES] + part[-_ENDS_BYTES:]
 
 
-def _known(raw: Raw | None) -> tuple[int, bytes] | None:
-    return None if raw is None else (len(raw), _ends(bytes(raw)))
+def _known(fields: Mapping[str, Raw]) -> tuple[tuple[str, int, bytes], ...]:
+    """Return what is known of the parts beside the messages."""
+    return tuple([(name, len(fields[name]), _ends(bytes(fields[name]))) for name in _PARTS if name in fields])
 
 
-def _text(raw: Raw | None) -> str:
-    if raw is None:
-        return ""
+def _text(raw: Raw) -> str:
     try:
         return _name.decode(raw)
     except msgspec.DecodeError:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
-from router.domain.catalog import Deployment
+import msgspec
+
+from router.domain.catalog import Deployment, Model
 from router.domain.dialects.dialect import spoken_for
 from router.domain.ids import TargetId
 from router.domain.planning.needs import Needs
@@ -32,7 +34,7 @@ class DropReason(StrEnum):
 
 
 _TIMED: Final = (DropReason.RESTING, DropReason.EJECTED, DropReason.NO_ROOM)
-_NOBODY: Final[frozenset[TargetId]] = frozenset()
+NOBODY: Final[frozenset[TargetId]] = frozenset()
 
 
 class Dropped(NamedTuple):
@@ -63,7 +65,7 @@ class Health(Protocol):
         ...
 
 
-class Sifted(NamedTuple):
+class Sifted(msgspec.Struct, frozen=True):
     kept: Sequence[Deployment]
     dropped: Sequence[Dropped]
     spared: frozenset[TargetId]
@@ -74,6 +76,19 @@ def free_at(dropped: Iterable[Dropped]) -> int | None:
     """Return when the first of those that are left alone may be asked again; None: nobody knows."""
     ends = [one.until_ns for one in dropped if one.until_ns is not None and one.reason is not DropReason.NO_ROOM]
     return min(ends, default=None)
+
+
+def suits(model: Model, needs: Needs) -> bool:
+    """Tell whether each of a model's deployments can do what is asked, and takes any number of calls at once.
+
+    Then `sift` keeps all that are well: mostly nobody need be looked at alone.
+    """
+    return (
+        needs.dialect in model.dialects
+        and not model.bounded
+        and (model.window is None or needs.tokens <= model.window)
+        and needs.capabilities.isdisjoint(model.lacks)
+    )
 
 
 def sift(
@@ -126,7 +141,7 @@ def sift(
     if keep_one and not kept:
         kept = _largest(dropped)
         dropped = [one for one in dropped if one.deployment not in kept]
-    return Sifted(kept, dropped, frozenset([one.target for one in spared]) if spared else _NOBODY)
+    return Sifted(kept, dropped, frozenset([one.target for one in spared]) if spared else NOBODY)
 
 
 def _most_are_out(able: Sequence[Deployment], health: Health, now: int) -> bool:
@@ -140,13 +155,13 @@ def set_back(sifted: Sifted, wait_ns: Callable[[Deployment], int], now: int) -> 
     What a provider said of its limits may be old, so nobody is left out for it: they come after all others, and where
     none has room, none is set back.
     """
-    kept, dropped, spared = sifted
+    kept = sifted.kept
     behind = [Dropped(one, DropReason.NO_ROOM, now + span_ns) for one in kept if (span_ns := wait_ns(one)) > 0]
     if not behind or len(behind) == len(kept):
         return sifted
     behind.sort(key=_until)  # in the order of those kept where alike, and that has the spared last
     without = {one.deployment.target for one in behind}
-    return Sifted([one for one in kept if one.target not in without], [*dropped, *behind], spared)
+    return Sifted([one for one in kept if one.target not in without], [*sifted.dropped, *behind], sifted.spared)
 
 
 def _until(dropped: Dropped) -> int:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from math import inf, log
 from typing import Final, NamedTuple
 
+import msgspec
+
 from router.domain.catalog import Deployment, Strategy
 from router.domain.ids import TargetId
 from router.domain.instants import NS_PER_S
@@ -27,7 +29,7 @@ STAY_NS: Final = NS_PER_S // 4
 """How much later a conversation's first token may be where it is: what is cached there also costs less."""
 
 
-class Ask(NamedTuple):
+class Ask(msgspec.Struct, frozen=True):
     """What a ranking knows of a call."""
 
     now: int
@@ -71,13 +73,15 @@ def rank(strategy: Strategy, candidates: Sequence[Deployment], ask: Ask, known: 
     return [*order(wanted, ask, known), *(each[2] for each in drawn[len(wanted) :])]
 
 
+def by_variate(candidates: Sequence[Deployment], draw: float) -> list[Deployment]:
+    """Return candidates in the order of their weights, where these are all the same."""
+    return sorted(candidates, key=lambda each: draw * each.salt % 1.0)
+
+
 def _by_weight(candidates: Sequence[Deployment], draw: float) -> list[Deployment]:
-    weights = {each.weight for each in candidates}
-    if len(weights) == 1:
-        tickets = [draw * each.salt % 1.0 for each in candidates]  # in the order of the variates
-    else:
-        tickets = [-log(1.0 - draw * each.salt % 1.0) / each.weight if each.weight else inf for each in candidates]
-    return [candidates[at] for at in sorted(range(len(tickets)), key=tickets.__getitem__)]
+    if len({each.weight for each in candidates}) == 1:
+        return by_variate(candidates, draw)
+    return sorted(candidates, key=lambda each: -log(1.0 - draw * each.salt % 1.0) / each.weight if each.weight else inf)
 
 
 _Drawn = tuple[float, int, Deployment, TargetLoad]

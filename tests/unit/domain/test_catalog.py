@@ -5,8 +5,12 @@ from dataclasses import replace
 import pytest
 
 from router.domain.catalog import Model
-from router.domain.ids import ModelName
+from router.domain.dialects.dialect import Dialect
+from router.domain.governance.permits import ConcurrencyLimit
+from router.domain.ids import DeploymentId, ModelName
 from tests.support.fakes import deployment, snapshot
+
+LIMIT = ConcurrencyLimit(id="l", scope_kind="deployment", scope_value="one", limit=1)
 
 
 def model(name: str) -> Model:
@@ -46,6 +50,17 @@ def test_a_model_knows_what_its_deployments_have_in_common() -> None:
 
     assert ((1, 2, 3), {"a", "b"}, 5) == (mixed.tiers, mixed.lacks, mixed.window)
     assert ((1,), set(), None) == (model("plain").tiers, model("plain").lacks, model("plain").window)
+
+
+def test_a_model_knows_what_holds_for_each_of_its_deployments() -> None:
+    one = replace(deployment(), id=DeploymentId("one"), dialects=frozenset((Dialect.CHAT, Dialect.EMBEDDINGS)))
+    other = replace(deployment(), id=DeploymentId("other"), dialects=frozenset((Dialect.CHAT,)))
+    both = Model(name=ModelName("both"), deployments=(one, other))
+    heavy = Model(name=ModelName("heavy"), deployments=(one, replace(other, weight=2.0, adaptive=True)))
+
+    assert ({Dialect.CHAT}, {one.target, other.target}) == (both.dialects, both.targets)
+    assert ((True, False), (False, True)) == ((both.even, both.bounded), (heavy.even, heavy.bounded))
+    assert Model(name=ModelName("few"), deployments=(replace(one, concurrency_limits=(LIMIT,)), other)).bounded
 
 
 def test_a_target_has_a_number_of_its_own_in_every_process() -> None:

@@ -57,6 +57,11 @@ def test_one_deployment_is_planned_as_it_is() -> None:
     assert (["up/model"], (), ProviderId("up")) == (order(plan), tuple(plan.dropped), plan.home)
 
 
+def test_a_deployment_that_is_alone_has_no_conversations() -> None:
+    assert planned(Rig(routed(place("a", context_window=9), context_window_fallbacks=("other",)))).conversation is None
+    assert planned(Rig(routed(place("a"), place("b")))).conversation is not None
+
+
 def test_lower_tiers_come_first_and_weights_decide_within_one() -> None:
     rig = Rig(routed(place("c", tier=2), place("a", weight=0), place("b")))
 

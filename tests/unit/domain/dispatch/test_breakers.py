@@ -511,3 +511,71 @@ def test_a_transition_says_whose_it_is() -> None:
     expected = Transition(target=A.target, deployment=A.id, credential="a", to=BreakerState.OPEN)
     assert [expected] == fleet.told
     assert Fault.UPSTREAM_ERROR is BROKEN.fault
+
+
+GROUP = frozenset((A.target, B.target, A_LARGE.target))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "times", "one"),
+    [(BROKEN, 5, A), (RATE, 1, B), (NO_MODEL, 1, A_LARGE), (BAD_KEY, 1, A), (BAD_KEY, 1, replace(A, id=A.id + "2"))],  # type: ignore[arg-type]  # any name
+    ids=["breaker", "rate", "model", "credential", "another's credential"],
+)
+def test_a_group_is_well_until_something_is_held_against_one(verdict: Verdict, times: int, one: Deployment) -> None:
+    fleet = Fleet(deployments=[*ALL, one])
+    assert fleet.breakers.are_well(GROUP, fleet.now)
+    fleet.fail(WRONG, one)
+    assert fleet.breakers.are_well(GROUP, fleet.now)
+
+    fleet.fail(verdict, one, times)
+
+    assert not fleet.breakers.are_well(GROUP, fleet.now)
+    assert fleet.breakers.are_well(frozenset((ELSEWHERE.target,)), fleet.now)
+
+
+def test_a_target_that_a_call_tries_is_not_well_before_it_has_answered() -> None:
+    fleet = Fleet()
+    fleet.fail(BAD_KEY)
+    fleet.now += CREDENTIAL_NS
+
+    assert fleet.away_s() is None
+    assert not fleet.breakers.are_well(GROUP, fleet.now)
+    fleet.enter().began(fleet.now)
+    assert fleet.breakers.are_well(GROUP, fleet.now)
+
+
+def test_a_hand_and_a_reload_are_news_of_who_is_well() -> None:
+    fleet = Fleet()
+    assert fleet.breakers.are_well(GROUP, fleet.now)
+    fleet.breakers.open(B.target)
+    assert not fleet.breakers.are_well(GROUP, fleet.now)
+    fleet.breakers.close(B.target)
+    fleet.fail(BAD_KEY, ELSEWHERE)
+    assert fleet.breakers.are_well(GROUP, fleet.now)
+
+    fleet.breakers.follow(BreakerTerms(), [A, B, replace(A_LARGE, provider=ELSEWHERE.provider), ELSEWHERE])
+
+    assert not fleet.breakers.are_well(GROUP, fleet.now)
+
+
+def test_a_target_that_comes_to_be_known_may_have_a_credential_that_is_left_alone() -> None:
+    fleet = Fleet(deployments=[A])
+    new = replace(A, id=DeploymentId("up/new"))
+    fleet.fail(BAD_KEY)
+    assert fleet.breakers.are_well(frozenset((new.target,)), fleet.now)
+
+    assert not isinstance(fleet.breakers.enter(new, fleet.now), Passage)
+
+    assert not fleet.breakers.are_well(frozenset((new.target,)), fleet.now)
+
+
+def test_late_news_of_a_credential_that_is_good_again_say_nothing() -> None:
+    fleet = Fleet()
+    early, late = fleet.enter(), fleet.enter()
+    early.failed(BAD_KEY, now=fleet.now)
+    assert fleet.breakers.reset(A.target)
+
+    late.failed(BAD_KEY, now=fleet.now, retry_after_ns=100 * SECOND)
+
+    assert fleet.away_s() is None
+    assert {None} == {one.credential_parked_until_ns for one in fleet.breakers.states(fleet.now)}

@@ -27,6 +27,7 @@ TARGETS: Final = st.sampled_from(ALL)
 VERDICTS: Final = st.sampled_from([*[BROKEN] * 9, WRONG, RATE, QUOTA, BAD_KEY, NO_MODEL])
 WAITS: Final = st.sampled_from([1, SECOND, 20 * SECOND, 16 * SECOND, 61 * SECOND, 700 * SECOND, 8_000 * SECOND])
 TOOK: Final = st.sampled_from([0, 2 * SECOND])
+GROUP: Final = frozenset(one.target for one in ALL)
 SAID: Final = st.sampled_from([None, None, None, 0, SECOND, 100 * SECOND, 10**9 * SECOND])
 
 
@@ -143,6 +144,18 @@ class Outages(RuleBasedStateMachine):
             ]
             assert len(trials) <= 1
             assert credential.trying == bool(trials)
+
+    @invariant()
+    def who_is_well_is_known_until_it_is_otherwise(self) -> None:
+        for group in (GROUP, GROUP - {ALL[0].target}):
+            well = self.breakers.are_well(group, self.now)
+            known = [self.breakers._targets[target] for target in group]
+            assert well == all(
+                one.breaker.state is BreakerState.CLOSED
+                and one.away_until(self.now) is None
+                and not one.credential.level
+                for one in known
+            )
 
     @invariant()
     def deadlines_only_move_on_until_it_closes(self) -> None:

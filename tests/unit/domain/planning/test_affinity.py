@@ -115,6 +115,7 @@ def test_of_a_long_beginning_both_ends_and_the_length_are_known() -> None:
     assert saying("b" + long).key != saying("a" + long).key != saying(long + "b").key
     assert known(HELLO, tools=["a" * 10_000]).key != known(HELLO, tools=["a" * 10_001]).key
     assert known(HELLO, tools=["a" * 10_000]).key != known(HELLO, system="a" * 10_000).key
+    assert known(HELLO, system="a").key != known(HELLO, instructions="a").key
 
 
 def test_a_conversation_has_one_draw_in_every_process() -> None:

@@ -1,15 +1,16 @@
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.domain.catalog import Deployment
+from router.domain.catalog import Deployment, Model
 from router.domain.dialects.dialect import Dialect
 from router.domain.governance.permits import ConcurrencyLimit
-from router.domain.ids import DeploymentId, ProviderId, TargetId
-from router.domain.planning.eligibility import Dropped, DropReason, Sifted, free_at, set_back, sift
+from router.domain.ids import DeploymentId, ModelName, ProviderId, TargetId
+from router.domain.planning.eligibility import NOBODY, Dropped, DropReason, Sifted, free_at, set_back, sift, suits
 from router.domain.planning.needs import Needs
 
 LIMIT = ConcurrencyLimit(id="l", scope_kind="deployment", scope_value="f", limit=1)
@@ -260,3 +261,54 @@ def test_nobody_is_lost_and_none_without_room_comes_before_one_with_some(waits: 
         assert sorted(spans) == spans
     else:
         assert [] == list(found.dropped)
+
+
+_DIALECTS = st.sets(st.sampled_from((Dialect.CHAT, Dialect.MESSAGES, Dialect.EMBEDDINGS)), min_size=1).map(frozenset)
+_WANTED = st.sets(st.sampled_from(("tools", "vision"))).map(frozenset)
+_DEPLOYMENTS = st.lists(
+    st.builds(
+        Deployment,
+        id=st.sampled_from("abcd").map(DeploymentId),
+        provider=st.just(ProviderId("p")),
+        upstream_model=st.just("m"),
+        context_window=st.sampled_from((None, None, 5, 10)),
+        lacks=_WANTED,
+        dialects=_DIALECTS,
+        concurrency_limits=st.sampled_from(((), (), (LIMIT,))),
+        adaptive=st.sampled_from((False, False, True)),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(_DEPLOYMENTS, _DIALECTS, _WANTED, st.integers(4, 11))
+def test_all_that_are_well_are_kept_of_a_model_that_suits(
+    deployments: list[Deployment], dialects: frozenset[Dialect], wanted: frozenset[str], tokens: int
+) -> None:
+    model = Model(name=ModelName("m"), deployments=tuple(deployments))
+    needs = Needs(dialect=min(dialects), capabilities=wanted, input_tokens=tokens, output_tokens=None, tokens=tokens)
+    if suits(model, needs):
+        found = sift(deployments, needs, health=Known(), now=5, is_full=lambda _: True)
+        assert Sifted(deployments, [], NOBODY) == found
+
+
+@pytest.mark.parametrize(
+    ("one", "suited"),
+    [
+        (deployment("b"), True),
+        (deployment("b", 10), True),
+        (deployment("b", 9), False),
+        (deployment("b", lacks="vision"), True),
+        (deployment("b", lacks="tools"), False),
+        (deployment("b", limited=True), False),
+        (replace(deployment("b"), adaptive=True), False),
+        (replace(deployment("b"), dialects=frozenset((Dialect.MESSAGES,))), False),
+    ],
+)
+def test_a_model_suits_where_each_of_its_deployments_does(one: Deployment, suited: bool) -> None:
+    needs = Needs(
+        dialect=Dialect.CHAT, capabilities=frozenset(("tools",)), input_tokens=10, output_tokens=None, tokens=10
+    )
+
+    assert suited == suits(Model(name=ModelName("m"), deployments=(deployment("a"), one)), needs)

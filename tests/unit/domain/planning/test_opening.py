@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from router.domain.planning import opening
-from router.domain.planning.opening import TRIES_MAX, opening_of
+from router.domain.planning.opening import HEAD_BYTES, TRIES_MAX, opening_of
 
 COMPACT, SPACED = (",", ":"), (", ", ": ")
 HELLO = {"role": "user", "content": "Hello"}
@@ -50,6 +50,33 @@ def test_every_turn_has_the_opening_of_the_first(
     assert opened is not None
     assert (opened[0], True) == turn
     assert not opened[1]
+
+
+@given(st.lists(message, max_size=6), st.sampled_from([COMPACT, SPACED]), st.integers(0, 400))
+def test_how_much_is_looked_at_first_changes_nothing(
+    messages: list[object], separators: tuple[str, str], head: int
+) -> None:
+    raw = written(messages, separators)
+    with pytest.MonkeyPatch.context() as patch:
+        found = opening_of(raw)
+        patch.setattr(opening, "HEAD_BYTES", head)
+
+        assert found == opening_of(raw)
+
+
+@pytest.mark.parametrize("separators", [COMPACT, SPACED])
+def test_what_a_message_says_beside_its_text_is_of_the_opening(separators: tuple[str, str]) -> None:
+    named = HELLO | {"name": "b"}
+
+    assert (bytes(written(named, separators)), True) == opening_of(written([named, REPLY], separators))
+
+
+@pytest.mark.parametrize("size", [10, HEAD_BYTES - 40, HEAD_BYTES, 3 * HEAD_BYTES])
+def test_the_opening_of_a_long_conversation_is_that_of_its_first_turn(size: int) -> None:
+    asked = {"role": "user", "content": "a" * size}
+
+    assert (bytes(written(asked)), True) == opening_of(written([asked, *[REPLY, HELLO] * HEAD_BYTES]))
+    assert (bytes(written(asked)), False) == opening_of(written([asked]))
 
 
 def test_what_follows_the_opening_is_not_read() -> None:
