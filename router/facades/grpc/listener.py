@@ -51,6 +51,7 @@ def _hold(host: str, port: int) -> socket.socket:
     """Bind without listening: a port in use is said before anything is served, and nobody takes it meanwhile.
 
     gRPC binds by itself and only beside sockets that share their port, so ours does, after it was seen to be alone.
+    It has no SO_REUSEADDR, or another router that starts at this moment would be let pass beside it.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -59,9 +60,12 @@ def _hold(host: str, port: int) -> socket.socket:
             alone.bind((host, port))
             port = alone.getsockname()[1]
         held = socket.socket(family, socket.SOCK_STREAM)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind((host, port))
+        try:
+            held.bind((host, port))
+        except OSError:
+            held.close()
+            raise
     except OSError as exc:
         raise OSError(f"{host}:{port}: {exc.strerror}. Stop what listens there or choose another port") from exc
     return held
