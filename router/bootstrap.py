@@ -303,7 +303,7 @@ class Router:
                 return build_server(pipeline=pipeline, address=address, limits=limits, tls=tls)
 
         try:
-            return GrpcListener(settings.host, settings.port, build)
+            return GrpcListener(settings.host, settings.port, build, tls=tls)
         except OSError:
             for listener in bound:
                 listener.unbind()

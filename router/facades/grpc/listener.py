@@ -6,6 +6,8 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from router.facades.tls import Tls
+
 if TYPE_CHECKING:
     from router.facades.grpc.server import GrpcServer
 
@@ -17,8 +19,10 @@ Build = Callable[[str], "GrpcServer"]
 class GrpcListener:
     """A port that is ours from the beginning, and a server at it from `start` on."""
 
-    def __init__(self, host: str, port: int, build: Build) -> None:
-        """`build` makes the server for an address; it is called in a thread, where it imports. Raises `OSError`."""
+    def __init__(self, host: str, port: int, build: Build, *, tls: Tls | None = None) -> None:
+        """`build` makes the server for an address, at `start`; `tls` is what it will serve with. Raises `OSError`."""
+        if tls is not None:
+            tls.read()
         self._build = build
         self._held = _hold(host, port)
         self.port: int = self._held.getsockname()[1]
