@@ -133,6 +133,24 @@ async def test_a_stalled_reader_is_told_why() -> None:
     assert "given up" in rpc.told.message
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_stream_that_is_over_leaves_no_timer(*, fails: bool) -> None:
+    held: list[Asking] = []
+
+    async def stream(_request: Message, asking: Asking) -> Message:
+        held.append(asking)
+        await asking.write(REPLY)
+        if fails:
+            raise ZeroDivisionError
+        return REPLY
+
+    await call(stream, FakeRpc(), stream=True)
+    timer = held[0]._stall_timer
+
+    assert timer is not None
+    assert timer.cancelled()
+
+
 async def test_bytes_that_are_no_message_are_refused_once_the_key_is_known() -> None:
     known, unknown = FakeRpc(), FakeRpc(())
     await call(serve, known, b"\xff\xff")
