@@ -3,15 +3,20 @@
 T14a, T15 and T11b over gRPC; the same over HTTP: test_lossless.py, test_keys.py.
 """
 
+import asyncio
 import json
 from decimal import Decimal
 from typing import Any
 
+import grpc
 import pytest
+from checkrein.v1.chat_pb2 import ChatCompletionRequest
+from checkrein.v1.chat_service_pb2 import StreamChatCompletionRequest
 
+from router.facades.grpc.encode import encoded
 from tests.e2e.test_budgets import endless
 from tests.support import fake_upstream as fake
-from tests.support.fake_upstream import Gap, Reply, Request
+from tests.support.fake_upstream import Gap, Reply, Request, Step
 from tests.support.grpc_calls import Told, chats
 from tests.support.money import INPUT_BOUND, KEYS, model, request_of, worst_case
 from tests.support.running import KEY, chat
@@ -20,6 +25,7 @@ from tests.support.wire import Answer, post, wire
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
+ASKED = json.dumps(chat()).encode()
 NICKEL = "sk-test-nickel"
 ODD_REQUEST = (
     b'{ "x_new":{"b":1.0,"a":[ ]},"model":"small", "seed":-0,"temperature":1e0,"n" : 1,"top_p":0.10,'
@@ -90,6 +96,36 @@ async def test_a_stream_is_the_same_bytes_in_both_directions(stage: Stage) -> No
     assert "OK" == told.code
     assert list(ODD_CHUNKS) == told.bodies == [event.encode() for event in plain.events[:-1]]
     assert over_http_ == over_grpc
+
+
+@pytest.mark.parametrize("typed", [False, True])
+async def test_each_token_is_read_before_the_next_one_is_made(stage: Stage, *, typed: bool) -> None:
+    """T21a: nothing waits to be sent with what comes later."""
+    made = [asyncio.Event() for _ in range(49)]
+
+    def one_by_one(request: Request) -> Reply:
+        steps: list[Step] = []
+        for index, event in enumerate(made):
+            steps += [event, fake.chunk(request, {"content": fake.word(index)})]
+        return fake.event_stream(*steps, *fake.ending(request, 49))
+
+    stage.upstream.handler = one_by_one
+    form = {"chat": encoded(ChatCompletionRequest, ASKED)} if typed else {"chat_json": ASKED}
+    async with chats(stage.router.grpc_port) as caller, asyncio.timeout(20):
+        request = StreamChatCompletionRequest(**form)
+        call = caller.stub.StreamChatCompletion(request, metadata=(("authorization", f"Bearer {KEY}"),))
+        made[0].set()
+        kinds = [(await call.read()).WhichOneof("event")]
+        for event in [*made[1:], asyncio.Event()]:
+            kinds.append((await call.read()).WhichOneof("event"))
+            event.set()
+        last = ""
+        while last != "summary":
+            last = (await call.read()).WhichOneof("event")
+        code = await call.code()
+
+    assert ["served", *["chunks" if typed else "chunks_json"] * 49] == kinds
+    assert grpc.StatusCode.OK is code
 
 
 async def test_a_typed_call_asks_for_the_same_and_loses_no_number(stage: Stage) -> None:

@@ -88,7 +88,7 @@ async def test_both_forms_are_the_same_to_a_provider() -> None:
     rig = GrpcRig()
     for body in ({"chat": TYPED}, {"chat_json": JSON}):
         rig.upstream().feed(Event(EventKind.COMPLETE, REPLY))
-        await create(rig, FakeRpc(), CreateChatCompletionRequest(**body))  # type: ignore[arg-type]  # one or the other
+        await create(rig, FakeRpc(), CreateChatCompletionRequest(**body))
     typed, raw = [json.loads(request.body) for request in rig.upstreams.requests]
 
     assert typed == raw
@@ -180,6 +180,17 @@ async def test_nothing_is_dispatched_once_the_deadline_has_passed() -> None:
         assert [] == await stream(rig, rpc)
         assert "DEADLINE_EXCEEDED" == rpc.told.code
         assert [] == rig.upstreams.requests
+
+
+async def test_a_store_that_is_away_is_no_fault_of_the_caller() -> None:
+    """T23: who may come again is told when."""
+    rig, rpc = GrpcRig(), FakeRpc()
+    rig.ledger.broken = True
+
+    assert [] == await stream(rig, rpc)
+    assert ("UNAVAILABLE", "OVERLOADED") == (rpc.told.code, rpc.told.info["reason"])
+    assert "RetryInfo" in rpc.told.details
+    assert [] == rig.upstreams.requests
 
 
 def _ticking(now: int) -> Any:
