@@ -272,7 +272,7 @@ class Router:
                 )
 
         try:
-            return GrpcListener(settings.host, settings.port, build)
+            return GrpcListener(settings.host, settings.port, build, tls=tls)
         except OSError:
             for listener in bound:
                 listener.unbind()

@@ -1,13 +1,11 @@
 """One call is the same over HTTP and over gRPC: what is answered, used, paid, refused, put on record.
 
 Each case is made over each wire, gRPC's with JSON and typed. Tests of FAILURES that say what becomes of a call have
-their twins here; what is a wire's own has its own file.
+their twins here; what is a wire's own has its own file. More cases are in test_parity_routes.py.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -15,11 +13,11 @@ import pytest_asyncio
 from tests.e2e.test_broken_streams import AFTER_CONTENT, BEFORE_CONTENT
 from tests.e2e.test_fallbacks import FAULTS, TIMEOUTS
 from tests.support import fake_upstream as fake
-from tests.support.fake_upstream import Handler, Reply, Request
+from tests.support.fake_upstream import Reply, Request
 from tests.support.money import billing, request_of
-from tests.support.parity import Heard, Way, over
+from tests.support.parity import Case, both, keys_of, named, over_all
 from tests.support.pool import Pool, asks, at, free, pool, served_by
-from tests.support.running import ADMIN, KEY, chat
+from tests.support.running import chat
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
@@ -39,40 +37,7 @@ LIMITED_KEYS: dict[str, dict[str, object]] = {
 """What a key may, whose name each way has a copy of: what one spends the others have still."""
 
 
-def key_of(name: str, way: Way) -> str:
-    return f"sk-test-{name}-{way}"
-
-
-KEYS = [
-    {"name": "test", "key": KEY, "models": ["*"]},
-    {"name": "root", "key": ADMIN, "models": ["*"], "permissions": ["admin"]},
-    *[
-        {"name": f"{name}", "models": ["*"], "key": key_of(name, way)} | members | {"name": f"{name}-{way}"}
-        for name, members in LIMITED_KEYS.items()
-        for way in Way
-    ],
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    members: Mapping[str, object]
-    providers: Mapping[str, Handler | Reply] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    key: str = ""
-    before: Mapping[str, object] | None = None
-    """A call that is made first with the same key."""
-
-
-def both(members: Mapping[str, object], **more: Any) -> dict[str, Case]:
-    return {
-        "whole": Case(members, **more),
-        "streamed": Case({**members, "stream": True}, **more),
-    }
-
-
-def named(name: str, cases: Mapping[str, Case]) -> dict[str, Case]:
-    return {f"{name}, {kind}": case for kind, case in cases.items()}
+KEYS = keys_of(LIMITED_KEYS)
 
 
 def rejected(status: int, message: str, **members: str) -> Reply:
@@ -181,20 +146,4 @@ async def providers(running: Pool) -> AsyncIterator[Pool]:
 
 @pytest.mark.parametrize("name", CASES)
 async def test_a_call_is_the_same_over_every_wire(providers: Pool, name: str) -> None:
-    case = CASES[name]
-    heard: dict[Way, Heard] = {}
-    asked: dict[Way, dict[str, int]] = {}
-    for way in Way:
-        fresh = providers.start_over()
-        fresh.script(**case.providers)
-        key = KEY if not case.key else key_of(case.key, way)
-        if case.before is not None:
-            await over(way, fresh.router, case.before, {}, key)
-        heard[way] = await over(way, fresh.router, case.members, case.headers, key)
-        heard[way].row.pop("key_id", None)
-        asked[way] = fresh.asked
-
-    assert heard[Way.HTTP] == heard[Way.JSON]
-    assert heard[Way.HTTP] == heard[Way.TYPED]
-    assert asked[Way.HTTP] == asked[Way.JSON] == asked[Way.TYPED]
-    assert heard[Way.HTTP].row or heard[Way.HTTP].error, "something was compared"
+    await over_all(providers, CASES[name])

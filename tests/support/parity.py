@@ -1,13 +1,16 @@
 """Make the same call over each wire and bring what its caller is told, and its row, into one form to compare."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from tests.support.fake_upstream import Handler, Reply
 from tests.support.grpc_calls import Told, chats
-from tests.support.running import RunningRouter
+from tests.support.pool import Pool
+from tests.support.running import ADMIN, KEY, RunningRouter
 from tests.support.wire import Answer, post, wire
 
 _ROW_OF_ITS_OWN: Final = ("id", "request_id", "started_at_ms", "duration_ms", "first_token_ms")
@@ -41,6 +44,90 @@ class Heard:
     """Waiting helps, and it is said for how long."""
     should_retry: bool = True
     row: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    members: Mapping[str, object]
+    providers: Mapping[str, Handler | Reply] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    key: str = ""
+    """Of `keys_of`; each way has its own."""
+    before: Mapping[str, object] | None = None
+    """A call that is made first with the same key."""
+    held: bool = False
+    """Another call with that key is under way, of which its provider says nothing."""
+    expects: Mapping[str, object] = field(default_factory=dict)
+    """Attributes of `Heard`, members of the row as `row.name`: that it is the case that it says it is."""
+
+
+def both(members: Mapping[str, object], **more: Any) -> dict[str, Case]:
+    return {
+        "whole": Case(members, **more),
+        "streamed": Case({**members, "stream": True}, **more),
+    }
+
+
+def named(name: str, cases: Mapping[str, Case]) -> dict[str, Case]:
+    return {f"{name}, {kind}": case for kind, case in cases.items()}
+
+
+def key_of(name: str, way: Way) -> str:
+    return f"sk-test-{name}-{way}"
+
+
+def keys_of(limited: Mapping[str, Mapping[str, object]]) -> list[dict[str, object]]:
+    """Return keys for a configuration: those of every test, and of each of these one for each way."""
+    return [
+        {"name": "test", "key": KEY, "models": ["*"]},
+        {"name": "root", "key": ADMIN, "models": ["*"], "permissions": ["admin"]},
+        *[
+            {"models": ["*"], **members, "name": f"{name}-{way}", "key": key_of(name, way)}
+            for name, members in limited.items()
+            for way in Way
+        ],
+    ]
+
+
+async def over_all(providers: Pool, case: Case) -> Heard:
+    """Make a call over each wire, see that all is the same, and return what was heard."""
+    heard: dict[Way, Heard] = {}
+    asked: dict[Way, dict[str, int]] = {}
+    for way in Way:
+        fresh = providers.start_over()
+        fresh.script(**case.providers)
+        key = key_of(case.key, way) if case.key else KEY
+        if case.before is not None:
+            await over(way, fresh.router, case.before, {}, key)
+        async with _held(fresh, case, key):
+            heard[way] = await over(way, fresh.router, case.members, case.headers, key)
+        heard[way].row.pop("key_id", None)
+        asked[way] = fresh.asked
+
+    assert heard[Way.HTTP] == heard[Way.JSON]
+    assert heard[Way.HTTP] == heard[Way.TYPED]
+    assert asked[Way.HTTP] == asked[Way.JSON] == asked[Way.TYPED]
+    assert heard[Way.HTTP].row or heard[Way.HTTP].error, "something was compared"
+    for name, wanted in case.expects.items():
+        said = heard[Way.HTTP].row[name[4:]] if name.startswith("row.") else getattr(heard[Way.HTTP], name)
+        assert wanted == said, name
+    return heard[Way.HTTP]
+
+
+@contextlib.asynccontextmanager
+async def _held(providers: Pool, case: Case, key: str) -> AsyncIterator[None]:
+    """Have a call under way meanwhile, if the case wants one."""
+    if not case.held:
+        yield
+        return
+    async with wire(providers.router.http_port) as caller:
+        await caller.send(post(body=dict(case.members), key=key))
+        (first, *_) = providers.upstreams.values()
+        asked = await first.received(1)
+        yield
+        caller.close()
+        await asked.closed.wait()
+    await providers.router.idle()
 
 
 async def over(

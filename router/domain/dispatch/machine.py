@@ -27,6 +27,10 @@ SPREAD_NS: Final = 100 * NS_PER_MS
 UNKNOWN_WAIT_MS: Final = 1_000
 """After this a caller may look again, where nobody can say when a deployment will be free."""
 
+_LATE: Final = Refusal(
+    fault=Fault.TIMEOUT, message="The time that the call had passed before anybody could be asked. Allow it more."
+)
+
 
 _GONE: Final = "Nobody else was asked: most of its file had been passed on and is not kept."
 
@@ -240,6 +244,8 @@ class Dispatch:
             return Give(replace(self._first, final=True) if self._attempts > 1 else self._first)
         if self._declined is not None:
             return Give(self._declined)
+        if now >= self._deadline:
+            return Give(_LATE)
         wait_ms = UNKNOWN_WAIT_MS if self._free_at is None else max(0, -(-(self._free_at - now) // NS_PER_MS))
         return Give(
             Refusal(

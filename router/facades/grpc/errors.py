@@ -17,7 +17,7 @@ DOMAIN: Final = "checkrein"
 DETAILS_KEY: Final = "grpc-status-details-bin"
 MESSAGE_BYTES_MAX: Final = 1024
 """Of a status message, as its percent-encoding has it on the wire."""
-_VALUE_CHARACTERS_MAX: Final = 128
+_VALUE_BYTES_MAX: Final = 128
 """Of each value among the details; with their number, which is closed, it keeps trailers below 4 KiB."""
 _PLAIN: Final = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}~"
 """What gRPC does not percent-encode in a message, beside letters, digits and `-._~`."""
@@ -65,32 +65,40 @@ def _details(refusal: Refusal, ids: dict[str, str], deployment: str | None) -> I
         **(refusal.details or {}),
         "should_retry": "false" if final else None,
     }
-    metadata = {name: str(value)[:_VALUE_CHARACTERS_MAX] for name, value in said.items() if value is not None}
+    metadata = {name: _cut(str(value)) for name, value in said.items() if value is not None}
     yield ErrorInfo(reason=refusal.fault.value.upper(), domain=DOMAIN, metadata=metadata)
     if refusal.param is not None and refusal.status < 500:
-        violation = BadRequest.FieldViolation(field=refusal.param[:_VALUE_CHARACTERS_MAX])
+        violation = BadRequest.FieldViolation(field=_cut(refusal.param))
         yield BadRequest(field_violations=[violation])
     if refusal.fault in _QUOTAS:
         details = refusal.details or {}
         subject = (
             f"{details['scope']}:{details.get('limit')}" if "scope" in details else f"deployment:{deployment or '-'}"
         )
-        yield QuotaFailure(violations=[QuotaFailure.Violation(subject=subject[:_VALUE_CHARACTERS_MAX])])
+        yield QuotaFailure(violations=[QuotaFailure.Violation(subject=_cut(subject))])
     if refusal.retry_after_ms is not None and not final:
         delay = Duration()
         delay.FromMilliseconds(refusal.retry_after_ms)
         yield RetryInfo(retry_delay=delay)
 
 
+def _cut(text: str) -> str:
+    return text.encode()[:_VALUE_BYTES_MAX].decode(errors="ignore")
+
+
 def _short(text: str) -> str:
     """Cut a message to what a trailer may take; it is percent-encoded there, three bytes for one."""
-    if len(text) * 9 <= MESSAGE_BYTES_MAX or (len(text) <= MESSAGE_BYTES_MAX and text.isascii() and text.isprintable()):
+    if len(text) <= MESSAGE_BYTES_MAX and len(_quoted(text)) <= MESSAGE_BYTES_MAX:
         return text
     kept: list[str] = []
-    room = MESSAGE_BYTES_MAX - len(quote("…"))
+    room = MESSAGE_BYTES_MAX - len(_quoted("…"))
     for character in text[:MESSAGE_BYTES_MAX]:
-        room -= len(quote(character, safe=_PLAIN, errors="replace"))
+        room -= len(_quoted(character))
         if room < 0:
             return "".join(kept) + "…"
         kept.append(character)
     return "".join(kept) + ("…" if len(text) > len(kept) else "")
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe=_PLAIN, errors="replace")

@@ -6,6 +6,8 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from router.facades.tls import Tls
+
 if TYPE_CHECKING:
     from router.facades.grpc.server import GrpcServer
 
@@ -17,8 +19,10 @@ Build = Callable[[str], "GrpcServer"]
 class GrpcListener:
     """A port that is ours from the beginning, and a server at it from `start` on."""
 
-    def __init__(self, host: str, port: int, build: Build) -> None:
-        """`build` makes the server for an address; it is called in a thread, where it imports. Raises `OSError`."""
+    def __init__(self, host: str, port: int, build: Build, *, tls: Tls | None = None) -> None:
+        """`build` makes the server for an address, at `start`; `tls` is what it will serve with. Raises `OSError`."""
+        if tls is not None:
+            tls.read()
         self._build = build
         self._held = _hold(host, port)
         self.port: int = self._held.getsockname()[1]
@@ -51,6 +55,7 @@ def _hold(host: str, port: int) -> socket.socket:
     """Bind without listening: a port in use is said before anything is served, and nobody takes it meanwhile.
 
     gRPC binds by itself and only beside sockets that share their port, so ours does, after it was seen to be alone.
+    It has no SO_REUSEADDR, or another router that starts at this moment would be let pass beside it.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -59,9 +64,12 @@ def _hold(host: str, port: int) -> socket.socket:
             alone.bind((host, port))
             port = alone.getsockname()[1]
         held = socket.socket(family, socket.SOCK_STREAM)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind((host, port))
+        try:
+            held.bind((host, port))
+        except OSError:
+            held.close()
+            raise
     except OSError as exc:
         raise OSError(f"{host}:{port}: {exc.strerror}. Stop what listens there or choose another port") from exc
     return held

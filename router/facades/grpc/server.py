@@ -115,6 +115,7 @@ def _options(limits: GrpcLimits) -> list[tuple[str, int]]:
         ("grpc.max_connection_age_grace_ms", limits.connection_grace_ns // NS_PER_MS),
         ("grpc.keepalive_time_ms", limits.ping_ns // NS_PER_MS),
         ("grpc.keepalive_timeout_ms", limits.pong_ns // NS_PER_MS),
+        ("grpc.http2.ping_timeout_ms", limits.pong_ns // NS_PER_MS),  # by default a minute, and that wins
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", limits.pinged_ns_min // NS_PER_MS),
         ("grpc.so_reuseport", 1),  # our own socket holds the port for it (listener.py)

@@ -1,6 +1,7 @@
 """The command line, as far as no process need be started: e2e/test_start.py has the rest."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,8 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["nonsense"], ["config"], ["serve", "--port", "x"], ["usage", "--format", "x"]]
+    "arguments",
+    [[], ["nonsense"], ["config"], ["serve", "--port", "x"], ["serve", "--grpc-port", "x"], ["usage", "--format", "x"]],
 )
 def test_a_command_line_that_says_nothing_is_a_usage_error(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as left:
@@ -96,3 +98,17 @@ def test_a_command_loads_nothing_that_serving_alone_needs(step: str, heavy: set[
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
 
     assert "set()\n" == done.stdout
+
+
+def test_serve_says_that_the_port_of_grpc_is_taken_before_anything_is_served() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ports = ["--port", "0", "--ops-port", "0", "--grpc-port", port]
+        done = subprocess.run(
+            [sys.executable, "-m", "router", "serve", *ports], check=False, capture_output=True, text=True, timeout=60
+        )
+
+    assert 1 == done.returncode
+    assert f"127.0.0.1:{port}: Address already in use. Stop what listens there or choose another port" in done.stderr
+    assert "serving" not in done.stderr
+    assert "Traceback" not in done.stderr

@@ -297,6 +297,16 @@ def test_after_the_deadline_nobody_is_asked() -> None:
     assert Give(refusal_of(SILENT)) == play.fails(SILENT)
 
 
+def test_who_comes_after_its_deadline_hears_that_it_was_too_late_and_not_that_nobody_is_free() -> None:
+    late = Play(A, B, deadline=0).said
+    poor = Play(A, B, deadline=0)
+    no_money = Refusal(fault=Fault.BUDGET_EXHAUSTED, message="no money")
+
+    assert isinstance(late, Give)
+    assert (Fault.TIMEOUT, None) == (late.refusal.fault, late.refusal.retry_after_ms)
+    assert Give(no_money) == poor.declines(no_money), "what it met before is why"
+
+
 EVENTS = st.lists(st.tuples(st.sampled_from([*VERDICTS, None]), st.floats(0, 0.99)), max_size=40)
 
 
