@@ -5,13 +5,23 @@ from typing import Final
 from router.domain.faults import WIRE
 from router.domain.governance.rate import Unit
 from router.domain.instants import NS_PER_MS
+from router.domain.planning.explanation import substituted_by
 from router.domain.served_names import is_same_model
+from router.domain.settlement import Substituted
 from router.pipeline.call import Call
 
 SAID_CHARACTERS_MAX: Final = 200
 """Of what a provider says that it served."""
 _UNITS: Final = {unit: unit.name.lower().replace("_", "-").encode() for unit in Unit}
 _VISIBLE: Final = frozenset(map(chr, range(0x21, 0x7F))) - frozenset(";,")
+
+
+def substitution_of(call: Call) -> Substituted | None:
+    """Return which other model serves, if one does."""
+    deployment = call.attempts[-1].deployment
+    if call.plan is None or deployment.model == call.plan.asked.name:
+        return None
+    return substituted_by(call.plan, deployment)
 
 
 def notices_of(call: Call) -> list[str]:

@@ -14,9 +14,8 @@ import pytest
 import pytest_asyncio
 
 from router.facades.grpc.limits import GrpcLimits
-from router.facades.grpc.server import build_server
 from tests.support.fakes import SECOND
-from tests.support.grpc_rig import GrpcRig
+from tests.support.grpc_rig import GrpcRig, chat_server
 from tests.support.http2 import GOAWAY, PING, SETTINGS, Peer, peer
 from tests.support.waiting import pause, until
 
@@ -42,7 +41,7 @@ async def serving(limits: GrpcLimits) -> AsyncIterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
-    server = build_server(pipeline=GrpcRig().pipeline, address=f"127.0.0.1:{port}", limits=limits)
+    server = chat_server(GrpcRig().pipeline, f"127.0.0.1:{port}", limits)
     await server.start()
     try:
         yield port

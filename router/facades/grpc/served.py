@@ -5,9 +5,8 @@ from typing import Final
 from checkrein.v1.common_pb2 import Cost, Served, Usage
 
 from router.domain.ids import format_call_id
-from router.domain.planning.explanation import substituted_by
 from router.domain.settlement import AttemptRow, Settlement
-from router.pipeline.announce import notices_of
+from router.pipeline.announce import notices_of, substitution_of
 from router.pipeline.call import Call
 from router.ports.ledger import CallRecord
 
@@ -44,9 +43,7 @@ def served_of(call: Call, upstream_headers: tuple[tuple[bytes, bytes], ...]) -> 
     """Say who serves a call of which a first event is known."""
     attempt = call.attempts[-1]
     deployment = attempt.deployment
-    other = None
-    if call.plan is not None and deployment.model != call.plan.asked.name:
-        other = substituted_by(call.plan, deployment)
+    other = substitution_of(call)
     dropped = [*attempt.dropped]
     for name, value in upstream_headers:
         if name == _DROPPED:

@@ -7,13 +7,12 @@ from typing import Final
 from router.domain.faults import Fault, Refusal
 from router.domain.ids import DeploymentId, format_call_id
 from router.domain.money import format_usd
-from router.domain.planning.explanation import substituted_by
 from router.domain.settlement import Substituted
 from router.domain.stream import Event, EventKind
 from router.facades.http.errors import Headers, error_headers
 from router.facades.http.outlet import Outlet
 from router.facades.http.voice import Voice
-from router.pipeline.announce import SAID_CHARACTERS_MAX, limit_headers, notices_of, visible
+from router.pipeline.announce import SAID_CHARACTERS_MAX, limit_headers, notices_of, substitution_of, visible
 from router.pipeline.call import Call
 
 _DROPPED: Final = b"x-checkrein-dropped-params"
@@ -136,9 +135,9 @@ def _call_headers(call: Call, voice: Voice, upstream_headers: Pairs) -> Headers:
     for field in upstream_headers:
         if field[0].startswith(_FORWARDED_PREFIXES) and not (own and field[0].startswith(b"x-ratelimit-")):
             headers.append(field)
-    if call.plan is not None and deployment.model != call.plan.asked.name:
-        other = substituted_by(call.plan, deployment)
-        headers += () if other is None else _substituted_header(other)
+    other = substitution_of(call)
+    if other is not None:
+        headers += _substituted_header(other)
     if attempt.dropped:
         headers.append((_DROPPED, ",".join([visible(name) for name in attempt.dropped]).encode()))
     notices = notices_of(call)

@@ -17,12 +17,12 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from router.domain.stream import Event, EventKind
 from router.facades.grpc.limits import GrpcLimits
-from router.facades.grpc.server import GrpcServer, build_server
+from router.facades.grpc.server import GrpcServer
 from router.facades.tls import Tls
 from tests.support.certificate import make_certificate
 from tests.support.fake_rpc import BEARER
 from tests.support.fakes import SECOND
-from tests.support.grpc_rig import GrpcRig
+from tests.support.grpc_rig import GrpcRig, chat_server
 from tests.support.waiting import pause, until
 
 LIMITS = GrpcLimits(
@@ -46,7 +46,7 @@ async def serving(
     rig: GrpcRig | None = None, limits: GrpcLimits = LIMITS, tls: Tls | None = None
 ) -> AsyncIterator[tuple[GrpcServer, int]]:
     port = free_port()
-    server = build_server(pipeline=(rig or GrpcRig()).pipeline, address=f"localhost:{port}", limits=limits, tls=tls)
+    server = chat_server((rig or GrpcRig()).pipeline, f"localhost:{port}", limits, tls)
     await server.start()
     try:
         yield server, port
@@ -137,13 +137,13 @@ async def test_stopping_waits_for_what_runs_and_cuts_what_takes_too_long() -> No
 
 async def test_an_address_that_cannot_be_had_is_named() -> None:
     with pytest.raises(OSError, match=r"192.0.2.1:1: .*Stop what listens there or choose another port"):
-        build_server(pipeline=GrpcRig().pipeline, address="192.0.2.1:1", limits=LIMITS)
+        chat_server(GrpcRig().pipeline, "192.0.2.1:1", LIMITS)
 
 
 async def test_a_certificate_that_cannot_be_read_is_said() -> None:
     tls = Tls(cert_file="none.pem", key_file="none.pem")
     with pytest.raises(OSError, match="No such file"):
-        build_server(pipeline=GrpcRig().pipeline, address="localhost:0", limits=LIMITS, tls=tls)
+        chat_server(GrpcRig().pipeline, "localhost:0", LIMITS, tls)
 
 
 async def test_a_certificate_serves_and_another_authority_is_asked_for_its_own(tmp_path: Path) -> None:
