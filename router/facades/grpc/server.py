@@ -1,8 +1,9 @@
 """Build the gRPC server: its services, health and reflection, its bounds, its certificate."""
 
-from collections.abc import Sequence
+from asyncio import TaskGroup
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -17,6 +18,12 @@ from router.pipeline.open import Pipeline
 _STREAMS_MAX: Final = 10_000
 """At once on one connection."""
 _METADATA_BYTES_MAX: Final = 32 * 1024
+_SERVERS: Final = 8
+"""On the one port, which give its connections to each of them by turns.
+
+A server of grpcio takes one call out of its queue, in four turns of the loop, before it asks for the next. With one
+alone the loop turned four times for each call, and met every step of the pipeline with cold caches.
+"""
 
 
 class GrpcServer:
@@ -27,27 +34,26 @@ class GrpcServer:
     ) -> None:
         """Raises `OSError` if the address cannot be had, or the certificate cannot be read."""
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(options=_options(limits))
-        self._server.add_generic_rpc_handlers(tuple(handlers))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._names = [handler.service_name() for handler in handlers if isinstance(handler, grpc.ServiceRpcHandler)]
+        served = _Served(handlers)
+        server = cast("grpc.aio.Server", served)  # the part of one that handlers are added to
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if limits.reflection:
-            from grpc_reflection.v1alpha import reflection
+            from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
             names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
-        try:
-            if tls is None:
-                self._server.add_insecure_port(address)
-            else:
-                self._server.add_secure_port(address, _credentials(tls))
-        except RuntimeError as exc:
-            raise OSError(f"{address}: {exc}. Stop what listens there or choose another port") from exc
+            reflected = reflection.aio.ReflectionServicer(names)
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, server)  # type: ignore[no-untyped-call]
+        self._servers = [grpc.aio.server(options=_options(limits)) for _ in range(_SERVERS)]
+        for server in self._servers:
+            server.add_generic_rpc_handlers(tuple(served.handlers))
+            _bind(server, address, tls)
 
     async def start(self) -> None:
         for name in self._names:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        await self._server.start()
+        for server in self._servers:
+            await server.start()
 
     async def say_not_serving(self) -> None:
         """Have balancers look elsewhere; calls are taken still."""
@@ -55,13 +61,41 @@ class GrpcServer:
 
     async def stop(self, grace_s: float | None) -> None:
         """Take no more calls and wait for those there are. After the grace they are cut; None: at once."""
-        await self._server.stop(grace_s)
+        async with TaskGroup() as tasks:
+            for server in self._servers:
+                tasks.create_task(server.stop(grace_s))
+
+
+class _Served:
+    """What generated code adds its handlers to.
+
+    It would add each method by itself as well, and a server waits for the next call of each of those beside all others.
+    """
+
+    def __init__(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        self.handlers = [*handlers]
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        self.handlers += handlers
+
+    def add_registered_method_handlers(self, _service: str, _methods: object) -> None:
+        pass
 
 
 def build_server(*, pipeline: Pipeline, address: str, limits: GrpcLimits, tls: Tls | None = None) -> GrpcServer:
     """Put the services together. Raises `OSError` as `GrpcServer`."""
     border = Border(pipeline, write_timeout_ns=limits.write_timeout_ns)
     return GrpcServer([chat_service(border)], address, limits, tls)
+
+
+def _bind(server: grpc.aio.Server, address: str, tls: Tls | None) -> None:
+    try:
+        if tls is None:
+            server.add_insecure_port(address)
+        else:
+            server.add_secure_port(address, _credentials(tls))
+    except RuntimeError as exc:
+        raise OSError(f"{address}: {exc}. Stop what listens there or choose another port") from exc
 
 
 def _options(limits: GrpcLimits) -> list[tuple[str, int]]:
@@ -77,7 +111,7 @@ def _options(limits: GrpcLimits) -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", limits.pong_ns // NS_PER_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", limits.pinged_ns_min // NS_PER_MS),
-        ("grpc.so_reuseport", 1),  # our own socket holds the port for it (listener.py)
+        ("grpc.so_reuseport", 1),  # our servers share the port, and our own socket holds it for them (listener.py)
     ]
 
 
