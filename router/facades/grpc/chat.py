@@ -92,10 +92,12 @@ async def _stream(request: StreamChatCompletionRequest, asking: Asking) -> Strea
 
 def _chunks(payloads: Sequence[bytes | memoryview], *, typed: bool) -> list[StreamChatCompletionResponse]:
     """Put chunks that came together into as few messages as their forms allow, in their order."""
+    raws = [bytes(payload).strip() for payload in payloads]
+    if raws and not typed:
+        return [StreamChatCompletionResponse(chunks_json=ChunkJsonList(chunks=raws))]
     messages: list[StreamChatCompletionResponse] = []
-    for payload in payloads:
-        raw = bytes(payload).strip()
-        one = chunk(raw) if typed else None
+    for raw in raws:
+        one = chunk(raw)
         if one is None:
             if not messages or not messages[-1].HasField("chunks_json"):
                 messages.append(StreamChatCompletionResponse(chunks_json=ChunkJsonList()))
