@@ -152,7 +152,7 @@ async def test_a_unary_call_does_no_more_than_it_did(
 
 
 @pytest.mark.parametrize(
-    ("request_", "most"), [pytest.param(JSON_STREAM, 43, id="JSON"), pytest.param(TYPED_STREAM, 57, id="typed")]
+    ("request_", "most"), [pytest.param(JSON_STREAM, 32, id="JSON"), pytest.param(TYPED_STREAM, 46, id="typed")]
 )
 async def test_a_message_does_no_more_than_it_did(
     request_: StreamChatCompletionRequest, most: int, tmp_path: Path
@@ -167,7 +167,7 @@ async def test_a_message_does_no_more_than_it_did(
 
     calls = (long.python_calls - short.python_calls) / 100
     assert calls <= most, long.by_function.most_common(40)
-    assert long.tasks == short.tasks
+    assert 1 == (long.tasks - short.tasks) / 100, "it is sent in a task of its own, and the call sleeps on"
 
 
 def test_metadata_of_others_are_passed_over_and_ours_are_read_as_from_all() -> None:
