@@ -25,7 +25,7 @@ SOURCES := router tests clients load_tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo demo-real demo-race test test-clients clients-test check fmt lint types imports tidy proto stubs freeze lock bench faults load clean
+.PHONY: help install run demo demo-real demo-race test test-clients clients-test check fmt lint types imports tidy proto stubs freeze lock bench bench-grpc faults load clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ lock: $(VENV)/dev.stamp  ## Bring the hashed requirement locks up to date with p
 
 bench: $(VENV)/dev.stamp  ## Measure what each step of a call costs
 	$(BIN)/python -m load_tests.steps
+
+bench-grpc: $(VENV)/dev.stamp  ## Measure what a call costs over gRPC, beside HTTP and a bare gRPC server (2 minutes, loopback)
+	$(BIN)/python -m load_tests.grpc_bench
 
 faults: $(VENV)/dev.stamp  ## Break providers under load and judge what callers notice (50 s, loopback only)
 	$(BIN)/python -m load_tests.fault_bench

@@ -29,6 +29,7 @@ class LocalRouter:
     """A router that runs until its `with` block ends."""
 
     url: str
+    grpc_port: int
     folder: Path
     process_id: int
 
@@ -71,7 +72,9 @@ def local_router(config: str | None = None) -> Iterator[LocalRouter]:
             )
         try:
             _wait_until_ready(process, f"http://127.0.0.1:{ops_port}/readyz", log)
-            yield LocalRouter(url=f"http://127.0.0.1:{port}", folder=folder, process_id=process.pid)
+            yield LocalRouter(
+                url=f"http://127.0.0.1:{port}", grpc_port=grpc_port, folder=folder, process_id=process.pid
+            )
         finally:
             _stop(process)
 

@@ -1,8 +1,10 @@
 """A load never leaves this machine, and what each step costs can be measured."""
 
+import sys
+
 import pytest
 
-from load_tests import steps
+from load_tests import grpc_bench, steps
 from load_tests.loopback import require_loopback
 
 
@@ -42,3 +44,18 @@ def test_every_step_of_the_bench_can_be_taken(
     steps.main()
 
     assert "stream: meter one event" in capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_every_kind_of_call_of_the_bench_of_grpc_is_answered(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(grpc_bench, "ROUNDS", 1)
+    monkeypatch.setattr(grpc_bench, "SPAN_S", 0.1)
+    monkeypatch.setattr(grpc_bench, "PARALLEL", 30)
+    monkeypatch.setattr(sys, "argv", ["grpc_bench"])
+    failed = grpc_bench.main()
+    told = capsys.readouterr().out.splitlines()
+
+    assert not failed, told
+    assert ["gRPC, many streams", "30", "0"] == [part for part in told[-2].split("  ") if part][:3]

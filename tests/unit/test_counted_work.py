@@ -153,6 +153,7 @@ class Router:
     """Everything between the caller's socket and the provider's, as it is in a server, without a network."""
 
     def __init__(self, pipeline: Pipeline, transport: HttptoolsTransport) -> None:
+        self.pipeline = pipeline
         self.caller, self.provider = Socket(), Socket()
         self._upstream = Connection(transport)
         self._upstream.connection_made(self.provider)

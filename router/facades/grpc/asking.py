@@ -1,8 +1,8 @@
 """Hold one call of a method while it is answered: its caller, what it asks of the pipeline, what it is sent."""
 
 from asyncio import CancelledError, TimerHandle, current_task, get_running_loop
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from types import TracebackType
 from typing import Final, Never, Protocol
 
 import grpc
@@ -17,7 +17,7 @@ from router.domain.metadata import Metadata
 from router.domain.principal import Principal
 from router.domain.settlement import Labels
 from router.facades.grpc.errors import Trailers
-from router.facades.grpc.inbound import Pairs, is_local, pairs_of, read_inbound
+from router.facades.grpc.inbound import Pairs, is_local, known_of, pairs_of, read_inbound
 from router.pipeline.announce import limit_headers
 from router.pipeline.call import Call
 from router.pipeline.open import OpenCall, Pipeline
@@ -59,7 +59,6 @@ class Asking:
         "call",
         "counted",
         "metadata",
-        "pairs",
         "principal",
         "request_id",
         "rpc",
@@ -69,8 +68,6 @@ class Asking:
         self.rpc = rpc
         self._pipeline = pipeline
         self._arrived = pipeline.clock.monotonic_ns()
-        self.pairs: Pairs = []
-        """The metadata, as headers."""
         self.metadata = _NO_METADATA
         self.request_id = "-"
         self.principal: Principal
@@ -85,8 +82,8 @@ class Asking:
 
     def enter(self, context: CallContext | None) -> None:
         """Read what is said of the call and recognise who calls. Raises `RouterError`."""
-        self.pairs = pairs_of(self.rpc.invocation_metadata() or ())
-        metadata = read_inbound(self.pairs, context, self.rpc.time_remaining())
+        known = known_of(self.rpc.invocation_metadata() or ())
+        metadata = read_inbound(known, context, self.rpc.time_remaining())
         self.request_id = self._pipeline.request_id(metadata if isinstance(metadata, Metadata) else _NO_METADATA)
         if isinstance(metadata, Refusal):
             raise RouterError(metadata)
@@ -101,6 +98,11 @@ class Asking:
         """Stop the timer, whatever became of the call."""
         if self._stall_timer is not None:
             self._stall_timer.cancel()
+
+    @property
+    def pairs(self) -> Pairs:
+        """The metadata, as headers."""
+        return pairs_of(self.rpc.invocation_metadata() or ())
 
     @property
     def call_id(self) -> str | None:
@@ -131,17 +133,10 @@ class Asking:
             passed_headers=passed_headers,
         )
 
-    @contextmanager
-    def opened(self, call: Call) -> Iterator[OpenCall]:
+    def opened(self, call: Call) -> "_Opened":
         """Hold `call` open. One whose caller's deadline passes ends as it does over HTTP: too late, not abandoned."""
         self.call = call
-        with self._pipeline.open(call) as reply:
-            try:
-                yield reply
-            except CancelledError:
-                if self._is_late:
-                    raise RouterError(_LATE) from None
-                raise
+        return _Opened(self, self._pipeline.open(call))
 
     async def is_there(self) -> bool:
         """Tell whether the caller is there still, once, before anything is written.
@@ -166,10 +161,10 @@ class Asking:
     def why_cancelled(self) -> Refusal:
         if self._stalled:
             return _STALLED
-        return _LATE if self._is_late else _GONE
+        return _LATE if self.is_late else _GONE
 
     @property
-    def _is_late(self) -> bool:
+    def is_late(self) -> bool:
         """The caller's deadline has passed, at which gRPC cancels us."""
         left_s = self.rpc.time_remaining()
         return left_s is not None and left_s <= 0
@@ -188,3 +183,25 @@ class Asking:
             task.cancel()
 
         self._stall_timer = loop.call_later(self._write_timeout_s, look)
+
+
+class _Opened:
+    """A call that is held open, and what becomes of it when its caller's deadline passes."""
+
+    __slots__ = ("_asking", "_held")
+
+    def __init__(self, asking: Asking, held: OpenCall) -> None:
+        self._asking = asking
+        self._held = held
+
+    def __enter__(self) -> OpenCall:
+        return self._held.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(exc, CancelledError) and self._asking.is_late:
+            late = RouterError(_LATE)
+            self._held.__exit__(RouterError, late, trace)
+            raise late from None
+        self._held.__exit__(kind, exc, trace)

@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 
 Asked = TypeVar("Asked", bound=Message)
 Said = TypeVar("Said")
+Taken = TypeVar("Taken")
+Given = TypeVar("Given")
 Serve: TypeAlias = Callable[[Asked, Asking], Awaitable[Message]]
 """Does what a method is for. Raises `RouterError`."""
 Converse: TypeAlias = Callable[[Asking], Awaitable[None]]
@@ -115,7 +117,7 @@ class Border:
         return await asking.rpc.abort(ending.code, ending.message, (*asking.trailers(), *ending.trailers))
 
 
-def service(name: str, methods: dict[str, Method]) -> grpc.ServiceRpcHandler:
+def service(name: str, methods: "dict[str, grpc.RpcMethodHandler[Taken, Given]]") -> grpc.ServiceRpcHandler:
     """Put the methods of one service together under their names."""
     handler = grpc.method_handlers_generic_handler(name, methods)
     assert isinstance(handler, grpc.ServiceRpcHandler), "it knows its name"

@@ -22,6 +22,7 @@ _HEADER_OF: Final = {
     "user": SPELLINGS["user"],
     "priority": SPELLINGS["priority"],
 }
+_KNOWN: Final = {name.decode(): name for names in SPELLINGS.values() for name in names}
 _TAGS: Final = SPELLINGS["tags"]
 _ANSWER_NS: Final = 10 * NS_PER_MS
 """How long before its caller's deadline a call has to end, so that its status is there in time."""
@@ -31,10 +32,16 @@ _DEADLINE_S_MAX: Final = 86_400
 
 def pairs_of(metadata: Sequence[tuple[str, str | bytes]]) -> Pairs:
     """Return metadata as the headers of a request are: names in lower case, values as bytes."""
-    return [
-        (name.encode(), value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape"))
-        for name, value in metadata
-    ]
+    return [(name.encode(), _encoded(value)) for name, value in metadata]
+
+
+def known_of(metadata: Sequence[tuple[str, str | bytes]]) -> Pairs:
+    """Return those of which something is read here, which are few."""
+    return [(_KNOWN[name], _encoded(value)) for name, value in metadata if name in _KNOWN]
+
+
+def _encoded(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
 
 
 def read_inbound(pairs: Pairs, context: CallContext | None, time_remaining_s: float | None) -> Metadata | Refusal:

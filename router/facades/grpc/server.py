@@ -1,16 +1,18 @@
 """Build the gRPC server: its services, health and reflection, its bounds, its certificate."""
 
+from asyncio import TaskGroup
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from router.admin.administration import Administration
 from router.domain.instants import NS_PER_MS
 from router.facades.grpc.admin.services import admin_services
-from router.facades.grpc.border import Border
+from router.facades.grpc.border import Border, service
 from router.facades.grpc.calls import calls_service
 from router.facades.grpc.chat import chat_service
 from router.facades.grpc.embeddings import embeddings_service
@@ -28,6 +30,12 @@ from router.ports.aside import Asides
 _STREAMS_MAX: Final = 10_000
 """At once on one connection."""
 _METADATA_BYTES_MAX: Final = 32 * 1024
+_SERVERS: Final = 8
+"""On the one port, which give its connections to each of them by turns.
+
+A server of grpcio takes one call out of its queue, in four turns of the loop, before it asks for the next. With one
+alone the loop turned four times for each call, and met every step of the pipeline with cold caches.
+"""
 
 
 class GrpcServer:
@@ -47,28 +55,20 @@ class GrpcServer:
         Raises `OSError` if the address cannot be had, or the certificate cannot be read.
         """
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(options=_options(limits))
-        self._server.add_generic_rpc_handlers((*handlers, *absent))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._names = [handler.service_name() for handler in handlers]
+        served = [*handlers, *absent, _health_service(self._health)]
         if limits.reflection:
-            from grpc_reflection.v1alpha import reflection
-
-            unserved = [handler.service_name() for handler in absent]
-            names = (*self._names, *unserved, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
-        try:
-            if tls is None:
-                self._server.add_insecure_port(address)
-            else:
-                self._server.add_secure_port(address, _credentials(tls))
-        except RuntimeError as exc:
-            raise OSError(f"{address}: {exc}. Stop what listens there or choose another port") from exc
+            served.append(_reflection_service([handler.service_name() for handler in served]))
+        self._servers = [grpc.aio.server(options=_options(limits)) for _ in range(_SERVERS)]
+        for server in self._servers:
+            server.add_generic_rpc_handlers(tuple(served))
+            _bind(server, address, tls)
 
     async def start(self) -> None:
         for name in self._names:
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        await self._server.start()
+            await self._health.set(name, HealthCheckResponse.SERVING)
+        for server in self._servers:
+            await server.start()
 
     async def say_not_serving(self) -> None:
         """Have balancers look elsewhere; calls are taken still."""
@@ -76,7 +76,9 @@ class GrpcServer:
 
     async def stop(self, grace_s: float | None) -> None:
         """Take no more calls and wait for those there are. After the grace they are cut; None: at once."""
-        await self._server.stop(grace_s)
+        async with TaskGroup() as tasks:
+            for server in self._servers:
+                tasks.create_task(server.stop(grace_s))
 
 
 def build_server(
@@ -104,6 +106,38 @@ def build_server(
     return GrpcServer(handlers, address, limits, tls, absent=not_yet_services(border))
 
 
+def _health_service(servicer: health.aio.HealthServicer) -> grpc.ServiceRpcHandler:
+    """Handle health by service, as all else: what generated code adds by method each server waits for apart."""
+    read, write = HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString
+    return service(
+        health.SERVICE_NAME,
+        {
+            "Check": grpc.unary_unary_rpc_method_handler(servicer.Check, read, write),
+            "Watch": grpc.unary_stream_rpc_method_handler(servicer.Watch, read, write),
+        },
+    )
+
+
+def _reflection_service(names: Sequence[str]) -> grpc.ServiceRpcHandler:
+    from grpc_reflection.v1alpha import reflection
+    from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
+
+    servicer = reflection.aio.ReflectionServicer((*names, reflection.SERVICE_NAME))
+    read, write = ServerReflectionRequest.FromString, ServerReflectionResponse.SerializeToString
+    answer = grpc.stream_stream_rpc_method_handler(servicer.ServerReflectionInfo, read, write)
+    return service(reflection.SERVICE_NAME, {"ServerReflectionInfo": answer})
+
+
+def _bind(server: grpc.aio.Server, address: str, tls: Tls | None) -> None:
+    try:
+        if tls is None:
+            server.add_insecure_port(address)
+        else:
+            server.add_secure_port(address, _credentials(tls))
+    except RuntimeError as exc:
+        raise OSError(f"{address}: {exc}. Stop what listens there or choose another port") from exc
+
+
 def _options(limits: GrpcLimits) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", limits.max_message),
@@ -118,7 +152,7 @@ def _options(limits: GrpcLimits) -> list[tuple[str, int]]:
         ("grpc.http2.ping_timeout_ms", limits.pong_ns // NS_PER_MS),  # by default a minute, and that wins
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", limits.pinged_ns_min // NS_PER_MS),
-        ("grpc.so_reuseport", 1),  # our own socket holds the port for it (listener.py)
+        ("grpc.so_reuseport", 1),  # our servers share the port, and our own socket holds it for them (listener.py)
     ]
 
 
