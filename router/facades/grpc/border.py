@@ -3,18 +3,20 @@
 import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Final, Never, Protocol, TypeAlias, TypeVar
 
 import grpc
 from checkrein.v1.common_pb2 import CallContext
 from google.protobuf.message import DecodeError, Message
 
-from router.domain.faults import Fault, RouterError, refuse
+from router.domain.faults import Fault, Refusal, RouterError, refuse
 from router.facades.grpc.asking import Asking, Rpc
 from router.facades.grpc.errors import ending_of
 from router.pipeline.open import INTERNAL, Pipeline
 
 _log = logging.getLogger(__name__)
+
+_MESSAGE_BYTES_MAX: Final = 32 << 20
 
 Asked = TypeVar("Asked", bound=Message)
 Said = TypeVar("Said")
@@ -39,17 +41,23 @@ class Border:
     Messages are taken apart and put together here, not by gRPC: what cannot be read then has a status of its own.
     """
 
-    def __init__(self, pipeline: Pipeline, *, write_timeout_ns: int) -> None:
-        """`write_timeout_ns`: how long a caller may take nothing of a stream."""
+    def __init__(
+        self, pipeline: Pipeline, *, write_timeout_ns: int, message_bytes_max: int = _MESSAGE_BYTES_MAX
+    ) -> None:
+        """`write_timeout_ns`: how long a caller may take nothing of a stream. `message_bytes_max`: what gRPC sends."""
         self._pipeline = pipeline
         self._write_timeout_ns = write_timeout_ns
+        self._message_bytes_max = message_bytes_max
 
     def unary(self, asked: type[Asked], serve: Serve[Asked]) -> Method:
         """Make a method that returns one reply."""
 
         async def answer(raw: bytes, rpc: Rpc) -> bytes:
-            reply = await self._answered(self._asking(rpc), asked, raw, serve)
-            return reply.SerializeToString()
+            asking = self._asking(rpc)
+            reply = (await self._answered(asking, asked, raw, serve)).SerializeToString()
+            if len(reply) > self._message_bytes_max:
+                await self._refuse(asking, _too_large(len(reply), self._message_bytes_max))
+            return reply
 
         return grpc.unary_unary_rpc_method_handler(answer)
 
@@ -111,10 +119,21 @@ class Border:
             refusal = INTERNAL
         else:
             return reply
+        return await self._refuse(asking, refusal)
+
+    async def _refuse(self, asking: Asking, refusal: Refusal) -> Never:
+        """End with the status of what went wrong, and raise what gRPC wants then."""
         if asking.call is None and not asking.counted:
             self._pipeline.telemetry.request_rejected(refusal.fault)
         ending = ending_of(refusal, request_id=asking.request_id, call_id=asking.call_id, deployment=asking.deployment)
-        return await asking.rpc.abort(ending.code, ending.message, (*asking.trailers(), *ending.trailers))
+        await asking.rpc.abort(ending.code, ending.message, (*asking.trailers(), *ending.trailers))
+
+
+def _too_large(size: int, most: int) -> Refusal:
+    return Refusal(
+        fault=Fault.REQUEST_TOO_LARGE,
+        message=f"The reply has {size} bytes, and a message at most {most}. Ask for less at a time, or over HTTP.",
+    )
 
 
 def service(name: str, methods: "dict[str, grpc.RpcMethodHandler[Taken, Given]]") -> grpc.ServiceRpcHandler:

@@ -93,7 +93,7 @@ def build_server(
     tls: Tls | None = None,
 ) -> GrpcServer:
     """Put the services together. `http`: what answers HTTP, within `http_limits`. Raises `OSError` as `GrpcServer`."""
-    border = Border(pipeline, write_timeout_ns=limits.write_timeout_ns)
+    border = Border(pipeline, write_timeout_ns=limits.write_timeout_ns, message_bytes_max=limits.max_message)
     handlers = [
         chat_service(border),
         embeddings_service(border),

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from router.domain.faults import Fault, Refusal, RouterError
 from router.facades.grpc.asking import Asking
-from router.facades.grpc.border import service
+from router.facades.grpc.border import Border, service
 from tests.support.fake_rpc import FakeRpc, ask, method
 from tests.support.fakes import SECOND
 from tests.support.grpc_rig import GrpcRig
@@ -190,3 +190,13 @@ async def test_a_service_has_its_methods_under_its_name() -> None:
 
     assert isinstance(handler, grpc.ServiceRpcHandler)
     assert "a.Service" == handler.service_name()
+
+
+async def test_a_reply_that_is_larger_than_a_message_may_be_is_told_of_with_its_size() -> None:
+    rpc, rig = FakeRpc(), GrpcRig()
+    rig.border = Border(rig.pipeline, write_timeout_ns=SECOND, message_bytes_max=1)
+
+    assert await call(serve, rpc, rig=rig) is None
+    assert ("RESOURCE_EXHAUSTED", "REQUEST_TOO_LARGE") == (rpc.told.code, rpc.told.info["reason"])
+    assert "2 bytes, and a message at most 1" in rpc.told.message
+    assert [Fault.REQUEST_TOO_LARGE] == rig.telemetry.rejected
