@@ -13,6 +13,7 @@ from router.adapters.upstreams.litellm_exchange import (
 )
 from router.domain.dispatch.failure import FailureKind
 from router.ports.transport import HttpReply, HttpRequest, TransportFailed
+from tests.support.waiting import turns
 
 
 class Reply:
@@ -118,6 +119,33 @@ async def test_a_finish_is_seen_however_the_wire_cuts_it_and_not_in_what_a_model
         pass
 
     assert seen is exchange.finish_seen
+
+
+@pytest.mark.parametrize(
+    "pieces", [(b"data: {}\n\ndata: [DONE]\n\n",), (b"data: {}\r\n\r\nda", b"ta:[DO", b"NE]\r\n\r\n")]
+)
+async def test_a_stream_that_says_that_it_is_done_is_over_though_its_connection_stays_open(
+    pieces: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.adapters.upstreams.litellm_exchange.LINGER_S_MAX", 0)
+    reply = Reply(200, *pieces, TransportFailed(FailureKind.IDLE_TIMEOUT, "it says nothing more"))
+    exchange = exchange_over(Wire(reply))
+    got = await send(exchange)
+    read = [await exchange.read(got) for _ in pieces]
+
+    assert list(pieces) == read
+    assert b"" == await exchange.read(got)
+    await turns(2)
+    assert (1, None) == (reply.aborted, exchange.failure)
+
+
+async def test_a_text_that_says_done_ends_nothing() -> None:
+    reply = Reply(200, b'data: {"a":"data: [DONE]"}\n\n', b"data: 1\n\n")
+    exchange = exchange_over(Wire(reply))
+    got = await send(exchange)
+
+    assert b'data: {"a":"data: [DONE]"}\n\n' == await exchange.read(got)
+    assert b"data: 1\n\n" == await exchange.read(got)
 
 
 async def test_a_refusal_is_read_at_once_and_cut_off() -> None:
