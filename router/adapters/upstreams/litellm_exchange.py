@@ -1,11 +1,12 @@
 """Own what goes between litellm and its provider during one call: the connection, and what the wire really said."""
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Final
 
-from router.adapters.upstreams.http_reply import ERROR_BYTES_MAX, REPLY_BYTES_MAX
+from router.adapters.upstreams.http_reply import ERROR_BYTES_MAX, LINGER_S_MAX, REPLY_BYTES_MAX
 from router.domain.dispatch.failure import FailureKind
 from router.ports.transport import HttpReply, HttpRequest, Transport, TransportFailed
 
@@ -17,6 +18,8 @@ REQUESTS_MAX: Final = 8
 _FINISH: Final = re.compile(rb'"(?:finish_?[rR]eason|blockReason)"\s*:\s*"')
 """In JSON these quotes cannot be part of a text. Gemini says the second of a prompt that it will not answer."""
 _FINISH_BYTES_MAX: Final = 64
+_DONE: Final = re.compile(rb"(?:\A|\n)data: ?\[DONE\]\s*\Z")
+"""What ends a stream of OpenAI's kind; some providers keep the connection open behind it."""
 
 _exchange: ContextVar["Exchange"] = ContextVar("litellm_exchange")
 
@@ -56,6 +59,7 @@ class Exchange:
     """The requests of one call. `status` and `headers` are the last reply's: 0 and none until there is one."""
 
     __slots__ = (
+        "_done",
         "_early",
         "_extra",
         "_left",
@@ -76,6 +80,7 @@ class Exchange:
         self._extra = extra
         self._reply: HttpReply | None = None
         self._left = REQUESTS_MAX
+        self._done = False
         self._early = b""
         self._tail = b""
         self._size = 0
@@ -132,7 +137,11 @@ class Exchange:
         return reply
 
     async def read(self, reply: HttpReply) -> bytes:
-        """Wait for bytes of the body; empty at its end. Raises `WireFailed`."""
+        """Wait for bytes of the body; empty at its end, or where a stream says that it is done. Raises `WireFailed`."""
+        if self._done:
+            if not reply.complete:
+                asyncio.get_running_loop().call_later(LINGER_S_MAX, reply.abort)
+            return b""
         data, self._early = self._early, b""
         try:
             while not (data or reply.complete):
@@ -143,14 +152,15 @@ class Exchange:
         self._size += len(data)
         if self._size > REPLY_BYTES_MAX:
             raise self._broken(FailureKind.MALFORMED, f"answered with more than {REPLY_BYTES_MAX} bytes")
-        if not self.finish_seen:
-            seen = self._tail + data
-            self.finish_seen = _FINISH.search(seen) is not None
-            self._tail = seen[-_FINISH_BYTES_MAX:]
+        seen = self._tail + data
+        self.finish_seen = self.finish_seen or _FINISH.search(seen) is not None
+        self._done = _DONE.search(seen, max(0, len(seen) - _FINISH_BYTES_MAX)) is not None
+        self._tail = seen[-_FINISH_BYTES_MAX:]
         return data
 
     async def _read_head(self, reply: HttpReply) -> None:
         self._early = self._tail = b""
+        self._done = False
         self._size = 0
         try:
             while not reply.status:
