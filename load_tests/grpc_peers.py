@@ -18,7 +18,7 @@ import uvloop
 
 TOKENS: Final = 40
 """Chunks with a token, in each stream; two more say the end and the usage."""
-GAP_S: Final = 0.05
+GAP_S = float(sys.argv[2]) if __name__ == "__main__" else 0.05  # shorter in the test
 """Between two chunks of a paced stream, so that each comes alone."""
 PATHS: Final = (b"/load.Echo/Unary", b"/load.Echo/Stream")
 _EXIT_S_MAX: Final = 10.0
@@ -42,6 +42,7 @@ async def peer(kind: str) -> AsyncIterator[Peer]:
         "-m",
         "load_tests.grpc_peers",
         kind,
+        str(GAP_S),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from load_tests import grpc_bench, steps
+from load_tests import grpc_bench, grpc_peers, steps
 from load_tests.loopback import require_loopback
 
 
@@ -53,6 +53,7 @@ def test_every_kind_of_call_of_the_bench_of_grpc_is_answered(
     monkeypatch.setattr(grpc_bench, "ROUNDS", 1)
     monkeypatch.setattr(grpc_bench, "SPAN_S", 0.1)
     monkeypatch.setattr(grpc_bench, "PARALLEL", 30)
+    monkeypatch.setattr(grpc_peers, "GAP_S", 0.001)
     monkeypatch.setattr(sys, "argv", ["grpc_bench"])
     failed = grpc_bench.main()
     told = capsys.readouterr().out.splitlines()
